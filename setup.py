@@ -1,0 +1,39 @@
+"""Packaging. The wheel holds `tfp_flows` alone; the other packages run from a checkout."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tfp-flows",
+    version="0.1.0",
+    description="Normalizing flows for images as TensorFlow Probability bijectors, and what deep "
+    "generative models know about what they don't know",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["tfp_flows", "tfp_flows.*"]),
+    install_requires=[
+        "absl-py>=2.1",
+        "importlib-resources>=6",  # imported by tensorflow-datasets, but not required by it
+        "matplotlib>=3.9",
+        "numpy>=1.26",
+        "pillow>=10",
+        "scikit-learn>=1.5",
+        "setuptools; python_version >= '3.12'",  # TFP 0.25 imports distutils
+        "tensorboard>=2.18",  # tf.summary needs it; TensorFlow 2.21 no longer requires it
+        "tensorflow>=2.18",
+        "tensorflow-datasets>=4.9.7",
+        "tensorflow-probability>=0.25,<0.26",  # one module uses its bijector cache
+        "tf-keras>=2.18",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "ruff>=0.6"],
+        "bench": ["normflows>=1.7.3", "torch>=2.4"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,203 @@
+"""Coupling layers: one half of the channels is transformed given the other (NICE, RealNVP)."""
+
+import tensorflow as tf
+
+from tfp_flows.bijectors import _conditioner, _one_pass
+
+
+class _Coupling(_one_pass.OnePassBijector):
+    """What both couplings share: the split into halves and the network."""
+
+    def __init__(self, num_channels, network, outputs_per_channel, event_ndims, swap, **kwargs):
+        name = kwargs["name"]
+        kwargs["dtype"] = _one_pass.check_floating(kwargs["dtype"], name)
+        num_channels = _one_pass.check_count(num_channels, "num_channels", name)
+        if num_channels % 2:
+            raise ValueError(
+                f"{name}: `num_channels` must be even, since one half is transformed given the "
+                f"other, got {num_channels}."
+            )
+        self._num_channels = num_channels
+        self._swap = bool(swap)
+        self._event_ndims = _one_pass.check_count(event_ndims, "event_ndims", name)
+        half = num_channels // 2
+        self._out_channels = outputs_per_channel * half
+        self._network = _conditioner.build(network, half, self._out_channels, name)
+        kwargs["parameters"]["network"] = _conditioner.reuse(self._network)  # a copy shares it
+        super().__init__(forward_min_event_ndims=self._event_ndims, **kwargs)
+
+    @property
+    def num_channels(self):
+        """C, the size of the last axis."""
+        return self._num_channels
+
+    @property
+    def network(self):
+        """The network that the factory made: x_b -> raw parameters for x_a."""
+        return self._network
+
+    def _conditioned(self, value, kwargs):
+        """Splits `value` into (a, b) and returns (a, b, network(b))."""
+        _one_pass.check_channels(value, self._num_channels, self.name)
+        first, second = tf.split(value, 2, axis=-1)
+        a, b = (second, first) if self._swap else (first, second)
+        raw = _conditioner.call(
+            self._network, b, self._out_channels, self._event_ndims, kwargs, self.name
+        )
+        return a, b, raw
+
+    def _join(self, a, b):
+        return tf.concat([b, a] if self._swap else [a, b], axis=-1)
+
+    def _event_axes(self):
+        return list(range(-self._event_ndims, 0))
+
+
+class AffineCoupling(_Coupling):
+    """Scales and shifts one half of the channels, given the other half.
+
+        inverse (image -> latent):  z_a = s(x_b) * x_a + t(x_b),   z_b = x_b
+        forward (latent -> image):  x_a = (z_a - t(z_b)) / s(z_b), x_b = z_b
+        log|det dz/dx| = sum log s(x_b)
+
+    The halves are x = [x_a, x_b] along the last axis, [x_b, x_a] with `swap`. The network returns
+    [raw, t] along the last axis, and s = sigmoid(raw + 2) or s = exp(raw).
+
+    #### Example
+
+    ```python
+    network = functools.partial(tfp_flows.networks.ConvNetwork, hidden_channels=64)
+    coupling = tfp_flows.bijectors.AffineCoupling(12, network)
+    z = coupling.inverse(images)      # [B, H, W, 12]
+    ```
+
+    Keyword arguments reach the network: `coupling.inverse(x, condition=h)` calls
+    `network(x_b, condition=h)`, and in a chain `chain.inverse(x, coupling_name={"condition": h})`.
+
+    #### References
+
+    [1]: Laurent Dinh, Jascha Sohl-Dickstein and Samy Bengio. Density estimation using Real NVP.
+         ICLR 2017. https://arxiv.org/abs/1605.08803 (equations 7 and 8)
+    """
+
+    def __init__(
+        self,
+        num_channels,
+        network,
+        scale="sigmoid",
+        event_ndims=3,
+        swap=False,
+        dtype=tf.float32,
+        validate_args=False,
+        name="affine_coupling",
+    ):
+        """Creates the bijector and its network.
+
+        Args:
+          num_channels: Even positive `int`, C.
+          network: Factory: `network(C // 2, C)` returns a callable that maps `[N, ..., C // 2]` to
+            `[N, ..., C]`, best a `tf.Module` or a Keras 2 model whose variables exist already.
+          scale: "sigmoid" or "exp".
+          event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
+          swap: Python `bool`: transform the second half, not the first.
+          dtype: Floating dtype of inputs.
+          validate_args: Python `bool`, as in every TFP bijector.
+          name: Python `str`.
+
+        Raises:
+          ValueError: If an argument is not of this kind; and, when called, if the input has other
+            channels or the network's output has another shape or dtype.
+        """
+        parameters = dict(locals())
+        self._scale = _conditioner.check_scale(scale, name)
+        super().__init__(
+            num_channels,
+            network,
+            2,
+            event_ndims,
+            swap,
+            dtype=dtype,
+            validate_args=validate_args,
+            parameters=parameters,
+            name=name,
+        )
+
+    @property
+    def scale(self):
+        """ "sigmoid" or "exp"."""
+        return self._scale
+
+    def _inverse_with_log_det(self, x, **kwargs):
+        x_a, x_b, raw = self._conditioned(x, kwargs)
+        scale, log_scale, shift = _conditioner.scale_and_shift(raw, self._scale)
+        log_det = tf.reduce_sum(log_scale, axis=self._event_axes())
+        return self._join(scale * x_a + shift, x_b), log_det
+
+    def _forward_with_log_det(self, z, **kwargs):
+        z_a, z_b, raw = self._conditioned(z, kwargs)
+        scale, log_scale, shift = _conditioner.scale_and_shift(raw, self._scale)
+        log_det = -tf.reduce_sum(log_scale, axis=self._event_axes())
+        return self._join((z_a - shift) / scale, z_b), log_det
+
+
+class AdditiveCoupling(_Coupling):
+    """Shifts one half of the channels, given the other half: volume preserving.
+
+        inverse (image -> latent):  z_a = x_a + t(x_b),  z_b = x_b
+        forward (latent -> image):  x_a = z_a - t(z_b),  x_b = z_b
+        log|det dz/dx| = 0
+
+    A flow whose couplings are all additive has a log-determinant that does not depend on x: the
+    constant-volume (CV) Glow of Nalisnick et al., section 5.
+
+    #### References
+
+    [1]: Laurent Dinh, David Krueger and Yoshua Bengio. NICE: Non-linear Independent Components
+         Estimation. ICLR 2015 workshop. https://arxiv.org/abs/1410.8516 (section 3.2)
+    """
+
+    def __init__(
+        self,
+        num_channels,
+        network,
+        event_ndims=3,
+        swap=False,
+        dtype=tf.float32,
+        validate_args=False,
+        name="additive_coupling",
+    ):
+        """Creates the bijector and its network.
+
+        Args:
+          num_channels: Even positive `int`, C.
+          network: Factory: `network(C // 2, C // 2)` returns a callable; see `AffineCoupling`.
+          event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
+          swap: Python `bool`: transform the second half, not the first.
+          dtype: Floating dtype of inputs.
+          validate_args: Python `bool`, as in every TFP bijector.
+          name: Python `str`.
+
+        Raises:
+          ValueError: As `AffineCoupling`.
+        """
+        parameters = dict(locals())
+        super().__init__(
+            num_channels,
+            network,
+            1,
+            event_ndims,
+            swap,
+            is_constant_jacobian=True,
+            dtype=dtype,
+            validate_args=validate_args,
+            parameters=parameters,
+            name=name,
+        )
+
+    def _inverse_with_log_det(self, x, **kwargs):
+        x_a, x_b, shift = self._conditioned(x, kwargs)
+        return self._join(x_a + shift, x_b), tf.zeros([], x.dtype)
+
+    def _forward_with_log_det(self, z, **kwargs):
+        z_a, z_b, shift = self._conditioned(z, kwargs)
+        return self._join(z_a - shift, z_b), tf.zeros([], z.dtype)

@@ -1,0 +1,49 @@
+"""Data-dependent initialisation of every `ActNorm` in a composition (Glow, section 3.1)."""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flows.bijectors import actnorm, factor_out, fused_chain
+
+tfb = tfp.bijectors
+
+# What tfb.Chain([...]) is an instance of where a member is no CompositeTensor, as ours are not.
+_TFB_CHAIN = tfb.Chain.__bases__[0]
+
+
+def initialize_actnorms(bijector, x):
+    """Sets each `ActNorm` inside `bijector` from the data that reaches it.
+
+    Walks from the image to the latent; each `ActNorm` is set so that what it passes on has mean 0 and
+    variance 1 in every channel, and the next layer sees that. It is an explicit call, made once,
+    before training; the state it leaves is the `ActNorm`s' own variables, saved like any others.
+
+    Args:
+      bijector: `tfb.Bijector`: an `ActNorm`, a `FusedChain`, `FactorOut`, `tfb.Chain`, or a bijector
+        without any `ActNorm`.
+      x: Floating tensor `[B] + event`, image side; some hundred images do.
+
+    Returns:
+      `bijector.inverse(x)` under the new parameters.
+
+    Raises:
+      ValueError: If an `ActNorm` sits inside a bijector that this walk cannot enter, or inside a
+        `tfb.Invert` (where its statistics would be those of latents, which there are none of yet).
+    """
+    if isinstance(bijector, actnorm.ActNorm):
+        return bijector.initialize(x)
+    if isinstance(bijector, (fused_chain.FusedChain, _TFB_CHAIN)):
+        for member in bijector.bijectors:
+            x = initialize_actnorms(member, x)
+        return x
+    if isinstance(bijector, factor_out.FactorOut):
+        staying, leaving = bijector.split(x)
+        z_leaving, _ = bijector.normalize(leaving, staying)
+        return tf.concat([initialize_actnorms(bijector.rest, staying), z_leaving], axis=-1)
+    inside = [m.name for m in bijector.submodules if isinstance(m, actnorm.ActNorm)]
+    if inside:
+        raise ValueError(
+            f"{bijector.name}: cannot initialise the ActNorm {inside[0]!r} inside a "
+            f"{type(bijector).__name__}; call its initialize() with the data that reaches it."
+        )
+    return bijector.inverse(tf.identity(x))

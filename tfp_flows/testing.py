@@ -1,0 +1,288 @@
+"""The contract that every bijector and density model keeps, ours or a stranger's.
+
+    from tfp_flows import testing
+
+    def test_my_bijector():
+        testing.check_bijector(lambda dtype: MyBijector(dtype=dtype), event_shape=(4, 4, 2))
+
+Each check raises `AssertionError` with the numbers that disagree. TFP's own
+`assert_bijective_and_finite` is not enough: TFP caches, so `inverse(forward(x))` hands x back whatever
+the inverse computes. Here the cache is broken with `tf.identity`, and log-determinants are compared
+with those of Jacobians from automatic differentiation, in float64.
+"""
+
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+
+def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True):
+    """Puts a bijector through the whole contract.
+
+    Args:
+      build: Callable `build(dtype) -> tfb.Bijector`, a new one with variables of its own at each call.
+        Its initial values may make it the identity: they are perturbed before anything is checked.
+      event_shape: Shape of an event on the image side (what `inverse` takes).
+      batch_size: Positive `int`.
+      seed: Python `int`, of inputs and perturbations.
+      jit_compile: Python `bool`: whether it must compile with XLA.
+
+    Raises:
+      AssertionError: With the check that failed and by how much.
+    """
+    rng = np.random.default_rng(seed)
+    x = tf.constant(rng.uniform(-1.0, 1.0, [batch_size, *event_shape]), tf.float64)
+    bijector = build(tf.float64)
+    perturb(bijector, seed)
+    check_round_trip(bijector, x)
+    check_log_det(bijector, x)
+    check_shapes(bijector, x)
+    check_not_identity(bijector, x)
+    check_batch_ranks(bijector, x)
+    check_graph_modes(bijector, x, jit_compile)
+    check_gradients(bijector, x)
+    check_transformed_distribution(bijector, x)
+    check_copy(bijector, x)
+    check_independence(build, x, seed)
+    check_checkpoint(build, bijector, x)
+    check_single_precision(build, bijector, x)
+
+
+def perturb(module, seed=0, scale=0.1):
+    """Adds seeded normal noise to every trainable variable: new couplings are identities."""
+    rng = np.random.default_rng(seed)
+    for variable in module.trainable_variables:
+        variable.assign_add(tf.constant(scale * rng.standard_normal(variable.shape), variable.dtype))
+
+
+def check_round_trip(bijector, x, atol=1e-9):
+    """`forward(inverse(x)) == x`, with TFP's cache broken, and the other way round."""
+    z = bijector.inverse(x)
+    np.testing.assert_allclose(
+        bijector.forward(tf.identity(z)), x, atol=atol, err_msg="forward(inverse(x)) != x"
+    )
+    x_again = bijector.forward(tf.identity(z))
+    np.testing.assert_allclose(
+        bijector.inverse(tf.identity(x_again)), z, atol=atol, err_msg="inverse(forward(z)) != z"
+    )
+
+
+def check_log_det(bijector, x, rtol=1e-9, atol=1e-9):
+    """Both log-determinants equal those of the Jacobian from automatic differentiation."""
+    event_ndims = x.shape.rank - 1
+    z = tf.identity(bijector.inverse(x))
+    for name, function, value, log_det in (
+        ("inverse", bijector.inverse, x, bijector.inverse_log_det_jacobian),
+        ("forward", bijector.forward, z, bijector.forward_log_det_jacobian),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            result = function(value)
+        jacobian = tape.batch_jacobian(result, value).numpy()
+        size = int(np.prod(value.shape[1:]))
+        expected = np.linalg.slogdet(jacobian.reshape([-1, size, size]))[1]
+        actual = log_det(tf.identity(value), event_ndims=event_ndims)
+        np.testing.assert_allclose(
+            np.broadcast_to(actual, expected.shape),
+            expected,
+            rtol=rtol,
+            atol=atol,
+            err_msg=f"{name}_log_det_jacobian differs from autodiff",
+        )
+
+
+def check_shapes(bijector, x):
+    """The declared event shapes are those of the results, statically and as tensors."""
+    z = bijector.inverse(x)
+    image, latent = x.shape[1:], z.shape[1:]
+    assert bijector.inverse_event_shape(image) == latent, "inverse_event_shape is wrong"
+    assert bijector.forward_event_shape(latent) == image, "forward_event_shape is wrong"
+    np.testing.assert_array_equal(bijector.inverse_event_shape_tensor(image.as_list()), latent)
+    np.testing.assert_array_equal(bijector.forward_event_shape_tensor(latent.as_list()), image)
+
+
+def check_not_identity(bijector, x):
+    """The perturbed bijector does something: an identity would pass most checks."""
+    z = bijector.inverse(x)
+    assert z.shape != x.shape or np.abs(z - x).max() > 1e-3, "the perturbed bijector is the identity"
+
+
+def check_batch_ranks(bijector, x):
+    """Batch shapes `[]`, `[1]`, `[0]` and `[B, 1]` give what `[B]` gives."""
+    event_ndims = x.shape.rank - 1
+    z = bijector.inverse(x)
+    log_det = np.broadcast_to(bijector.inverse_log_det_jacobian(x, event_ndims=event_ndims), [len(x)])
+    for part, index in ((x[0], 0), (x[:1], slice(0, 1)), (x[:, tf.newaxis], None), (x[:0], "none")):
+        part = tf.identity(part)
+        value = bijector.inverse(part)
+        ldj = bijector.inverse_log_det_jacobian(part, event_ndims=event_ndims)
+        if index == "none":
+            assert value.shape[0] == 0, f"an empty batch gave shape {value.shape}"
+            continue
+        wanted = z[:, tf.newaxis] if index is None else z[index]
+        wanted_ldj = log_det[:, np.newaxis] if index is None else log_det[index]
+        np.testing.assert_allclose(value, wanted, atol=1e-9, err_msg=f"batch {part.shape}")
+        np.testing.assert_allclose(np.broadcast_to(ldj, np.shape(wanted_ldj)), wanted_ldj, atol=1e-9)
+        np.testing.assert_allclose(bijector.forward(tf.identity(value)), part, atol=1e-9)
+
+
+def check_graph_modes(bijector, x, jit_compile=True):
+    """Eager, `tf.function`, an unknown batch size and XLA agree, values and gradients."""
+    expected = _value_log_det_gradient(bijector, x)
+    unknown_batch = tf.TensorSpec([None, *x.shape[1:]], x.dtype)
+    functions = {
+        "tf.function": tf.function(lambda v: _value_log_det_gradient(bijector, v)),
+        "an unknown batch size": tf.function(
+            lambda v: _value_log_det_gradient(bijector, v), input_signature=[unknown_batch]
+        ),
+    }
+    if jit_compile:
+        functions["XLA"] = tf.function(lambda v: _value_log_det_gradient(bijector, v), jit_compile=True)
+    for mode, function in functions.items():
+        for actual, wanted in zip(function(x), expected, strict=True):
+            np.testing.assert_allclose(
+                actual, wanted, rtol=1e-8, atol=1e-9, err_msg=f"{mode} differs from eager"
+            )
+
+
+def check_gradients(bijector, x):
+    """Every trainable variable gets a finite gradient that is not zero throughout."""
+    variables = bijector.trainable_variables
+    weights = tf.constant(np.random.default_rng(1).standard_normal(x.shape), x.dtype)
+    with tf.GradientTape() as tape:
+        x = tf.identity(x)
+        z = bijector.inverse(x)
+        log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
+        loss = tf.reduce_sum(z * tf.reshape(weights, tf.shape(z))) + tf.reduce_sum(log_det)
+    for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+        assert gradient is not None, f"{variable.name} gets no gradient"
+        gradient = gradient.numpy()
+        assert np.isfinite(gradient).all(), f"the gradient of {variable.name} is not finite"
+        assert np.abs(gradient).max() > 0, f"the gradient of {variable.name} is zero"
+
+
+def check_transformed_distribution(bijector, x):
+    """Inside TFP's own Chain and TransformedDistribution: log p(x) = log p(z) + log|det|."""
+    event_ndims = x.shape.rank - 1
+    shift = tfb.Shift(tf.constant(0.25, x.dtype))
+    z = bijector.inverse(x - 0.25)
+    base = tfd.Sample(tfd.Normal(tf.zeros([], x.dtype), tf.ones([], x.dtype)), z.shape[1:])
+    distribution = tfd.TransformedDistribution(base, tfb.Chain([shift, bijector]))
+    log_det = bijector.inverse_log_det_jacobian(tf.identity(x - 0.25), event_ndims=event_ndims)
+    np.testing.assert_allclose(
+        distribution.log_prob(x), base.log_prob(z) + log_det, rtol=1e-9, err_msg="log_prob"
+    )
+    sample = distribution.sample(2, seed=(0, 1))
+    assert sample.shape == [2, *x.shape[1:]], f"samples have shape {sample.shape}"
+
+
+def check_copy(bijector, x):
+    """`copy()` computes the same, from the same variables."""
+    copy = bijector.copy()
+    np.testing.assert_array_equal(copy.inverse(x), bijector.inverse(x), err_msg="copy() differs")
+    ours = {id(v) for v in bijector.variables}
+    assert {id(v) for v in copy.variables} == ours, "copy() does not share its variables"
+
+
+def check_independence(build, x, seed):
+    """Two bijectors built alike never share a cached result; assignments are seen at once."""
+    first, second = build(x.dtype), build(x.dtype)
+    if not first.trainable_variables:
+        return
+    perturb(first, seed)
+    perturb(second, seed + 1)
+    z_first = first.inverse(x)
+    assert np.abs(second.inverse(x) - z_first).max() > 1e-6, "a cached result was shared"
+    value = z_first.numpy()
+    del z_first
+    perturb(first, seed + 2)
+    assert np.abs(first.inverse(x).numpy() - value).max() > 1e-6, "a stale result was returned"
+
+
+def check_checkpoint(build, bijector, x):
+    """All state is tracked: a new bijector restored from a checkpoint computes the same."""
+    other = build(x.dtype)
+    perturb(other, 99)
+    sources, targets = bijector.variables, other.variables
+    assert len(sources) == len(targets), "two builds have different numbers of variables"
+    with tempfile.TemporaryDirectory() as folder:
+        path = tf.train.Checkpoint(bijector=bijector).write(f"{folder}/checkpoint")
+        tf.train.Checkpoint(bijector=other).read(path).assert_consumed()
+    np.testing.assert_array_equal(other.inverse(x), bijector.inverse(x), err_msg="checkpoint")
+
+
+def check_single_precision(build, bijector, x, rtol=1e-4, atol=1e-4):
+    """In float32 value and log-determinant agree with float64."""
+    single = build(tf.float32)
+    for target, source in zip(single.variables, bijector.variables, strict=True):
+        target.assign(tf.cast(source, target.dtype))
+    x32 = tf.cast(x, tf.float32)
+    event_ndims = x.shape.rank - 1
+    z = single.inverse(x32)
+    assert z.dtype == tf.float32, f"float32 in, {z.dtype.name} out"
+    np.testing.assert_allclose(z, bijector.inverse(x), rtol=rtol, atol=atol, err_msg="float32")
+    np.testing.assert_allclose(
+        single.inverse_log_det_jacobian(x32, event_ndims=event_ndims),
+        bijector.inverse_log_det_jacobian(x, event_ndims=event_ndims),
+        rtol=rtol,
+        atol=atol,
+        err_msg="the float32 log-determinant",
+    )
+
+
+def check_density_model(model, images, atol=1e-3):
+    """Puts a density model over integer images through its contract.
+
+    uint8 and other integer types are accepted and agree; values that are no grey level are refused;
+    `log_prob` is deterministic and depends on neither batch nor order; samples are grey levels.
+
+    Args:
+      model: `tfd.Distribution` with events `[H, W, C]`.
+      images: uint8 `[B, H, W, C]`, B >= 3.
+      atol: Allowed difference in nats between batch sizes.
+    """
+    images = np.asarray(images)
+    log_prob = model.log_prob(images).numpy()
+    assert log_prob.shape == (len(images),), f"log_prob has shape {log_prob.shape}"
+    assert np.isfinite(log_prob).all() and (log_prob < 0).all(), f"log_prob is {log_prob}"
+    for other in (tf.constant(images), images.astype(np.int64), images.astype(np.float32)):
+        np.testing.assert_array_equal(model.log_prob(other), log_prob)
+    in_turn = [model.log_prob(images[i : i + 1]).numpy()[0] for i in range(len(images))]
+    np.testing.assert_allclose(in_turn, log_prob, atol=atol, err_msg="depends on the batch size")
+    np.testing.assert_allclose(
+        model.log_prob(images[::-1]).numpy()[::-1], log_prob, atol=atol, err_msg="depends on order"
+    )
+    np.testing.assert_allclose(model.log_prob(images[0]), log_prob[0], atol=atol)
+    for wrong in (300, -1, 0.5, np.nan):
+        bad = images.astype(np.float64)
+        bad[0, 0, 0, 0] = wrong
+        _check_refused(model, bad, wrong)
+    sample = model.sample(2, seed=(3, 4)).numpy()
+    assert sample.shape == (2, *images.shape[1:]), f"samples have shape {sample.shape}"
+    assert ((sample >= 0) & (sample <= 255) & (sample == np.floor(sample))).all()
+    np.testing.assert_array_equal(model.sample(2, seed=(3, 4)), sample, err_msg="seed ignored")
+
+
+def _check_refused(model, images, value):
+    try:
+        model.log_prob(images)
+    except ValueError as error:
+        assert "0..255" in str(error), f"unclear message for the value {value}: {error}"
+    else:
+        raise AssertionError(f"log_prob accepted the value {value}")
+
+
+def _value_log_det_gradient(bijector, x):
+    with tf.GradientTape() as tape:
+        x = tf.identity(x)
+        tape.watch(x)
+        z = bijector.inverse(x)
+        log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
+        total = tf.reduce_sum(z**2) + tf.reduce_sum(log_det)
+    x_again = bijector.forward(tf.identity(z))
+    return z, log_det, tape.gradient(total, x), x_again
