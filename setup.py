@@ -19,6 +19,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10",
         "scikit-learn>=1.5",
+        "scipy>=1.11",
         "setuptools; python_version >= '3.12'",  # TFP 0.25 imports distutils
         "tensorboard>=2.18",  # tf.summary needs it; TensorFlow 2.21 no longer requires it
         "tensorflow>=2.18",

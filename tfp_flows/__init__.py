@@ -1,7 +1,16 @@
 """Normalizing flows for images as TensorFlow Probability bijectors."""
 
-from tfp_flows import bijectors, networks
-from tfp_flows.glow import GlowConfig, glow
-from tfp_flows.quantization import Dequantized, bits_per_dim
+import sys
+
+from tfp_flows import _quiet
+
+# While `python -m tfp_flows.train` imports this package, sys.argv[0] is "-m": a command starts
+# quietly, and whoever imports the package as a library keeps TensorFlow's notices.
+if sys.argv[:1] == ["-m"]:
+    _quiet.import_tensorflow()
+
+from tfp_flows import bijectors, networks  # noqa: E402
+from tfp_flows.glow import GlowConfig, glow  # noqa: E402
+from tfp_flows.quantization import Dequantized, bits_per_dim  # noqa: E402
 
 __all__ = ["Dequantized", "GlowConfig", "bijectors", "bits_per_dim", "glow", "networks"]

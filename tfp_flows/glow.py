@@ -16,38 +16,43 @@ FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp")
 NETWORKS = ("conv", "highway")
 PRIORS = ("normal", "laplace", "logistic")
+DTYPES = ("float32", "float64")
+
+
+def _field(default, text, **metadata):
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
 
 
 @dataclasses.dataclass(frozen=True)
 class GlowConfig:
-    """What determines a Glow, apart from the shape of its images.
+    """What determines a Glow, apart from the shape of its images; each field is also a flag.
 
-    Attributes:
-      levels: How often the resolution is halved; each level but the last factors half of its channels
-        out.
-      steps_per_level: Steps of flow (actnorm, 1x1 convolution, coupling) in each level.
-      hidden_channels: Width of the coupling networks.
-      coupling: "affine" (NVP-Glow) or "additive" (CV-Glow: the volume does not depend on the image).
-      scale: How an affine coupling gets its scale: "sigmoid" (of raw + 2) or "exp".
-      factor_out: "affine", "shift" or "none"; None follows the coupling.
-      network: "conv" (Glow's three convolutions) or "highway" (the paper's).
-      prior: "normal", "laplace" or "logistic", independent in each dimension, with mean 0.
-      prior_scale: Its scale parameter, sigma_psi for the normal.
-      seed: Of the initial weights and rotations.
-      dtype: "float32" or "float64".
+    `coupling="affine"` is NVP-Glow and `coupling="additive"` CV-Glow, whose volume does not depend on
+    the image. `factor_out=None` follows the coupling: "affine", or "shift" for additive couplings.
     """
 
-    levels: int = 3
-    steps_per_level: int = 8
-    hidden_channels: int = 128
-    coupling: str = "affine"
-    scale: str = "sigmoid"
-    factor_out: str | None = None
-    network: str = "conv"
-    prior: str = "normal"
-    prior_scale: float = 1.0
-    seed: int = 0
-    dtype: str = "float32"
+    levels: int = _field(
+        3, "How often the resolution is halved; each level but the last factors out half its channels."
+    )
+    steps_per_level: int = _field(8, "Steps (actnorm, 1x1 convolution, coupling) in each level.")
+    hidden_channels: int = _field(128, "Width of the coupling networks.")
+    coupling: str = _field("affine", "affine: NVP-Glow; additive: CV-Glow.", choices=COUPLINGS)
+    scale: str = _field(
+        "sigmoid", "Scale of an affine coupling: sigmoid(raw + 2) or exp(raw).", choices=SCALES
+    )
+    factor_out: str | None = _field(
+        None,
+        "How channels that leave are normalised given the rest; by default affine, or shift where "
+        "couplings are additive.",
+        choices=FACTOR_OUTS,
+    )
+    network: str = _field(
+        "conv", "Coupling networks: Glow's three convolutions, or the paper's.", choices=NETWORKS
+    )
+    prior: str = _field("normal", "Distribution of each latent dimension, with mean 0.", choices=PRIORS)
+    prior_scale: float = _field(1.0, "Scale parameter of the prior: sigma_psi for the normal.")
+    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
 
     def __post_init__(self):
         """Raises `ValueError` where a value is of the wrong kind or two of them contradict."""
@@ -59,7 +64,7 @@ class GlowConfig:
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
         _check_choice(self, "prior", PRIORS)
-        _check_choice(self, "dtype", ("float32", "float64"))
+        _check_choice(self, "dtype", DTYPES)
         if self.factor_out is not None:
             _check_choice(self, "factor_out", FACTOR_OUTS)
         if self.coupling == "additive" and self.factor_out == "affine":

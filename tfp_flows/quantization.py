@@ -144,14 +144,18 @@ class Dequantized(tfd.Distribution):
         batch_shape = tf.shape(value)[:-3]
         images = tf.reshape(value, tf.concat([[-1], tf.shape(value)[-3:]], 0))
         noise = self.evaluation_noise(seed)
-        draws = [
-            tf.reshape(self._flow.log_prob(dequantize(images, noise[s])), batch_shape)
-            for s in range(self._num_samples)
-        ]
-        if self._bound == "mean":
-            continuous = tf.add_n(draws) / self._num_samples
+
+        def continuous_log_prob(u):
+            return self._flow.log_prob(dequantize(images, u))
+
+        if self._num_samples == 1:
+            continuous = continuous_log_prob(noise[0])
         else:
-            continuous = tf.reduce_logsumexp(tf.stack(draws), axis=0) - np.log(self._num_samples)
+            draws = tf.map_fn(
+                continuous_log_prob, noise, parallel_iterations=1, fn_output_signature=self.dtype
+            )
+            continuous = _combine(draws, self._bound)
+        continuous = tf.reshape(continuous, batch_shape)
         log_volume = np.prod(self.event_shape) * np.log(NUM_LEVELS)
         return tf.ensure_shape(continuous - log_volume, value.shape[:-3])
 
@@ -169,6 +173,13 @@ class Dequantized(tfd.Distribution):
 
     def _batch_shape_tensor(self):
         return tf.constant([], tf.int32)
+
+
+def _combine(draws, bound):
+    """The mean or the log-mean-exp of log-probabilities `[S, N]` over the draws."""
+    if bound == "mean":
+        return tf.reduce_mean(draws, axis=0)
+    return tf.reduce_logsumexp(draws, axis=0) - np.log(draws.shape[0])
 
 
 def check_images(value, image_shape, owner):
@@ -207,5 +218,5 @@ def _check_grey_levels(values, owner):
 
 
 def _seed_pair(seed):
-    seed = tf.convert_to_tensor(seed, tf.int32)
+    seed = tf.convert_to_tensor(seed)
     return tf.stack([tf.zeros_like(seed), seed]) if seed.shape.rank == 0 else seed

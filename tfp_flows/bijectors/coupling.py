@@ -124,7 +124,7 @@ class AffineCoupling(_Coupling):
 
     @property
     def scale(self):
-        """ "sigmoid" or "exp"."""
+        """The parametrisation: "sigmoid" or "exp"."""
         return self._scale
 
     def _inverse_with_log_det(self, x, **kwargs):

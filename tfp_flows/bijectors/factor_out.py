@@ -101,7 +101,7 @@ class FactorOut(_one_pass.OnePassBijector):
 
     @property
     def mode(self):
-        """ "affine", "shift" or "none"."""
+        """How the leaving channels are normalised: "affine", "shift" or "none"."""
         return self._mode
 
     @property

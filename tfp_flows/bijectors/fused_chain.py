@@ -152,7 +152,7 @@ def _fold_inverse(pair, x, event_ndims):
     norm, conv = pair
     kernel = conv.kernel() * tf.exp(norm.log_scale)
     bias = tf.linalg.matvec(kernel, norm.shift)
-    value = tf.nn.bias_add(conv1x1.apply_kernel(x, kernel), bias)
+    value = conv1x1.apply_kernel(x, kernel, bias)
     log_det = tf.reduce_sum(norm.log_scale + conv.log_diagonal)
     return value, _num_positions(x, event_ndims, 1) * log_det
 
@@ -163,7 +163,7 @@ def _fold_forward(pair, z, event_ndims):
         return None
     conv, norm = pair
     kernel = conv.inverse_kernel() * tf.exp(-norm.log_scale)[:, tf.newaxis]
-    value = tf.nn.bias_add(conv1x1.apply_kernel(z, kernel), -tf.convert_to_tensor(norm.shift))
+    value = conv1x1.apply_kernel(z, kernel, -tf.convert_to_tensor(norm.shift))
     log_det = tf.reduce_sum(norm.log_scale + conv.log_diagonal)
     return value, -_num_positions(z, event_ndims, 1) * log_det
 

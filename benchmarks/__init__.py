@@ -1,0 +1,1 @@
+"""Speed measurements: our Glow beside its peers and beside a floor."""

@@ -1,0 +1,250 @@
+"""A run's folder: the flags that made it, its checkpoints, and the model rebuilt from them.
+
+RUN/flags.flags      the training command, re-runnable with --flagfile
+RUN/run.json         the same as values: family, model, training, data, versions
+RUN/checkpoints/     the newest checkpoints of the whole training state
+RUN/best/            the checkpoint of the best validation score, with --early_stopping
+RUN/metrics.csv      one row every --log_every steps
+RUN/events/          the same for TensorBoard
+RUN/evaluation/      what `python -m tfp_flows.evaluate` wrote
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+
+import tensorflow as tf
+
+from tfp_flows import families
+
+FORMAT = 1
+
+
+class RunError(ValueError):
+    """A run's folder is missing, damaged, or does not fit what was asked; the message is one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSpec:
+    """What makes a run what it is: two runs of equal specs give equal numbers.
+
+    Attributes:
+      family: Name of the model family.
+      model: The family's config, a frozen dataclass.
+      training: `training.TrainingConfig` as a dict.
+      dataset: Name as in `tfp_flows.data`.
+      image_shape: (H, W, C).
+    """
+
+    family: str
+    model: object
+    training: dict
+    dataset: str
+    image_shape: tuple
+
+    def to_json(self):
+        """A JSON-ready dict."""
+        return {**dataclasses.asdict(self), "image_shape": list(self.image_shape)}
+
+    @classmethod
+    def from_json(cls, values):
+        """The reverse of `to_json`."""
+        config_class = families.family(values["family"]).config_class
+        return cls(
+            family=values["family"],
+            model=config_class(**values["model"]),
+            training=values["training"],
+            dataset=values["dataset"],
+            image_shape=tuple(values["image_shape"]),
+        )
+
+
+class Run:
+    """A run's folder on disk."""
+
+    def __init__(self, folder):
+        """Names the folder; nothing is read or written yet."""
+        self.folder = pathlib.Path(folder)
+        self.flags_file = self.folder / "flags.flags"
+        self.spec_file = self.folder / "run.json"
+        self.metrics_file = self.folder / "metrics.csv"
+        self.checkpoints = self.folder / "checkpoints"
+        self.best = self.folder / "best"
+        self.events = self.folder / "events"
+        self.evaluation = self.folder / "evaluation"
+
+    def exists(self):
+        """Whether a run was begun here."""
+        return self.spec_file.exists()
+
+    def create(self, spec, flags_text):
+        """Makes the folder and writes spec and flags.
+
+        Raises:
+          RunError: If the folder holds something else already.
+        """
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise RunError(f"--run: {self.folder} is there already and is no run of this program.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write(spec, flags_text)
+
+    def write(self, spec, flags_text):
+        """Writes spec and flags, each at once or not at all."""
+        write_atomically(self.flags_file, flags_text)
+        values = {"format": FORMAT, **spec.to_json(), "versions": _versions()}
+        write_atomically(self.spec_file, json.dumps(values, indent=2) + "\n")
+
+    def spec(self):
+        """The `RunSpec` of the folder.
+
+        Raises:
+          RunError: If there is no run, or its `run.json` is damaged or of another version.
+        """
+        if not self.exists():
+            raise RunError(f"--run: no run in {self.folder} (it has no {self.spec_file.name}).")
+        try:
+            values = json.loads(self.spec_file.read_text(encoding="utf-8"))
+            if values["format"] != FORMAT:
+                raise RunError(
+                    f"--run: {self.spec_file} has format {values['format']}, "
+                    f"but this version reads format {FORMAT}."
+                )
+            return RunSpec.from_json(values)
+        except RunError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"--run: {self.spec_file} is damaged: {error}.") from error
+
+    def check_same(self, spec):
+        """Raises `RunError` where `spec` is not the run's own, but for a larger number of steps."""
+        old, new = _flat(self.spec()), _flat(spec)
+        changed = [
+            f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+            for key in sorted(old | new)
+            if old.get(key) != new.get(key) and key != "training.steps"
+        ]
+        if changed:
+            raise RunError(
+                f"--run: {self.folder} was made with other settings ({'; '.join(changed)}); "
+                f"resume with its own (--flagfile={self.flags_file}) or choose another --run."
+            )
+        if new["training.steps"] < old["training.steps"]:
+            raise RunError(
+                f"--run: {self.folder} was made with --steps={old['training.steps']}, which may grow "
+                f"but not shrink to {new['training.steps']}."
+            )
+
+    def checkpoint_path(self):
+        """Path of the checkpoint to evaluate: the best one if there is one, else the newest.
+
+        Raises:
+          RunError: If there is none yet.
+        """
+        path = tf.train.latest_checkpoint(self.best) or tf.train.latest_checkpoint(self.checkpoints)
+        if path is None:
+            raise RunError(f"--run: {self.folder} has no checkpoint yet.")
+        return path
+
+
+class WeightAverage(tf.Module):
+    """Exponential moving average of variables: average <- d * average + (1 - d) * variable.
+
+    d = min(decay, (1 + t) / (10 + t)) at step t, so that the first steps count for little later.
+    """
+
+    def __init__(self, variables, decay):
+        """Starts the averages at the variables' values; `decay` 0 means none is kept."""
+        super().__init__(name="weight_average")
+        self._variables = tuple(variables)
+        self._decay = decay
+        self.averages = [
+            tf.Variable(v, trainable=False, name="average") for v in variables if decay > 0
+        ]
+
+    def reset(self):
+        """Sets the averages to the variables' present values."""
+        for average, variable in zip(self.averages, self._variables, strict=bool(self.averages)):
+            average.assign(variable)
+
+    def update(self, step):
+        """One step of averaging; `step` is an integer tensor, 0 at the first."""
+        if not self.averages:
+            return
+        step = tf.cast(step, tf.float32)
+        rate = 1.0 - tf.minimum(self._decay, (1.0 + step) / (10.0 + step))
+        for average, variable in zip(self.averages, self._variables, strict=True):
+            average.assign_sub(tf.cast(rate, average.dtype) * (average - variable))
+
+    def __enter__(self):
+        """Puts the averages in the variables' place until the end of the `with` block."""
+        self._kept = [tf.identity(v) for v in self._variables] if self.averages else []
+        self.to_variables()
+        return self
+
+    def __exit__(self, *error):
+        for variable, value in zip(self._variables, self._kept, strict=bool(self._kept)):
+            variable.assign(value)
+        self._kept = []
+
+    def to_variables(self):
+        """Sets the variables to their averages for good."""
+        for average, variable in zip(self.averages, self._variables, strict=bool(self.averages)):
+            variable.assign(average)
+
+
+def load_model(run, **evaluation):
+    """Rebuilds a run's model with its trained (averaged) weights.
+
+    Args:
+      run: `Run`.
+      **evaluation: Passed to the family's `build`, such as `num_samples`, `seed` and `bound` of
+        `Dequantized`.
+
+    Returns:
+      (density model over integer images, the step it was trained to).
+
+    Raises:
+      RunError: If there is no run or no checkpoint, or the checkpoint is damaged.
+    """
+    spec = run.spec()
+    path = run.checkpoint_path()
+    model = families.family(spec.family).build(spec.model, spec.image_shape, **evaluation)
+    average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
+    step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    state = tf.train.Checkpoint(model=model, average=average, step=step)
+    try:
+        state.read(path).assert_existing_objects_matched().expect_partial()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
+    average.to_variables()
+    return model, int(step)
+
+
+def write_atomically(path, text):
+    """Writes a text file so that a reader, or a crash, sees the old or the new one, never a part."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _flat(spec):
+    values = spec.to_json()
+    flat = {k: v for k, v in values.items() if k not in ("model", "training")}
+    flat.update({f"model.{k}": v for k, v in values["model"].items()})
+    flat.update({f"training.{k}": v for k, v in values["training"].items()})
+    return flat
+
+
+def _versions():
+    packages = ("tfp-flows", "tensorflow", "tensorflow-probability", "tf-keras", "numpy")
+    return {package: _version(package) for package in packages}
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

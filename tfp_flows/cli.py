@@ -1,0 +1,88 @@
+"""What the mains share: flags, and errors in one line."""
+
+import dataclasses
+import sys
+
+from absl import app, flags, logging
+
+FLAGS = flags.FLAGS
+DATASET_HELP = (
+    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, photos, digits, constant or noise, "
+    "and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
+    "@contrast=0.5."
+)
+
+
+def define_common_flags():
+    """Defines `--run`, `--data_dir`, `--download` and `--progress`; returns their names."""
+    flags.DEFINE_string("run", None, "Folder of the run.")
+    flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
+    flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")
+    flags.DEFINE_bool("progress", True, "Show progress bars.")
+    flags.mark_flag_as_required("run")
+    return ["run", "data_dir", "download", "progress"]
+
+
+def define_config_flags(*config_classes):
+    """Defines a flag for each field of the dataclasses; returns their names.
+
+    A field's metadata hold its `help` and, where there are only some, its `choices`. A field that two
+    of them share is one flag.
+    """
+    names = []
+    for config_class in config_classes:
+        for field in dataclasses.fields(config_class):
+            if field.name not in names:
+                _define_field(field)
+                names.append(field.name)
+    return names
+
+
+def config_from_flags(config_class):
+    """An instance of the dataclass with the flags' values.
+
+    Raises:
+      ValueError: From the dataclass itself, where a value makes no sense.
+    """
+    return config_class(**{f.name: FLAGS[f.name].value for f in dataclasses.fields(config_class)})
+
+
+def flags_text(names):
+    """The flags of these names as the lines of a flag file; flags that are None are left out."""
+    lines = [FLAGS[name].serialize() for name in names if FLAGS[name].value is not None]
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def run(main, errors=()):
+    """Runs `main()`; an exception of `errors` becomes one line on stderr and exit status 1.
+
+    Args:
+      main: Callable without arguments; the flags are parsed before it is called.
+      errors: Exception classes whose message is meant for the user.
+    """
+
+    def guarded(argv):
+        if len(argv) > 1:
+            sys.exit(f"error: unexpected argument {argv[1]!r}; flags are given as --name=value.")
+        logging.set_verbosity(logging.ERROR)
+        try:
+            return main()
+        except tuple(errors) as error:
+            sys.exit(f"error: {error}")
+
+    app.run(guarded)
+
+
+def _define_field(field):
+    text = field.metadata["help"]
+    required = field.default is dataclasses.MISSING
+    default = None if required else field.default
+    choices = field.metadata.get("choices")
+    if choices:
+        flags.DEFINE_enum(field.name, default, choices, text)
+    elif field.type is int:
+        flags.DEFINE_integer(field.name, default, text)
+    else:
+        flags.DEFINE_float(field.name, default, text)
+    if required:
+        flags.mark_flag_as_required(field.name)

@@ -1,0 +1,117 @@
+"""Batches of images for training and for evaluation."""
+
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows.data.errors import DataError
+from tfp_flows.data.image_set import ImageSet
+
+_FOREVER = np.iinfo(np.int64).max
+
+
+def training_batches(
+    images: ImageSet | np.ndarray,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    num_steps: int | None = None,
+) -> tf.data.Dataset:
+    """Shuffled batches, where the batch of a step depends on the seed and the step alone.
+
+    Step t takes the positions p = t * batch_size + i, i < batch_size, of an endless sequence of
+    epochs: epoch p // N is a permutation of all N images, given by (seed, p // N). So a run that
+    is resumed at a step goes on bit for bit as if it had never stopped; each epoch visits every
+    image exactly once; no remainder is dropped: a batch may straddle two epochs, or, if
+    batch_size > N, more.
+
+    Args:
+      images: An `ImageSet`, or `uint8 [N, H, W, C]`.
+      batch_size: The number of images in every batch.
+      seed: An integer, of which the lower 64 bits count.
+      start_step: The step of the first batch.
+      num_steps: How many batches there are, counted from `start_step`; None means no end.
+
+    Returns:
+      A dataset of `uint8 [batch_size, H, W, C]`.
+
+    Raises:
+      DataError: If a number is out of range.
+    """
+    array = _array(images)
+    _check_at_least(1, batch_size=batch_size)
+    _check_at_least(0, start_step=start_step)
+    if num_steps is not None:
+        _check_at_least(0, num_steps=num_steps)
+    with tf.device("/CPU:0"):
+        on_cpu = tf.convert_to_tensor(array)  # captured by reference: it is no part of the graph
+    indices = _shuffled_indices(len(array), operator.index(seed), start_step * batch_size)
+    batches = indices.batch(batch_size, drop_remainder=True).map(lambda i: tf.gather(on_cpu, i))
+    cardinality = tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps
+    batches = batches.take(cardinality).apply(tf.data.experimental.assert_cardinality(cardinality))
+    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+
+
+def evaluation_batches(images: ImageSet | np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Batches of all images in their order; the last one may be smaller.
+
+    Args:
+      images: An `ImageSet`, or `uint8 [N, H, W, C]`.
+      batch_size: The number of images in every batch but the last.
+
+    Returns:
+      A dataset of `uint8 [batch_size or less, H, W, C]`.
+
+    Raises:
+      DataError: If the batch size is not positive.
+    """
+    array = _array(images)
+    _check_at_least(1, batch_size=batch_size)
+    with tf.device("/CPU:0"):
+        on_cpu = tf.convert_to_tensor(array)
+    starts = tf.data.Dataset.range(0, len(array), batch_size)
+    batches = starts.map(lambda start: on_cpu[start : start + batch_size])
+    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+
+
+def _shuffled_indices(num_images: int, seed: int, start: int) -> tf.data.Dataset:
+    """The endless sequence of int64 indices from position `start` on, one epoch after the other.
+
+    (`tf.random.experimental.index_shuffle` would need no memory for an epoch's order. But for tens
+    of thousands of images it sees only the lower 8 bits of seed and epoch, and the orders of two
+    epochs are nearly the same: their correlation is 0.85.)
+    """
+    first_epoch, offset = divmod(start, num_images)
+    low_64_bits = np.uint64(seed % 2**64).astype(np.int64)
+
+    def rest_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(num_images, dtype=tf.int64), seed=[low_64_bits, epoch], alg="philox"
+        )
+        begin = tf.where(epoch == first_epoch, offset, 0)
+        return tf.data.Dataset.from_tensor_slices(order[begin:])
+
+    return tf.data.Dataset.range(first_epoch, _FOREVER).flat_map(rest_of_epoch)
+
+
+def _array(images: ImageSet | np.ndarray) -> np.ndarray:
+    array = images.images if isinstance(images, ImageSet) else np.asarray(images)
+    if array.dtype != np.uint8 or array.ndim != 4 or 0 in array.shape:
+        raise DataError(
+            "batches are made of a non-empty uint8 array [N, H, W, C], "
+            f"got {array.dtype} {list(array.shape)}"
+        )
+    return array
+
+
+def _check_at_least(least: int, **argument: int) -> None:
+    ((name, value),) = argument.items()
+    if operator.index(value) < least:
+        raise DataError(f"{name} must be at least {least}, got {value}")
+
+
+def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.with_options(options)

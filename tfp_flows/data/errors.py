@@ -1,0 +1,9 @@
+"""The one exception of the data loader."""
+
+
+class DataError(ValueError):
+    """A user's mistake about data: one line that says what was wrong, where, and what to do."""
+
+    def __init__(self, message: str):
+        """Joins the lines of `message`, so that it can be shown as it is."""
+        super().__init__(" ".join(message.splitlines()))

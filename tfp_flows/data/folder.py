@@ -1,0 +1,144 @@
+"""The source `folder:PATH`: PNG and JPEG files.
+
+Files are found in all subfolders (names that start with a dot are skipped, and so is all that does
+not end in .png, .jpg or .jpeg) and taken in the order of their relative paths. If the folder holds
+subfolders `train` and `test`, both, these are the two parts, and what else lies there is ignored.
+Otherwise a file belongs to the test part if a hash of its relative path says so, about one in ten:
+adding files moves no other file to the other part.
+
+Files must hold 8-bit grey levels (read as 1 channel; 1-, 2- and 4-bit grey is scaled to 0..255
+without loss) or 8-bit RGB (3 channels). Alpha, palettes, 16 bits and CMYK are refused: how to turn
+those into grey levels is not ours to guess. An EXIF orientation is not applied. All images of a
+part must have the same shape.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tfp_flows.data.errors import DataError
+from tfp_flows.data.image_set import ImageSet
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+_PARTS = ("train", "test")
+_TEST_FRACTION = 10
+_PNG_BIT_DEPTH_OFFSET = 24
+_NUM_THREADS = min(8, os.cpu_count() or 1)
+
+
+def read_folder(path: str, part: str) -> ImageSet:
+    """Reads one part of a folder.
+
+    Args:
+      path: The folder; `~` is expanded.
+      part: "train" or "test".
+
+    Returns:
+      The images, without labels; their keys are paths relative to the folder, with slashes.
+
+    Raises:
+      DataError: If there is no such folder, or no image for this part, or a file cannot be read,
+        is of a kind that is refused, or differs in shape from the first one.
+    """
+    root = Path(path).expanduser()
+    files = list_images(path)
+    chosen = [file for file in files if _part(root, file) == part]
+    if not chosen:
+        raise DataError(
+            f"folder:{path}: none of its {len(files)} image(s) is for the {part} part: "
+            "put some into subfolders train and test"
+        )
+    return ImageSet(f"folder:{path}", part, _decode_all(root, chosen), None, tuple(chosen))
+
+
+def list_images(path: str) -> list[str]:
+    """The relative paths of a folder's images, sorted. Raises `DataError` if there are none."""
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise DataError(
+            f"folder:{path}: no such folder (an '@' starts an operation only where a known one "
+            "follows it)"
+        )
+    tops = [root / part for part in _PARTS] if _has_parts(root) else [root]
+    files = sorted(
+        file.relative_to(root).as_posix()
+        for top in tops
+        for file in top.rglob("*")
+        if file.suffix.lower() in _SUFFIXES and _visible(file.relative_to(root)) and file.is_file()
+    )
+    if not files:
+        raise DataError(f"folder:{path}: holds no image ({', '.join(_SUFFIXES)})")
+    return files
+
+
+def _has_parts(root: Path) -> bool:
+    return all((root / part).is_dir() for part in _PARTS)
+
+
+def _visible(relative: Path) -> bool:
+    return not any(name.startswith(".") for name in relative.parts)
+
+
+def _part(root: Path, file: str) -> str:
+    if _has_parts(root):
+        return file.split("/", 1)[0]
+    digest = hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest()
+    return "test" if int.from_bytes(digest[:8], "big") % _TEST_FRACTION == 0 else "train"
+
+
+def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:
+    first = _decode(root / files[0])
+    images = np.empty((len(files), *first.shape), np.uint8)
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
+        decoded = pool.map(_decode, (root / file for file in files))
+        for index, image in enumerate(decoded):
+            if image.shape != first.shape:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise DataError(
+                    f"{root / files[index]}: has shape {_text(image)}, but {root / files[0]} has "
+                    f"{_text(first)}: all images must have the same shape"
+                )
+            images[index] = image
+    return images
+
+
+def _decode(file: Path) -> np.ndarray:
+    """Reads one file as `uint8 [H, W, 1 or 3]`."""
+    try:
+        with Image.open(file, formats=("PNG", "JPEG")) as image:
+            _refuse_lossy(image, file)
+            pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
+    except DataError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = str(error).replace(str(file), "the file").replace(repr(str(file)), "the file")
+        raise DataError(f"{file}: cannot be read as a PNG or JPEG: {reason}") from error
+    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+
+
+def _refuse_lossy(image: Image.Image, file: Path) -> None:
+    if _is_16_bit(image, file):
+        raise DataError(f"{file}: has 16 bits per channel: write it with 8")
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        raise DataError(f"{file}: has transparency: flatten it to RGB or greyscale")
+    if image.mode == "P":
+        raise DataError(f"{file}: has a palette: convert it to RGB or greyscale")
+    if image.mode not in ("1", "L", "RGB"):
+        raise DataError(f"{file}: is {image.mode}: convert it to 8-bit RGB or greyscale")
+
+
+def _is_16_bit(image: Image.Image, file: Path) -> bool:
+    """Reads the bit depth from the PNG header: Pillow opens 16-bit RGB as 8 bits, in silence."""
+    if image.format != "PNG":
+        return False
+    with open(file, "rb") as stream:
+        return stream.read(_PNG_BIT_DEPTH_OFFSET + 1)[_PNG_BIT_DEPTH_OFFSET] == 16
+
+
+def _text(image: np.ndarray) -> str:
+    return "x".join(map(str, image.shape))

@@ -1,0 +1,152 @@
+"""`load`: from a name and a split to images in memory."""
+
+import dataclasses
+import functools
+import operator
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfp_flows.data.errors import DataError
+from tfp_flows.data.image_set import SPLITS, ImageSet
+from tfp_flows.data.names import Source, parse_name
+from tfp_flows.data.operations import Operation, apply_operation, channel_means
+from tfp_flows.data.sources import fingerprint, read_split
+from tfp_flows.data.tfds import TfdsOptions
+
+_NUM_CACHED_MEANS = 64
+
+
+def load(
+    name: str,
+    split: str = "test",
+    *,
+    data_dir: str | os.PathLike | None = None,
+    image_shape: Sequence[int] | None = None,
+    download: bool = False,
+    max_images: int | None = None,
+) -> ImageSet:
+    """Loads one split of a set of images.
+
+    A name is a source, and operations that are applied from left to right (see
+    `tfp_flows.data.operations`): `mnist`, `fashion_mnist@resize=32@rgb`, `cifar10@contrast=0.5`,
+    `folder:PATH`, `npz:PATH`, `photos`, `digits`, `noise`, `constant`, `constant=128`. Any other
+    source is taken for a TFDS name. Nothing is resized, padded or recoloured but by an operation
+    in the name.
+
+    From a source's training images two parts are held out, which are never trained on: validation
+    (to stop early and to select) and calibration (to set thresholds): max(1, min(5000, n // 20))
+    images each, by a permutation that depends on n alone, not on a run's seed. (`photos` has four
+    parts of its own.) `constant` and `noise` have only a test split.
+
+    Args:
+      name: The name.
+      split: One of `SPLITS`: "train", "validation", "calibration" or "test".
+      data_dir: The folder of prepared TFDS sets; None means $TFDS_DATA_DIR, or else
+        ~/tensorflow_datasets. Other sources do not look at it.
+      image_shape: The (H, W, C) that the images must have, or None for any. `constant` and
+        `noise` need it.
+      download: Whether TFDS may download a set that is not in `data_dir`.
+      max_images: At most this many: the first ones of the split. (The first ones of train,
+        validation and calibration are a fair sample; a test split keeps the order of its source,
+        which may be sorted.)
+
+    Returns:
+      The images, with labels and keys.
+
+    Raises:
+      DataError: If anything about the name, the split, the files or the shape is wrong: one line
+        that says what, where, and what to do.
+
+    #### Examples
+
+    ```python
+    train = load("fashion_mnist", "train", data_dir="datasets")
+    other = load("mnist", "test", data_dir="datasets", image_shape=train.image_shape)
+    ```
+    """
+    if split not in SPLITS:
+        raise DataError(f"unknown split '{split}': choose from {', '.join(SPLITS)}")
+    limit = None if max_images is None else _positive(max_images, "max_images")
+    wanted = None if image_shape is None else _checked_shape(image_shape)
+    source, operations = parse_name(name)
+    options = TfdsOptions("" if data_dir is None else os.fspath(data_dir), bool(download))
+
+    image_set = read_split(source, split, options, wanted)
+    if limit is not None and limit < len(image_set):
+        image_set = image_set.select(range(limit))
+    images = _derive(image_set.images, source, operations, options, name)
+    if wanted is not None and images.shape[1:] != wanted:
+        raise DataError(_wrong_shape(name, images.shape[1:], wanted))
+    return dataclasses.replace(image_set, name=name, images=images)
+
+
+def _derive(
+    images: np.ndarray,
+    source: Source,
+    operations: tuple[Operation, ...],
+    options: TfdsOptions,
+    name: str,
+) -> np.ndarray:
+    """Applies the operations from left to right."""
+    for index, operation in enumerate(operations):
+        means = None
+        if operation.kind == "contrast":
+            means = _means_for_contrast(source, operations[:index], options, name)
+        images = apply_operation(operation, images, name, means)
+    return images
+
+
+def _means_for_contrast(
+    source: Source, earlier: tuple[Operation, ...], options: TfdsOptions, name: str
+) -> np.ndarray:
+    try:
+        return _training_means(source, earlier, options, fingerprint(source))
+    except DataError as error:
+        raise DataError(f"{name}: @contrast needs the mean of a training split: {error}") from error
+
+
+@functools.lru_cache(maxsize=_NUM_CACHED_MEANS)
+def _training_means(
+    source: Source,
+    operations: tuple[Operation, ...],
+    options: TfdsOptions,
+    fingerprint: str,
+) -> np.ndarray:
+    """The channels' means over the training split; `fingerprint` is for the cache's key alone."""
+    del fingerprint
+    training = read_split(source, "train", options)
+    return channel_means(_derive(training.images, source, operations, options, source.text))
+
+
+def _positive(value: int, argument: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise DataError(f"{argument} must be a positive integer, got {value!r}")
+    return number
+
+
+def _checked_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    shape = tuple(image_shape)
+    if len(shape) != 3:
+        raise DataError(f"image_shape must be (height, width, channels), got {shape}")
+    return tuple(_positive(size, "each size in image_shape") for size in shape)
+
+
+def _wrong_shape(name: str, had: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    had_text, wanted_text = ("x".join(map(str, shape)) for shape in (had, wanted))
+    message = f"{name}: its images are {had_text}, but {wanted_text} is wanted"
+    operations = ""
+    if had[:2] != wanted[:2]:
+        height, width = wanted[:2]
+        operations += f"@resize={height}" if height == width else f"@resize={height}x{width}"
+    if had[2] != wanted[2]:
+        recolour = {(1, 3): "@rgb", (3, 1): "@luminance"}.get((had[2], wanted[2]))
+        if recolour is None:
+            return f"{message}, and no operation makes {wanted[2]} channels of {had[2]}"
+        operations += recolour
+    return f"{message}: load '{name}{operations}'"

@@ -1,0 +1,181 @@
+"""Operations that derive one set from another: the `@...` part of a name.
+
+- `@resize=32`, `@resize=32x48`: to 32x32, or to height 32 and width 48; bilinear, antialiased,
+  rounded.
+- `@pad=32`, `@pad=32x48`: zeros around it; an odd remainder goes to the bottom and the right.
+- `@crop=28`, `@crop=28x20`: its centre; an odd remainder is cut from the bottom and the right.
+- `@rgb`: one channel becomes three equal ones.
+- `@luminance`: Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded half up.
+- `@contrast=0.5`: x' = round(clip(mu + k (x - mu), 0, 255)) with k = 0.5.
+
+mu is the mean grey level of each channel over the set's *training* split, after the operations
+before this one. Where nothing is clipped the variance is multiplied by k^2 (up to rounding).
+"""
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows.data.errors import DataError
+
+OPERATION_KINDS = ("resize", "pad", "crop", "rgb", "luminance", "contrast")
+OPERATION_CHOICES = (
+    "@resize=32 or @resize=32x48 (HEIGHTxWIDTH), @pad=32, @crop=28, @rgb, @luminance, @contrast=0.5"
+)
+_SIZED_KINDS = ("resize", "pad", "crop")
+_SIZE = re.compile(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?")
+_RESIZE_CHUNK = 1024
+_LUMINANCE_PER_MILLE = (299, 587, 114)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One operation of a name.
+
+    Attributes:
+      kind: One of `OPERATION_KINDS`.
+      size: (H, W) for resize, pad and crop, else None.
+      factor: k for contrast, else None.
+    """
+
+    kind: str
+    size: tuple[int, int] | None = None
+    factor: float | None = None
+
+
+def parse_operation(text: str, name: str) -> Operation:
+    """Reads one operation.
+
+    Args:
+      text: The operation without its `@`, like "resize=32x48".
+      name: The full name that it is part of, for the message.
+
+    Returns:
+      The operation.
+
+    Raises:
+      DataError: If the operation is unknown, or its value is missing, superfluous or malformed.
+    """
+    kind, equals, value = text.partition("=")
+    if kind in _SIZED_KINDS and (match := _SIZE.fullmatch(value)):
+        height, width = match.groups()
+        return Operation(kind, size=(int(height), int(width or height)))
+    if kind == "contrast" and (factor := _non_negative(value)) is not None:
+        return Operation(kind, factor=factor)
+    if kind in ("rgb", "luminance") and not equals:
+        return Operation(kind)
+    problem = "bad value in" if kind in OPERATION_KINDS else "unknown operation"
+    raise DataError(f"{problem} '@{text}' of data set '{name}': choose from {OPERATION_CHOICES}")
+
+
+def apply_operation(
+    operation: Operation, images: np.ndarray, name: str, means: np.ndarray | None = None
+) -> np.ndarray:
+    """Applies one operation.
+
+    Args:
+      operation: The operation.
+      images: `uint8 [N, H, W, C]`.
+      name: The set, for the message.
+      means: float64 `[C]`, the training means in grey levels; needed by contrast alone.
+
+    Returns:
+      `uint8 [N, H', W', C']`.
+
+    Raises:
+      DataError: If images of this shape cannot be treated so.
+    """
+    height, width, channels = images.shape[1:]
+    if operation.kind == "resize":
+        return resize(images, operation.size)
+    if operation.kind == "pad":
+        if height > operation.size[0] or width > operation.size[1]:
+            raise DataError(
+                f"{name}: @pad to {_text(operation.size)} cannot shrink images "
+                f"of {height}x{width}: use @crop or @resize"
+            )
+        return pad(images, operation.size)
+    if operation.kind == "crop":
+        if height < operation.size[0] or width < operation.size[1]:
+            raise DataError(
+                f"{name}: @crop to {_text(operation.size)} cannot enlarge images "
+                f"of {height}x{width}: use @pad or @resize"
+            )
+        return crop(images, operation.size)
+    if operation.kind == "rgb":
+        if channels != 1:
+            raise DataError(f"{name}: @rgb needs images with 1 channel, these have {channels}")
+        return np.repeat(images, 3, axis=-1)
+    if operation.kind == "luminance":
+        if channels != 3:
+            raise DataError(f"{name}: @luminance needs 3 channels, these images have {channels}")
+        return luminance(images)
+    if len(means) != channels:
+        raise DataError(
+            f"{name}: @contrast needs as many channels in the training split as here, "
+            f"there are {len(means)} there and {channels} here"
+        )
+    return contrast(images, operation.factor, means)
+
+
+def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes `uint8 [N, H, W, C]` to (H', W'), bilinear and antialiased, rounded and clipped."""
+    resized = np.empty((len(images), *size, images.shape[-1]), np.uint8)
+    with tf.device("/CPU:0"):
+        for start in range(0, len(images), _RESIZE_CHUNK):
+            chunk = slice(start, start + _RESIZE_CHUNK)
+            smooth = tf.image.resize(images[chunk], size, method="bilinear", antialias=True)
+            resized[chunk] = tf.cast(tf.clip_by_value(tf.round(smooth), 0, 255), tf.uint8).numpy()
+    return resized
+
+
+def pad(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Puts each image at the centre of a black one of size (H', W') >= (H, W)."""
+    extra = [wanted - had for wanted, had in zip(size, images.shape[1:3], strict=True)]
+    margins = [(n // 2, n - n // 2) for n in extra]
+    return np.pad(images, [(0, 0), *margins, (0, 0)])
+
+
+def crop(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cuts the centre of size (H', W') <= (H, W) out of each image."""
+    top, left = ((had - wanted) // 2 for wanted, had in zip(size, images.shape[1:3], strict=True))
+    return np.ascontiguousarray(images[:, top : top + size[0], left : left + size[1]])
+
+
+def luminance(images: np.ndarray) -> np.ndarray:
+    """The ITU-R BT.601 luminance of `uint8 [N, H, W, 3]` as `uint8 [N, H, W, 1]`, exact."""
+    per_mille = sum(
+        np.uint32(weight) * images[..., channel : channel + 1]
+        for channel, weight in enumerate(_LUMINANCE_PER_MILLE)
+    )
+    return ((per_mille + 500) // 1000).astype(np.uint8)
+
+
+def contrast(images: np.ndarray, factor: float, means: np.ndarray) -> np.ndarray:
+    """Scales the distance of `uint8 [N, H, W, C]` from the means `[C]`: see above."""
+    levels = np.arange(256, dtype=np.float64)
+    changed = np.empty_like(images)
+    for channel, mean in enumerate(means):
+        table = np.rint(np.clip(mean + factor * (levels - mean), 0, 255)).astype(np.uint8)
+        changed[..., channel] = table[images[..., channel]]
+    return changed
+
+
+def channel_means(images: np.ndarray) -> np.ndarray:
+    """The mean grey level of each channel, float64 `[C]`, from an exact integer sum."""
+    return images.sum(axis=(0, 1, 2), dtype=np.uint64) / math.prod(images.shape[:3])
+
+
+def _non_negative(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,185 @@
+"""The sets of TensorFlow Datasets, by their TFDS names, in a folder on this machine.
+
+Nothing is downloaded unless it is asked for.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import os
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tfp_flows.data.errors import DataError
+from tfp_flows.data.image_set import ImageSet
+from tfp_flows.data.names import SOURCE_CHOICES
+
+_READ_BATCH = 512
+_FEATURES = ("image", "label", "id")
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsOptions:
+    """Where TFDS looks, and whether it may use the network.
+
+    Attributes:
+      data_dir: The folder of prepared sets; "" means TFDS's own default.
+      download: Whether a set that is not there may be downloaded and prepared.
+    """
+
+    data_dir: str = ""
+    download: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The folder of prepared sets, with the default filled in."""
+        default = os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+        return os.path.expanduser(self.data_dir or default)
+
+
+def read_tfds(name: str, part: str, options: TfdsOptions) -> ImageSet:
+    """Reads one official split.
+
+    Args:
+      name: A TFDS name, like "mnist", or "NAME/CONFIG:VERSION".
+      part: "train" or "test".
+      options: Where to look.
+
+    Returns:
+      The images, with labels where the set has an integer `label`; the keys are its `id`, or else
+      "PART_INDEX", like "test_17".
+
+    Raises:
+      DataError: If the set is unknown, is not there, cannot be read, or holds no images of one
+        shape with 8 bits.
+    """
+    with _quiet():
+        builder = _builder(name, options)
+        _check_contents(builder, name, part)
+        try:
+            return _read(builder, name, part)
+        except (tf.errors.OpError, OSError) as error:
+            raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
+
+
+def prepared_sets(options: TfdsOptions) -> list[str]:
+    """The names of the sets that are in the folder, sorted."""
+    patterns = ("*/*/dataset_info.json", "*/*/*/dataset_info.json")
+    return sorted(
+        {
+            os.path.relpath(file, options.folder).split(os.sep)[0]
+            for pattern in patterns
+            for file in tf.io.gfile.glob(os.path.join(options.folder, pattern))
+        }
+    )
+
+
+def _builder(name: str, options: TfdsOptions):
+    import tensorflow_datasets as tfds  # imported here, as it is slow and often not needed
+
+    base = name.split("/")[0].split(":")[0]
+    if base not in prepared_sets(options):
+        _refuse_unknown(name, base, tfds.list_builders(), options)
+        if not options.download:
+            raise DataError(_missing(name, options))
+    try:
+        builder = tfds.builder(name, data_dir=options.folder)
+        if not builder.is_prepared():
+            if not options.download:
+                raise DataError(_missing(name, options))
+            builder.download_and_prepare()
+    except DataError:
+        raise
+    except Exception as error:  # builders are other people's code: they raise what they like
+        reason = (str(error).splitlines() or [""])[0]
+        raise DataError(
+            f"{name}: TFDS cannot prepare or open it in {options.folder}: "
+            f"{type(error).__name__}: {reason}"
+        ) from error
+    return builder
+
+
+def _refuse_unknown(name: str, base: str, registered: list[str], options: TfdsOptions) -> None:
+    if base in registered:
+        return
+    prepared = prepared_sets(options)
+    known = ["photos", "digits", "constant", "noise", *prepared, *registered]
+    close = difflib.get_close_matches(base, known, n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise DataError(
+        f"unknown data set '{name}'{hint}: choose from {SOURCE_CHOICES}, or a TFDS set "
+        f"(in {options.folder}: {_listed(prepared)})"
+    )
+
+
+def _missing(name: str, options: TfdsOptions) -> str:
+    return (
+        f"data set '{name}' is not in {options.folder} (there: {_listed(prepared_sets(options))}): "
+        "give the data_dir that holds it, or let TFDS fetch it with --download"
+    )
+
+
+def _check_contents(builder, name: str, part: str) -> None:
+    feature = _feature(builder, "image")
+    shape = getattr(feature, "shape", None)
+    if shape is None or len(shape) != 3 or feature.np_dtype != np.uint8:
+        raise DataError(
+            f"{name}: holds no 8-bit images under the feature 'image': "
+            "write them to a folder or an npz archive"
+        )
+    if None in shape:
+        raise DataError(f"{name}: its images differ in shape: resize them into a folder:PATH")
+    if part not in builder.info.splits:
+        raise DataError(
+            f"{name}: has no split '{part}' (it has: {_listed(builder.info.splits)}): "
+            "write it to a folder or an npz archive with train and test"
+        )
+
+
+def _feature(builder, key: str):
+    features = builder.info.features
+    return features[key] if features is not None and key in features else None
+
+
+def _read(builder, name: str, part: str) -> ImageSet:
+    import tensorflow_datasets as tfds
+
+    wanted = {key: True for key in _FEATURES if _feature(builder, key) is not None}
+    batches = list(
+        builder.as_dataset(
+            split=part,
+            shuffle_files=False,
+            batch_size=_READ_BATCH,
+            decoders=tfds.decode.PartialDecoding(wanted),
+            read_config=tfds.ReadConfig(try_autocache=False),
+        ).as_numpy_iterator()
+    )
+    images = np.concatenate([batch["image"] for batch in batches])
+    labels = ids = None
+    if _is_integer_scalar(_feature(builder, "label")):
+        labels = np.concatenate([batch["label"] for batch in batches])
+    if "id" in wanted:
+        ids = [os.fsdecode(key) for batch in batches for key in batch["id"].tolist()]
+    keys = ids or [f"{part}_{index}" for index in range(len(images))]
+    return ImageSet(name, part, images, labels, tuple(keys))
+
+
+def _is_integer_scalar(feature) -> bool:
+    return feature is not None and feature.shape == () and np.dtype(feature.np_dtype).kind in "iu"
+
+
+def _listed(names) -> str:
+    return ", ".join(names) or "none"
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silences the informational log lines of TFDS."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

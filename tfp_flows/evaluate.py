@@ -1,0 +1,59 @@
+r"""Compares the likelihoods that a trained model gives to data sets.
+
+    python -m tfp_flows.evaluate --run=runs/quickstart --datasets=digits@resize=32@rgb,noise
+
+The model's own test images come first and some of its training images second. Writes
+RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
+"""
+
+from absl import flags
+
+from tfp_flows import checkpoint, cli, evaluation, quantization
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of evaluation."""
+    cli.define_common_flags()
+    flags.DEFINE_list("datasets", [], f"Data sets to compare with: {cli.DATASET_HELP}")
+    flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
+    flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)
+    flags.DEFINE_integer(
+        "num_dequantization_samples", 1, "Draws of dequantisation noise per image.", lower_bound=1
+    )
+    flags.DEFINE_enum(
+        "bound", "mean", quantization.BOUNDS, "How those draws are combined: see Dequantized."
+    )
+    flags.DEFINE_integer("noise_seed", 0, "Of the dequantisation noise.", lower_bound=0)
+    flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
+
+
+def main():
+    """Evaluates and prints the table."""
+    run = checkpoint.Run(FLAGS.run)
+    sets = evaluation.load_sets(
+        run.spec(),
+        FLAGS.datasets,
+        data_dir=FLAGS.data_dir,
+        download=FLAGS.download,
+        max_images=FLAGS.max_images,
+    )
+    rows = evaluation.evaluate(
+        run,
+        sets,
+        batch_size=FLAGS.batch_size,
+        num_samples=FLAGS.num_samples,
+        progress=FLAGS.progress,
+        protocol=dict(
+            num_samples=FLAGS.num_dequantization_samples,
+            bound=FLAGS.bound,
+            seed=FLAGS.noise_seed,
+        ),
+    )
+    print(evaluation.report(run, rows))
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, errors=[ValueError])

@@ -1,0 +1,389 @@
+"""The training loop: one for every family, resumable to the bit.
+
+Everything random is a function of the seed and the step: the order of the data, the dequantisation
+noise, the initial weights. A checkpoint holds the whole state, so a run that was killed and resumed
+gives the losses that an uninterrupted one would have given.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import math
+import signal
+import time
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+import tqdm
+
+from tfp_flows import checkpoint, data, evaluation, families, quantization
+
+OPTIMIZERS = {
+    # tf_keras's legacy optimizers run one fused kernel for each variable; the newer ones a dozen.
+    "adam": tf_keras.optimizers.legacy.Adam,
+    "adamax": tf_keras.optimizers.legacy.Adamax,
+    "rmsprop": tf_keras.optimizers.legacy.RMSprop,
+}
+EXPLODED_BITS_PER_DIM = 100.0
+METRICS = (
+    "step",
+    "bits_per_dim",
+    "gradient_norm",
+    "learning_rate",
+    "validation_bits_per_dim",
+    "images_per_second",
+)
+
+
+def _field(default, text, **metadata):
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained; each field is also a flag of `tfp_flows.train`."""
+
+    steps: int = _field(dataclasses.MISSING, "Steps of the optimizer in all.")
+    batch_size: int = _field(64, "Images in a step.")
+    learning_rate: float = _field(1e-3, "Learning rate at its highest.")
+    optimizer: str = _field("adamax", "Optimizer.", choices=list(OPTIMIZERS))
+    warmup: float = _field(0.02, "Fraction of --steps in which the learning rate rises from 0.")
+    decay: float = _field(0.5, "Fraction of --steps, at the end, in which it falls to 0 (cosine).")
+    clip_norm: float = _field(0.0, "Largest global norm of the gradient; 0 for no limit.")
+    ema_decay: float = _field(
+        0.999, "Decay of the moving average of the weights, which is what is evaluated; 0 for none."
+    )
+    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    log_every: int = _field(50, "Steps between rows of metrics.csv.")
+    validate_every: int = _field(1000, "Steps between validations; 0 for none.")
+    checkpoint_every: int = _field(500, "Steps between checkpoints.")
+    early_stopping: int = _field(
+        0, "Stop after so many validations without improvement, and keep the best; 0 for never."
+    )
+
+    def __post_init__(self):
+        """Raises `ValueError`, naming the flag, where a value makes no sense."""
+        positive = ("steps", "batch_size", "learning_rate", "log_every", "checkpoint_every")
+        for field in positive:
+            if not getattr(self, field) > 0:
+                raise ValueError(f"--{field} must be positive, got {getattr(self, field)}.")
+        for field in ("clip_norm", "validate_every", "early_stopping", "seed"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"--{field} must not be negative, got {getattr(self, field)}.")
+        for field in ("warmup", "decay"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"--{field} is a fraction 0..1, got {getattr(self, field)}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema_decay must be in [0, 1), got {self.ema_decay}.")
+        if self.warmup + self.decay > 1:
+            raise ValueError(
+                f"--warmup={self.warmup} and --decay={self.decay} take more than the whole training."
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}."
+            )
+        if self.early_stopping and not self.validate_every:
+            raise ValueError("--early_stopping needs --validate_every.")
+
+
+class TrainingDiverged(ValueError):
+    """The loss or the gradient is no longer finite, or the loss exploded; the message is one line."""
+
+
+class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, constant, cosine decay to 0; a function of the step."""
+
+    def __init__(self, config):
+        """Takes `learning_rate`, `steps`, `warmup` and `decay` from a `TrainingConfig`."""
+        self._config = config
+
+    def __call__(self, step):
+        """The learning rate at `step`, 0 at the first; float32."""
+        config = self._config
+        step = tf.cast(step, tf.float32)
+        warmup_steps = max(config.warmup * config.steps, 1.0)
+        rise = tf.minimum(1.0, (step + 1.0) / warmup_steps)
+        decay_steps = max(config.decay * config.steps, 1.0)
+        progress = tf.clip_by_value((step - (config.steps - decay_steps)) / decay_steps, 0.0, 1.0)
+        fall = 0.5 * (1.0 + tf.cos(math.pi * progress)) if config.decay else 1.0
+        return config.learning_rate * rise * fall
+
+    def get_config(self):
+        """For Keras: the settings as a dict."""
+        return dataclasses.asdict(self._config)
+
+
+class TrainingState(tf.train.Checkpoint):
+    """All that a step changes, as one checkpoint."""
+
+    def __init__(self, model, config):
+        """Makes optimizer, weight average and counters for `model`."""
+        super().__init__(
+            model=model,
+            optimizer=OPTIMIZERS[config.optimizer](Schedule(config)),
+            average=checkpoint.WeightAverage(model.trainable_variables, config.ema_decay),
+            step=tf.Variable(0, dtype=tf.int64, trainable=False),
+            # Sums over the steps since the last row of metrics.csv, so that a row that a checkpoint
+            # cuts in two comes out the same.
+            window=tf.Variable(tf.zeros([3], tf.float64), trainable=False),
+            best=tf.Variable(np.inf, dtype=tf.float64, trainable=False),
+            since_best=tf.Variable(0, dtype=tf.int64, trainable=False),
+        )
+        # Slots are made at the first step otherwise, too late for a checkpoint to be matched.
+        self.optimizer._create_all_weights(model.trainable_variables)
+
+
+def make_train_step(family, state, config, image_shape):
+    """The compiled step: images uint8 `[B, H, W, C]` -> (bits per dimension, gradient norm)."""
+    variables = state.model.trainable_variables
+
+    @tf.function
+    def train_step(images):
+        seed = tf.stack([tf.constant(config.seed, tf.int64), state.step])
+        with tf.GradientTape() as tape:
+            log_prob = family.training_log_prob(state.model, images, seed)
+            loss = tf.reduce_mean(quantization.bits_per_dim(log_prob, image_shape))
+        gradients = tape.gradient(loss, variables)
+        norm = tf.linalg.global_norm(gradients)
+        if config.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
+        state.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        state.average.update(state.step)
+        state.step.assign_add(1)
+        return loss, norm
+
+    return train_step
+
+
+def train(run, spec, flags_text, train_images, validation_images, progress=True):
+    """Trains a run from its beginning or its last checkpoint to `steps`.
+
+    Args:
+      run: `checkpoint.Run`.
+      spec: `checkpoint.RunSpec`; must be the folder's own where the run was begun before.
+      flags_text: Contents of the flag file that repeats the run.
+      train_images: uint8 `[N, H, W, C]`.
+      validation_images: uint8 `[M, H, W, C]`, for validation and early stopping.
+      progress: Whether to show a progress bar.
+
+    Returns:
+      The step reached: `steps`, or less after early stopping or an interruption.
+
+    Raises:
+      RunError: If the folder holds another run, or its checkpoint cannot be read.
+      TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
+    """
+    tf.config.experimental.enable_op_determinism()
+    config = TrainingConfig(**spec.training)
+    family = families.family(spec.family)
+    state = TrainingState(family.build(spec.model, spec.image_shape), config)
+    if run.exists():
+        run.check_same(spec)
+        run.write(spec, flags_text)
+    else:
+        run.create(spec, flags_text)
+    manager = tf.train.CheckpointManager(state, run.checkpoints, max_to_keep=2)
+    if manager.latest_checkpoint:
+        _restore(state, manager.latest_checkpoint)
+    else:
+        _initialize(family, state, config, train_images)
+        manager.save(checkpoint_number=0)
+    loop = _Loop(run, family, state, manager, config, spec.image_shape)
+    return loop.run(train_images, validation_images, progress)
+
+
+class _Loop:
+    """The loop over steps, with its records."""
+
+    def __init__(self, run, family, state, manager, config, image_shape):
+        self._run = run
+        self._state = state
+        self._manager = manager
+        self._config = config
+        self._image_shape = image_shape
+        self._train_step = make_train_step(family, state, config, image_shape)
+        self._log_prob = evaluation.compiled_log_prob(state.model)
+
+    def run(self, train_images, validation_images, progress):
+        config, state = self._config, self._state
+        start = int(state.step)
+        batches = data.training_batches(
+            train_images, config.batch_size, config.seed, start, config.steps - start
+        )
+        if self._stopped_early():
+            return start
+        with (
+            _interruption() as interrupted,
+            Metrics(self._run.metrics_file, self._run.events, start) as metrics,
+            tqdm.tqdm(
+                total=config.steps, initial=start, unit="step", disable=not progress, smoothing=0.05
+            ) as bar,
+        ):
+            self._clock = time.perf_counter()
+            for images in batches if start < config.steps else ():
+                step = self._one_step(images, bar)
+                if step % config.log_every == 0 or step == config.steps:
+                    self._log(step, metrics)
+                if self._validation_due(step) and self._validate(step, validation_images, metrics):
+                    bar.write(f"Stopped early at step {step}: no better validation score.")
+                    break
+                if step % config.checkpoint_every == 0:
+                    self._save(step, images, metrics)
+                if interrupted:
+                    bar.write(f"Interrupted at step {step}; the same command resumes.")
+                    break
+            step = int(state.step)
+            if step > start and step % config.checkpoint_every:
+                self._save(step, images, metrics)
+        return step
+
+    def _save(self, step, images, metrics):
+        # The loss of a step is that of the weights before it: the new ones are tried out here.
+        log_prob = self._log_prob(images)
+        self._check(step, float(tf.reduce_mean(quantization.bits_per_dim(log_prob, self._image_shape))))
+        metrics.flush()  # first, so that a checkpoint never lacks the rows before it
+        self._manager.save(checkpoint_number=step)
+
+    def _one_step(self, images, bar):
+        loss, norm = (float(value) for value in self._train_step(images))
+        step = int(self._state.step)
+        self._check(step, loss, norm)
+        self._state.window.assign_add([1.0, loss, norm])
+        bar.set_postfix_str(f"{loss:.3f} bits/dim", refresh=False)
+        bar.update()
+        return step
+
+    def _check(self, step, loss, norm=0.0):
+        if not (math.isfinite(norm) and loss < EXPLODED_BITS_PER_DIM):
+            raise TrainingDiverged(
+                f"diverged at step {step}: {loss:.4g} bits/dim, gradient norm {norm:.4g}; the last "
+                f"good checkpoint, {self._manager.latest_checkpoint}, is intact; try a lower "
+                f"--learning_rate, a longer --warmup or a --clip_norm."
+            )
+
+    def _log(self, step, metrics):
+        count, loss, norm = self._state.window.numpy()
+        now = time.perf_counter()
+        rate = count * self._config.batch_size / (now - self._clock)
+        self._clock = now
+        learning_rate = float(self._state.optimizer.lr(step - 1))
+        metrics.add(
+            step,
+            bits_per_dim=loss / count,
+            gradient_norm=norm / count,
+            learning_rate=learning_rate,
+            images_per_second=rate,
+        )
+        self._state.window.assign(tf.zeros([3], tf.float64))
+
+    def _validation_due(self, step):
+        every = self._config.validate_every
+        return every > 0 and (step % every == 0 or step == self._config.steps)
+
+    def _validate(self, step, images, metrics):
+        """Scores the averaged weights; returns whether training should stop."""
+        state = self._state
+        with state.average:
+            log_probs = evaluation.log_probs(self._log_prob, images)
+        score = float(np.mean(quantization.bits_per_dim(log_probs, self._image_shape)))
+        metrics.add(step, validation_bits_per_dim=score)
+        if not self._config.early_stopping:
+            return False
+        if score < float(state.best):
+            state.best.assign(score)
+            state.since_best.assign(0)
+            best = tf.train.CheckpointManager(state, self._run.best, max_to_keep=1)
+            best.save(checkpoint_number=step)
+        else:
+            state.since_best.assign_add(1)
+        self._clock = time.perf_counter()
+        return self._stopped_early()
+
+    def _stopped_early(self):
+        patience = self._config.early_stopping
+        return patience > 0 and int(self._state.since_best) >= patience
+
+
+class Metrics:
+    """`metrics.csv` and TensorBoard events, appended to; rows after `start` are dropped first."""
+
+    def __init__(self, csv_file, events, start):
+        """Names the file and the folder; `start` is the step that training goes on from."""
+        self._csv_file = csv_file
+        self._events = events
+        self._start = start
+        self._rows = {}
+
+    def __enter__(self):
+        if self._csv_file.exists():
+            with open(self._csv_file, newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    if row["step"] and int(row["step"]) <= self._start:
+                        self._rows[int(row["step"])] = row
+        lines = [",".join(METRICS)]
+        lines += [",".join(row[key] for key in METRICS) for row in self._rows.values()]
+        checkpoint.write_atomically(self._csv_file, "\n".join(lines) + "\n")
+        self._file = open(self._csv_file, "a", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, METRICS, lineterminator="\n")
+        self._pending = {}
+        self._summaries = tf.summary.create_file_writer(str(self._events))
+        return self
+
+    def add(self, step, **values):
+        """Adds values at `step`; those of one step share a row."""
+        if self._pending and self._pending["step"] != step:
+            self.flush()
+        self._pending.update(step=step, **{k: f"{v:.10g}" for k, v in values.items()})
+        with self._summaries.as_default():
+            for key, value in values.items():
+                tf.summary.scalar(key, value, step=step)
+
+    def flush(self):
+        """Writes the row that is still open, if there is one."""
+        if self._pending:
+            self._writer.writerow(self._pending)
+            self._file.flush()
+        self._pending = {}
+
+    def __exit__(self, *error):
+        self.flush()
+        self._file.close()
+        self._summaries.close()
+
+
+def _initialize(family, state, config, images):
+    """Data-dependent initialisation from the first images in training order."""
+    count = min(len(images), max(256, config.batch_size))
+    batch = next(iter(data.training_batches(images, count, config.seed, 0, 1)))
+    family.initialize(state.model, batch, tf.constant([config.seed, -1], tf.int64))
+    state.average.reset()
+
+
+def _restore(state, path):
+    try:
+        state.restore(path).assert_consumed()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise checkpoint.RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
+
+
+@contextlib.contextmanager
+def _interruption():
+    """A list that is no longer empty once SIGINT or SIGTERM came; a second signal acts at once."""
+    received = []
+    handlers = {}
+
+    def note(number, frame):
+        received.append(number)
+        signal.signal(number, handlers[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handlers[number] = signal.getsignal(number)
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
