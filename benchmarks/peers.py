@@ -1,4 +1,4 @@
-"""The peers a Glow of this package is measured against, and the floor none can pass.
+"""A Glow of this package, its peers, and the floor that none can pass.
 
 Every peer is built from one `Size`, sees the same fixed batch and answers to one interface, so
 that a runner can time several of them in turns (A B A B ...) within one process:
@@ -14,6 +14,7 @@ that a runner can time several of them in turns (A B A B ...) within one process
 Each operation returns one float (a mean, for a check that it is finite) and only returns once the
 result is there. The peers:
 
+  tfp_flows                This package's Glow, one `tf.function` per operation.
   floor                    The coupling networks alone: convolutions, biases and ReLUs, each network
                            fed by the one before. No flow of this size can be faster with the same
                            convolutions. TensorFlow, graph mode, NHWC.
@@ -226,17 +227,20 @@ class Floor(Peer):
         return self.log_prob()
 
 
-class TfbGlow(Peer):
-    """`tfp.bijectors.Glow` as its documentation uses it, each operation traced once.
-
-    Its default exit multiplies by exp(2) at initialisation, so training starts far off, and at this
-    learning rate the samples overflow for a while after the very first steps. Samples are therefore
-    timed before training.
-    """
+class FlowPeer(Peer):
+    """A TFP flow, each operation traced once; subclasses make and initialise the flow."""
 
     def __init__(self, name, size, jit_compile=False):
         super().__init__(name, size)
         self._jit_compile = jit_compile
+
+    def _make_flow(self):
+        """Returns a `tfd.TransformedDistribution` over images."""
+        raise NotImplementedError
+
+    def _initialize(self):
+        """Sets the actnorms from the batch."""
+        raise NotImplementedError
 
     def build(self):
         import tensorflow as tf
@@ -246,9 +250,7 @@ class TfbGlow(Peer):
         # next if both saw the same tensor.
         self.images = tf.constant(make_batch(self.size))
         self.flow = self._make_flow()
-        # Eagerly and before anything is sampled: the first data a fresh actnorm sees, of
-        # whichever direction, fixes its shift and scale.
-        self.flow.bijector.inverse(self.images)
+        self._initialize()
         self.variables = self.flow.trainable_variables
         # The legacy class: one fused update op a variable.
         self.optimizer = tf_keras.optimizers.legacy.Adamax(LEARNING_RATE)
@@ -259,30 +261,12 @@ class TfbGlow(Peer):
         self._sample = compiled(lambda: self.flow.sample(self.size.batch))
 
     def first_call(self):
-        """Leaves the parameters as `build` left them, so that samples are still finite."""
+        """Leaves the parameters as `build` left them: some peers' samples overflow after a step."""
         initial = [variable.numpy() for variable in self.variables]
         seconds = super().first_call()
         for variable, value in zip(self.variables, initial, strict=True):
             variable.assign(value)
         return seconds
-
-    def _make_flow(self):
-        import tensorflow_probability as tfp
-
-        size = self.size
-        bijector = tfp.bijectors.Glow(
-            output_shape=(size.height, size.width, size.channels),
-            num_glow_blocks=size.levels,
-            num_steps_per_block=size.steps_per_level,
-            coupling_bijector_fn=functools.partial(
-                tfp.bijectors.GlowDefaultNetwork, num_hidden=size.hidden
-            ),
-            exit_bijector_fn=tfp.bijectors.GlowDefaultExitNetwork,
-            seed=0,
-        )
-        dimensions = size.height * size.width * size.channels
-        base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), dimensions)
-        return tfp.distributions.TransformedDistribution(base, bijector)
 
     def _step(self, images):
         import tensorflow as tf
@@ -302,6 +286,58 @@ class TfbGlow(Peer):
 
     def sample(self):
         return float(self._sample().numpy().mean())
+
+
+class TfbGlow(FlowPeer):
+    """`tfp.bijectors.Glow` as its documentation uses it.
+
+    Its default exit multiplies by exp(2) at initialisation, so training starts far off, and at this
+    learning rate the samples overflow for a while after the very first steps. Samples are therefore
+    timed before training.
+    """
+
+    def _initialize(self):
+        # Eagerly and before anything is sampled: the first data a fresh actnorm sees, of
+        # whichever direction, fixes its shift and scale.
+        self.flow.bijector.inverse(self.images)
+
+    def _make_flow(self):
+        import tensorflow_probability as tfp
+
+        size = self.size
+        bijector = tfp.bijectors.Glow(
+            output_shape=(size.height, size.width, size.channels),
+            num_glow_blocks=size.levels,
+            num_steps_per_block=size.steps_per_level,
+            coupling_bijector_fn=functools.partial(
+                tfp.bijectors.GlowDefaultNetwork, num_hidden=size.hidden
+            ),
+            exit_bijector_fn=tfp.bijectors.GlowDefaultExitNetwork,
+            seed=0,
+        )
+        dimensions = size.height * size.width * size.channels
+        base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), dimensions)
+        return tfp.distributions.TransformedDistribution(base, bijector)
+
+
+class OurGlow(FlowPeer):
+    """`tfp_flows.glow`, the subject of the measurement."""
+
+    def _initialize(self):
+        import tfp_flows
+
+        tfp_flows.bijectors.initialize_actnorms(self.flow.bijector, self.images)
+
+    def _make_flow(self):
+        import tfp_flows
+
+        size = self.size
+        config = tfp_flows.GlowConfig(
+            levels=size.levels,
+            steps_per_level=size.steps_per_level,
+            hidden_channels=size.hidden,
+        )
+        return tfp_flows.glow(config, (size.height, size.width, size.channels))
 
 
 # --------------------------------------------------------------------------------------- PyTorch
@@ -439,6 +475,7 @@ def serve(peer):
 # ---------------------------------------------------------------------------------------- runner
 
 TENSORFLOW_PEERS = {
+    "tfp_flows": OurGlow,
     "floor": Floor,
     "tfb_glow": TfbGlow,
     "tfb_glow_xla": functools.partial(TfbGlow, jit_compile=True),

@@ -1,0 +1,113 @@
+"""The house keeps its order: who imports whom, what the wheel holds, what the README promises."""
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
+# Module (or package) of this project -> those of the project that it may import.
+ALLOWED = {
+    "tfp_flows.bijectors": set(),
+    "tfp_flows.networks": set(),
+    "tfp_flows.data": set(),
+    "tfp_flows.quantization": set(),
+    "tfp_flows.plots": set(),
+    "tfp_flows.testing": set(),
+    "tfp_flows.cli": set(),
+    "tfp_flows._quiet": set(),
+    "tfp_flows.glow": {"bijectors", "networks"},
+    "tfp_flows.families": {"bijectors", "glow", "quantization"},
+    "tfp_flows.checkpoint": {"families"},
+    "tfp_flows.evaluation": {"checkpoint", "data", "plots", "quantization"},
+    "tfp_flows.training": {"checkpoint", "data", "evaluation", "families", "quantization"},
+}
+MAINS = ("tfp_flows", "tfp_flows.train", "tfp_flows.evaluate")
+PRIVATE_TFP = "tensorflow_probability.python"
+
+
+def _modules():
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts).removesuffix(".__init__"), path
+
+
+def _imports(path):
+    """The full names that a module imports, `from a import b` as a.b."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+MODULES = dict(_modules())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_downward(name):
+    room = ".".join(name.split(".")[:2])
+    ours = {i.split(".")[1] for i in _imports(MODULES[name]) if i.startswith("tfp_flows.")}
+    if room not in MAINS:
+        assert room in ALLOWED, f"{room} has no place in the order of imports yet"
+        assert ours - {room.split(".")[1]} <= ALLOWED[room]
+    imports = set(_imports(MODULES[name]))
+    if name != "tfp_flows.bijectors._one_pass":
+        assert not any(i.startswith(PRIVATE_TFP) for i in imports), "TFP's private modules"
+    assert not any(i.split(".")[0] == "keras" or ".keras" in i for i in imports), "Keras 3"
+    if room != "tfp_flows.plots":
+        assert not any(i.startswith("matplotlib") for i in imports), "matplotlib"
+    if room not in ("tfp_flows.cli", *MAINS):
+        assert not any(i.startswith("absl.flags") or i == "absl.app" for i in imports), "flags"
+
+
+def test_wheel_holds_only_the_toolkit(tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "-q", "-w", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = subprocess.run(
+        [sys.executable, "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[1:]
+    tops = {line.split("/")[0] for line in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"tfp_flows"}, tops
+
+
+def test_readme_states_two_commands_and_true_files():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\s*(python3 -m venv .*)$", readme, re.MULTILINE)
+    assert len(commands) == 2
+    assert commands[0].endswith("-m tfp_flows.train --flagfile=flagfiles/quickstart.flags")
+    assert commands[1].endswith('-e ".[test]" && .venv/bin/python -m pytest')
+    for link in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (ROOT / link).exists(), f"README links to {link}"
+    for flagfile in re.findall(r"flagfiles/\w+\.flags", readme):
+        assert (ROOT / flagfile).exists(), flagfile
+
+
+def test_readme_example_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["log_prob"].shape == [4]
+
+
+@pytest.mark.parametrize("flagfile", [p.name for p in (ROOT / "flagfiles").glob("*.flags")])
+def test_flag_files_are_accepted(flagfile):
+    """--only_check_args of absl: every flag is known and every value of its kind."""
+    command = [sys.executable, "-m", "tfp_flows.train", f"--flagfile=flagfiles/{flagfile}"]
+    result = subprocess.run(
+        [*command, "--only_check_args"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_no_path_of_a_machine_is_committed():
+    pattern = re.compile(r"(/work/|/home/\w|/root/|/tmp/\w)")
+    for path in [*MODULES.values(), ROOT / "README.md", ROOT / "setup.py"]:
+        assert not pattern.search(path.read_text(encoding="utf-8")), path
