@@ -17,27 +17,31 @@ def likelihood_histograms(path, bits_per_dim, title):
     """
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    everything = np.concatenate(list(bits_per_dim.values()))
-    # An outlying set (noise) would squeeze the others into one bar: bins follow the bulk.
-    edges = np.histogram_bin_edges(everything, bins=120)
+    low, high = _window(list(bits_per_dim.values()))
+    edges = np.linspace(low, high, 100)
     for i, (label, values) in enumerate(bits_per_dim.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        axes.hist(values, edges, density=True, alpha=0.35, color=colour)
-        axes.hist(
-            values,
-            edges,
-            density=True,
-            histtype="step",
-            linewidth=1.3,
-            color=colour,
-            linestyle=("-", "--", ":")[i // len(COLOURS) % 3],
-            label=f"{label}: {values.mean():.2f}",
-        )
+        outside = not low < np.median(values) < high
+        style = dict(color=COLOURS[i % len(COLOURS)], linestyle=("-", "--", ":")[i // len(COLOURS) % 3])
+        axes.plot([], label=f"{label}: {values.mean():.2f}{' (off the scale)' * outside}", **style)
+        axes.hist(values, edges, density=True, alpha=0.3, color=style["color"])
+        axes.hist(values, edges, density=True, histtype="step", linewidth=1.3, **style)
+    axes.set_xlim(low, high)
     axes.set_xlabel("bits per dimension (further left: the model finds it more likely)")
     axes.set_ylabel("density")
     axes.set_title(title)
     axes.legend(fontsize="small", title="data set: mean")
     figure.savefig(path, dpi=130)
+
+
+def _window(sets):
+    """The range that shows the first set and all those near it: noise would squeeze the others."""
+    low, middle, high = np.quantile(sets[0], [0.01, 0.5, 0.99])
+    reach = 4 * max(high - low, 1e-6)
+    near = [values for values in sets if abs(np.median(values) - middle) < reach]
+    low = min(np.quantile(values, 0.001) for values in near)
+    high = max(np.quantile(values, 0.999) for values in near)
+    margin = 0.03 * max(high - low, 1e-6)
+    return low - margin, high + margin
 
 
 def image_grid(path, images, title=""):
