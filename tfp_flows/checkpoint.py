@@ -85,10 +85,15 @@ class Run:
         Raises:
           RunError: If the folder holds something else already.
         """
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if self.folder.exists() and (not self.folder.is_dir() or self._holds_something_else()):
             raise RunError(f"--run: {self.folder} is there already and is no run of this program.")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write(spec, flags_text)
+
+    def _holds_something_else(self):
+        # A command that was killed while it made the folder leaves no more than these.
+        own = {file.name for file in (self.flags_file, self.spec_file)}
+        return any(path.name.removesuffix(".tmp") not in own for path in self.folder.iterdir())
 
     def write(self, spec, flags_text):
         """Writes spec and flags, each at once or not at all."""

@@ -16,6 +16,7 @@ FLAGS = flags.FLAGS
 def define_flags():
     """Defines the flags of evaluation."""
     cli.define_common_flags()
+    flags.adopt_module_key_flags(cli)  # so that --help shows them too
     flags.DEFINE_list("datasets", [], f"Data sets to compare with: {cli.DATASET_HELP}")
     flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
     flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)

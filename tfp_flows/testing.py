@@ -190,18 +190,42 @@ def check_copy(bijector, x):
 
 
 def check_independence(build, x, seed):
-    """Two bijectors built alike never share a cached result; assignments are seen at once."""
+    """A result is never another bijector's, nor that of older variables, nor without a gradient."""
     first, second = build(x.dtype), build(x.dtype)
     if not first.trainable_variables:
         return
     perturb(first, seed)
     perturb(second, seed + 1)
-    z_first = first.inverse(x)
-    assert np.abs(second.inverse(x) - z_first).max() > 1e-6, "a cached result was shared"
-    value = z_first.numpy()
-    del z_first
+    kept = _values(first, x)  # while a result is alive, TFP's cache knows it
+    assert _difference(_values(second, x), kept) > 1e-6, "another bijector's result was returned"
     perturb(first, seed + 2)
-    assert np.abs(first.inverse(x).numpy() - value).max() > 1e-6, "a stale result was returned"
+    assert _difference(_values(first, x), kept) > 1e-6, "a result of older variables was returned"
+
+    @tf.function
+    def before_and_after(increments):
+        before = _values(first, x)
+        for variable, increment in zip(first.trainable_variables, increments, strict=True):
+            variable.assign_add(increment)
+        return before, _values(first, x)
+
+    before, after = before_and_after([0.01 * tf.ones_like(v) for v in first.trainable_variables])
+    assert _difference(before, after) > 1e-6, "in a function, a result of older variables"
+    with tf.GradientTape() as tape:
+        values = _values(first, x)
+    gradients = tape.gradient(values, first.trainable_variables)
+    assert not all(g is None for g in gradients), "a cached result without gradients was returned"
+
+
+def _values(bijector, x):
+    """`inverse` and its log-determinant, at the very tensor x."""
+    event_ndims = x.shape.rank - 1
+    return bijector.inverse(x), bijector.inverse_log_det_jacobian(x, event_ndims=event_ndims)
+
+
+def _difference(first, second):
+    """The smaller of the largest differences in value and in log-determinant, if both may differ."""
+    value, log_det = (float(tf.reduce_max(abs(a - b))) for a, b in zip(first, second, strict=True))
+    return max(value, log_det) if log_det == 0 else min(value, log_det)
 
 
 def check_checkpoint(build, bijector, x):

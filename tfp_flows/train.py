@@ -23,7 +23,9 @@ def define_flags():
     flags.mark_flag_as_required("dataset")
     configs = [families.family(name).config_class for name in families.names()]
     names += ["family", "dataset", "evaluate_on"]
-    return names + cli.define_config_flags(training.TrainingConfig, *configs)
+    names += cli.define_config_flags(training.TrainingConfig, *configs)
+    flags.adopt_module_key_flags(cli)  # so that --help shows them all
+    return names
 
 
 def main(flag_names):
@@ -44,7 +46,7 @@ def main(flag_names):
     # Before training, so that a mistake in a name shows now and not at the end.
     sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **where)
     run = checkpoint.Run(FLAGS.run)
-    step = training.train(
+    outcome = training.train(
         run,
         spec,
         cli.flags_text(flag_names),
@@ -52,7 +54,10 @@ def main(flag_names):
         validation_set.images,
         FLAGS.progress,
     )
-    print(f"Trained to step {step:,}; the run is in {run.folder}.")
+    if outcome.interrupted:
+        print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
+        return
+    print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
     if sets:
         rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
         print(evaluation.report(run, rows))

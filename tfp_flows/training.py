@@ -11,6 +11,7 @@ import dataclasses
 import math
 import signal
 import time
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -92,6 +93,13 @@ class TrainingDiverged(ValueError):
     """The loss or the gradient is no longer finite, or the loss exploded; the message is one line."""
 
 
+class Outcome(NamedTuple):
+    """How training ended: the step it reached, and whether a signal ended it."""
+
+    step: int
+    interrupted: bool
+
+
 class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, constant, cosine decay to 0; a function of the step."""
 
@@ -169,7 +177,7 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True)
       progress: Whether to show a progress bar.
 
     Returns:
-      The step reached: `steps`, or less after early stopping or an interruption.
+      `Outcome`; its step is `steps`, or less after early stopping or an interruption.
 
     Raises:
       RunError: If the folder holds another run, or its checkpoint cannot be read.
@@ -213,7 +221,7 @@ class _Loop:
             train_images, config.batch_size, config.seed, start, config.steps - start
         )
         if self._stopped_early():
-            return start
+            return Outcome(start, interrupted=False)
         with (
             _interruption() as interrupted,
             Metrics(self._run.metrics_file, self._run.events, start) as metrics,
@@ -232,12 +240,11 @@ class _Loop:
                 if step % config.checkpoint_every == 0:
                     self._save(step, images, metrics)
                 if interrupted:
-                    bar.write(f"Interrupted at step {step}; the same command resumes.")
                     break
             step = int(state.step)
             if step > start and step % config.checkpoint_every:
                 self._save(step, images, metrics)
-        return step
+        return Outcome(step, interrupted=bool(interrupted))
 
     def _save(self, step, images, metrics):
         # The loss of a step is that of the weights before it: the new ones are tried out here.

@@ -13,6 +13,32 @@ from tensorflow_probability.python.internal import cache_util
 tfb = tfp.bijectors
 
 
+class _FreshCache(cache_util.BijectorCacheWithGreedyAttrs):
+    """Answers for a value that this bijector computed, and computes anew for any other.
+
+    `forward(z)` of a z that `inverse(x)` returned is x, and their log-determinant is known: that is
+    what makes one pass do. But TFP's own cache also answers a second `inverse(x)`, and a second
+    log-determinant at x, with the first result, although a variable may have been assigned, or a
+    gradient tape begun, in the meantime.
+    """
+
+    def _lookup(self, input, forward_name, inverse_name, **kwargs):
+        edge = self._get_or_create_edge(input, forward_name, kwargs)
+        if edge.output_ref and not _was_computed(edge):
+            edge.input_ref.cancel()
+            del self.storage[edge.input_ref]
+        return super()._lookup(input, forward_name, inverse_name, **kwargs)
+
+    def _attributes(self, input, fn_name, **kwargs):
+        edge = self._get_or_create_edge(input, fn_name, kwargs)
+        return edge.attributes if _was_computed(edge) else {}
+
+
+def _was_computed(edge):
+    # TFP keeps, with each value it returned, a reference to the argument it came from.
+    return edge.dependencies is not None
+
+
 class OnePassBijector(tfb.Bijector):
     """A bijector whose subclasses return each value together with its log-determinant.
 
@@ -24,14 +50,13 @@ class OnePassBijector(tfb.Bijector):
     own minimal rank: shape `[...]`, or `[]` where they do not depend on the input. `log_prob` of a
     `tfd.TransformedDistribution` then makes one pass, not two.
 
+    Nothing is remembered of a bijector's arguments, so that a result never is that of older variables.
     Two instances are never equal, however alike their arguments are. TFP's cache is shared by all
     instances of a class and keyed by `==`; with TFP's comparison by constructor arguments the second
     of two models built alike would be handed the first one's result.
     """
 
-    _cache = cache_util.BijectorCacheWithGreedyAttrs(
-        forward_name="_augmented_forward", inverse_name="_augmented_inverse"
-    )
+    _cache = _FreshCache(forward_name="_augmented_forward", inverse_name="_augmented_inverse")
 
     def _get_parameterization(self):
         return id(self)
@@ -82,17 +107,10 @@ class OnePassBijector(tfb.Bijector):
         return self._forward_with_log_det(x, **kwargs)[0]
 
     def _inverse_log_det_jacobian(self, y, **kwargs):
-        # The reference to the value keeps the cache entry alive while it is read.
-        value = self._cache.inverse(y, **kwargs)
-        log_det = self._cache.inverse_attributes(y, **kwargs)["ildj"]
-        del value
-        return log_det
+        return self._inverse_with_log_det(y, **kwargs)[1]
 
     def _forward_log_det_jacobian(self, x, **kwargs):
-        value = self._cache.forward(x, **kwargs)
-        log_det = self._cache.forward_attributes(x, **kwargs)["ildj"]
-        del value
-        return -log_det
+        return self._forward_with_log_det(x, **kwargs)[1]
 
 
 def check_floating(dtype, owner):
