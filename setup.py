@@ -15,6 +15,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "importlib-resources>=6",  # imported by tensorflow-datasets, but not required by it
+        "jinja2>=3.1",
         "matplotlib>=3.9",
         "numpy>=1.26",
         "pillow>=10",

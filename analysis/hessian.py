@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+DEFAULT_CHUNK = 64
+
 
 def hessian_trace(
     log_prob_fn,
@@ -41,35 +43,187 @@ def hessian_trace(
       ValueError: If the shapes do not fit, `num_probes` or `chunk` is not positive, a standard error is
         asked of a single probe, or `log_prob_fn` has no gradient with respect to x (an integer input).
     """
-    x = tf.convert_to_tensor(x)
-    _check(x, num_probes, chunk, return_standard_error)
-    event_shape = x.shape[1:]
-    dimensions = event_shape.num_elements()
-    weights = tf.ones_like(x) if weights is None else _broadcast(weights, x)
+    _check_numbers(num_probes, return_standard_error)
     if num_probes is None:
-        count = dimensions
-
-        def probes(indices):
-            basis = tf.one_hot(indices, dimensions, dtype=x.dtype)
-            basis = tf.reshape(basis, [-1, 1, *event_shape])
-            return tf.broadcast_to(basis, tf.concat([tf.shape(indices), tf.shape(x)], 0))
-
+        diagonal = hessian_diagonal(log_prob_fn, x, chunk)
+        weights = _weights(weights, diagonal)
+        trace = tf.reduce_sum(weights * diagonal, axis=list(range(1, diagonal.shape.rank)))
+        error = tf.zeros_like(trace)
     else:
-        count = num_probes
-        seeds = tf.random.experimental.stateless_split(_pair(seed), num_probes)
-
-        def probes(indices):
-            draw = tf.map_fn(
-                lambda s: tf.random.stateless_uniform(tf.shape(x), s, 0, 2, tf.int32),
-                tf.gather(seeds, indices),
-                fn_output_signature=tf.int32,
-            )
-            return tf.cast(2 * draw - 1, x.dtype)
-
-    terms = _quadratic_forms(log_prob_fn, x, weights, probes, count, min(chunk or 64, count))
-    if num_probes is None:
-        trace, error = tf.reduce_sum(terms, axis=0), tf.zeros_like(terms[0])
-    else:
-        trace = tf.reduce_mean(terms, axis=0)
-        error = tf.math.reduce_std(terms, axis=0) / max(num_probes - 1, 1) ** 0.5
+        x = _checked(x)
+        weights = _weights(weights, x)
+        forms = _hutchinson_forms(log_prob_fn, x, weights, num_probes, seed, chunk)
+        trace = tf.reduce_mean(forms, axis=0)
+        error = tf.math.reduce_std(forms, axis=0) / max(num_probes - 1, 1) ** 0.5
     return (trace, error) if return_standard_error else trace
+
+
+def hessian_diagonal(log_prob_fn, x, chunk=None):
+    """The diagonal of the Hessian of `log_prob_fn` at each x: H_ii = e_i^T H e_i, i < d.
+
+    With it Tr(H D) is a sum of products for any diagonal D.
+
+    Args:
+      log_prob_fn: As for `hessian_trace`.
+      x: Floating tensor `[B] + event`.
+      chunk: How many products with H are taken at once; by default 64.
+
+    Returns:
+      Tensor `[B] + event`, nats per squared unit of x.
+
+    Raises:
+      ValueError: As `hessian_trace`.
+    """
+    x = _checked(x)
+    dimensions = x.shape[1:].num_elements()
+
+    def basis(indices):
+        vectors = tf.reshape(tf.one_hot(indices, dimensions, dtype=x.dtype), [-1, 1, *x.shape[1:]])
+        return tf.broadcast_to(vectors, tf.concat([tf.shape(indices), tf.shape(x)], 0))
+
+    def entries(indices, products):  # e_i^T H e_i: entry i of the product
+        flat = tf.reshape(products, [tf.shape(indices)[0], -1, dimensions])
+        return tf.gather(flat, indices, axis=2, batch_dims=1)
+
+    values = _in_chunks(log_prob_fn, x, basis, entries, dimensions, chunk)
+    return tf.reshape(tf.transpose(values), tf.shape(x))
+
+
+def hessian_quadratic_forms(log_prob_fn, x, vectors, chunk=None):
+    """v_k^T H v_k at each x, for given vectors: the curvature along a direction.
+
+    Args:
+      log_prob_fn: As for `hessian_trace`.
+      x: Floating tensor `[B] + event`.
+      vectors: Tensor `[K, B] + event`, or `[K, 1] + event` for the same at each x.
+      chunk: How many products with H are taken at once; by default 64.
+
+    Returns:
+      Tensor `[K, B]`, nats where the vectors have the unit of x.
+
+    Raises:
+      ValueError: As `hessian_trace`.
+    """
+    x = _checked(x)
+    vectors = tf.convert_to_tensor(vectors, x.dtype)
+    if not vectors.shape[1:].is_compatible_with(x.shape) and vectors.shape[1:] != [1, *x.shape[1:]]:
+        raise ValueError(f"hessian_quadratic_forms: `vectors` must be [K] + {x.shape}, got {vectors.shape}.")
+
+    def some(indices):
+        chosen = tf.gather(vectors, indices)
+        return tf.broadcast_to(chosen, tf.concat([tf.shape(indices), tf.shape(x)], 0))
+
+    def forms(indices, products):
+        return tf.reduce_sum(some(indices) * products, axis=list(range(2, x.shape.rank + 1)))
+
+    return _in_chunks(log_prob_fn, x, some, forms, vectors.shape[0], chunk)
+
+
+def _hutchinson_forms(log_prob_fn, x, weights, num_probes, seed, chunk):
+    """(D v_k)^T H v_k of random v_k in {-1, +1}^d: `[num_probes, B]`."""
+    # Philox by name: the default generator under XLA is another one.
+    seeds = tf.random.experimental.stateless_split(_pair(seed), num_probes, alg="philox")
+
+    def probes(indices):
+        draw = tf.map_fn(
+            lambda s: tf.random.stateless_uniform(tf.shape(x), s, 0, 2, tf.int32, alg="philox"),
+            tf.gather(seeds, indices),
+            fn_output_signature=tf.int32,
+        )
+        return tf.cast(2 * draw - 1, x.dtype)
+
+    def forms(indices, products):
+        axes = list(range(2, x.shape.rank + 1))
+        return tf.reduce_sum(weights * probes(indices) * products, axis=axes)
+
+    return _in_chunks(log_prob_fn, x, probes, forms, num_probes, chunk)
+
+
+def _in_chunks(log_prob_fn, x, vectors, reduce, count, chunk):
+    """Products with the Hessian at x, `chunk` at a time, each reduced to a number for each x.
+
+    Args:
+      log_prob_fn: Function of `[B] + event` to `[B]`.
+      x: `[B] + event`.
+      vectors: Indices `[k]` -> vectors `[k, B] + event`.
+      reduce: (indices, products `[k, B] + event`) -> `[k, B]`.
+      count: Number of vectors.
+      chunk: How many at once, or None.
+
+    Returns:
+      `[count, B]`.
+    """
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"hessian: `chunk` must be positive, got {chunk}.")
+    chunk = min(chunk or DEFAULT_CHUNK, count)
+
+    def compute():
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                log_prob = log_prob_fn(x)
+            gradient = inner.gradient(log_prob, x)
+        _check_log_prob(log_prob, gradient, x)
+
+        def product(vector):
+            value = outer.gradient(gradient, x, output_gradients=vector)
+            return tf.zeros_like(x) if value is None else value  # log_prob_fn is linear in x
+
+        def some(start):
+            indices = tf.minimum(start + tf.range(chunk), count - 1)
+            products = tf.vectorized_map(product, vectors(indices), fallback_to_while_loop=True)
+            return reduce(indices, products)
+
+        starts = tf.range(0, count, chunk)
+        values = tf.map_fn(some, starts, parallel_iterations=1, fn_output_signature=x.dtype)
+        return tf.reshape(values, [-1, tf.shape(x)[0]])[:count]
+
+    # Eagerly each chunk would be vectorised, and traced, anew.
+    return tf.function(compute)() if tf.executing_eagerly() else compute()
+
+
+def _checked(x):
+    x = tf.identity(x)  # a tensor that no bijector's cache has seen
+    if not x.dtype.is_floating or x.shape.rank is None or x.shape.rank < 2:
+        raise ValueError(
+            f"hessian: `x` must be a floating tensor [B] + event, got {x.dtype.name} {x.shape}."
+        )
+    if not x.shape[1:].is_fully_defined():
+        raise ValueError(f"hessian: the event shape must be static, got {x.shape}.")
+    return x
+
+
+def _check_numbers(num_probes, return_standard_error):
+    if num_probes is not None and num_probes < 1:
+        raise ValueError(f"hessian_trace: `num_probes` must be positive, got {num_probes}.")
+    if return_standard_error and num_probes == 1:
+        raise ValueError("hessian_trace: a standard error needs num_probes of at least 2.")
+
+
+def _check_log_prob(log_prob, gradient, x):
+    if gradient is None:
+        raise ValueError(
+            "hessian: log_prob_fn has no gradient with respect to x; give it continuous "
+            "(dequantised) values, not integers."
+        )
+    if log_prob.shape.rank != 1 or not log_prob.shape.is_compatible_with(x.shape[:1]):
+        raise ValueError(f"hessian: log_prob_fn must map {x.shape} to {x.shape[:1]}, got {log_prob.shape}.")
+
+
+def _weights(weights, x):
+    if weights is None:
+        return tf.ones_like(x)
+    weights = tf.convert_to_tensor(weights, x.dtype)
+    try:
+        shape = tf.broadcast_static_shape(weights.shape, x.shape)
+    except ValueError:
+        shape = None
+    if shape is None or not shape.is_compatible_with(x.shape):
+        raise ValueError(f"hessian_trace: `weights` of shape {weights.shape} do not broadcast to {x.shape}.")
+    return weights
+
+
+def _pair(seed):
+    seed = tf.convert_to_tensor(seed, tf.int32)
+    return tf.stack([seed, tf.zeros_like(seed)]) if seed.shape.rank == 0 else seed

@@ -95,9 +95,7 @@ def make_batch(size):
     images = np.clip(levels, 0, 255).astype(np.uint8)
     noise = rng.uniform(0.0, 1.0, images.shape)
     # Rounding to float32 could lift the largest values to 1.0 exactly.
-    return np.minimum((images + noise) / 256.0, np.nextafter(1.0, 0.0, dtype=np.float32)).astype(
-        np.float32
-    )
+    return np.minimum((images + noise) / 256.0, np.nextafter(1.0, 0.0, dtype=np.float32)).astype(np.float32)
 
 
 class Peer:
@@ -176,9 +174,7 @@ class Floor(Peer):
         ]
         return [
             (
-                tf.Variable(
-                    rng.normal(0.0, math.sqrt(2.0 / math.prod(shape[:3])), shape).astype("float32")
-                ),
+                tf.Variable(rng.normal(0.0, math.sqrt(2.0 / math.prod(shape[:3])), shape).astype("float32")),
                 tf.Variable(tf.fill(shape[3:], 0.01)),
             )
             for shape in shapes
@@ -309,9 +305,7 @@ class TfbGlow(FlowPeer):
             output_shape=(size.height, size.width, size.channels),
             num_glow_blocks=size.levels,
             num_steps_per_block=size.steps_per_level,
-            coupling_bijector_fn=functools.partial(
-                tfp.bijectors.GlowDefaultNetwork, num_hidden=size.hidden
-            ),
+            coupling_bijector_fn=functools.partial(tfp.bijectors.GlowDefaultNetwork, num_hidden=size.hidden),
             exit_bijector_fn=tfp.bijectors.GlowDefaultExitNetwork,
             seed=0,
         )

@@ -87,8 +87,7 @@ def test_every_public_bijector_is_registered():
     public = {
         name
         for name in bijectors.__all__
-        if inspect.isclass(getattr(bijectors, name))
-        and issubclass(getattr(bijectors, name), tfb.Bijector)
+        if inspect.isclass(getattr(bijectors, name)) and issubclass(getattr(bijectors, name), tfb.Bijector)
     }
     assert public == {name.split("-")[0] for name in REGISTRY}
 
@@ -327,9 +326,7 @@ IMAGE = tf.zeros([1, 4, 4, 4])
         (lambda: bijectors.FusedChain([tf.exp]), "must all be tfb.Bijector"),
         (lambda: bijectors.FusedChain([tfb.Reshape([4], [2, 2])]), "keep the rank"),
         (
-            lambda: bijectors.FusedChain(
-                [bijectors.ActNorm(2), bijectors.ActNorm(2, dtype=tf.float64)]
-            ),
+            lambda: bijectors.FusedChain([bijectors.ActNorm(2), bijectors.ActNorm(2, dtype=tf.float64)]),
             "dtypes differ",
         ),
         (

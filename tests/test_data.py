@@ -336,8 +336,7 @@ def test_digits_are_scaled_and_stratified():
         digits = data.load("digits", split)
         indices = [int(key) for key in digits.keys]
         expected = [
-            [[int(x * 255 / 16 + 0.5)] for x in image]
-            for image in source.images[indices].reshape(-1, 64)
+            [[int(x * 255 / 16 + 0.5)] for x in image] for image in source.images[indices].reshape(-1, 64)
         ]
         np.testing.assert_array_equal(digits.images.reshape(-1, 64, 1), expected)
         np.testing.assert_array_equal(digits.labels, source.target[indices])

@@ -71,7 +71,7 @@ def test_density_integrates_to_one():
     assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(len(ratio)) < 0.05
 
 
-def test_first_channels_of_the_latent_are_the_deepest():
+def test_levels_are_nested_and_keep_the_shape():
     flow = tfp_flows.glow(dataclasses.replace(SMALL, levels=3), (8, 8, 1))
     names = [m.name for m in flow.bijector.submodules if isinstance(m, bijectors.FactorOut)]
     assert names == ["level0_factor_out", "level1_factor_out"]

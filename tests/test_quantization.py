@@ -13,9 +13,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, [5, 4, 4, 1], dtype=np.uint8)
 
 
 def _flow():
-    flow = tfp_flows.glow(
-        tfp_flows.GlowConfig(levels=1, steps_per_level=2, hidden_channels=4), (4, 4, 1)
-    )
+    flow = tfp_flows.glow(tfp_flows.GlowConfig(levels=1, steps_per_level=2, hidden_channels=4), (4, 4, 1))
     testing.perturb(flow)
     return flow
 
@@ -64,6 +62,13 @@ def test_seed_decides_the_noise():
     assert (model.log_prob(IMAGES, seed=1) != model.log_prob(IMAGES)).numpy().any()
     other = tfp_flows.Dequantized(_normal(), seed=1)
     assert (other.log_prob(IMAGES) == model.log_prob(IMAGES, seed=1)).numpy().all()
+
+
+def test_noise_is_the_same_under_xla():
+    """TensorFlow's default generator is Philox without XLA and ThreeFry with it on a CPU."""
+    model = tfp_flows.Dequantized(_normal(scale=0.01))
+    compiled = tf.function(model.log_prob, jit_compile=True)
+    np.testing.assert_allclose(compiled(tf.constant(IMAGES)), model.log_prob(IMAGES), rtol=1e-10)
 
 
 def test_quantize_reverses_dequantize():

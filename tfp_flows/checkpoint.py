@@ -164,9 +164,7 @@ class WeightAverage(tf.Module):
         super().__init__(name="weight_average")
         self._variables = tuple(variables)
         self._decay = decay
-        self.averages = [
-            tf.Variable(v, trainable=False, name="average") for v in variables if decay > 0
-        ]
+        self.averages = [tf.Variable(v, trainable=False, name="average") for v in variables if decay > 0]
 
     def reset(self):
         """Sets the averages to the variables' present values."""

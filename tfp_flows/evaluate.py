@@ -23,9 +23,7 @@ def define_flags():
     flags.DEFINE_integer(
         "num_dequantization_samples", 1, "Draws of dequantisation noise per image.", lower_bound=1
     )
-    flags.DEFINE_enum(
-        "bound", "mean", quantization.BOUNDS, "How those draws are combined: see Dequantized."
-    )
+    flags.DEFINE_enum("bound", "mean", quantization.BOUNDS, "How those draws are combined: see Dequantized.")
     flags.DEFINE_integer("noise_seed", 0, "Of the dequantisation noise.", lower_bound=0)
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
 

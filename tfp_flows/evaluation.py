@@ -184,9 +184,7 @@ def table(rows):
     """The rows as an aligned text table."""
     lines = [("dataset", "split", "n", "bits/dim", "log p (nats)", "AUROC of -log p [95 %]")]
     for row in rows:
-        area = (
-            "" if row.auroc is None else f"{row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]"
-        )
+        area = "" if row.auroc is None else f"{row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]"
         lines.append(
             (
                 row.dataset,

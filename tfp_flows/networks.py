@@ -197,8 +197,7 @@ def _with_condition(x, condition, condition_channels, owner):
     given = 0 if condition is None else condition.shape[-1]
     if given != condition_channels:
         raise ValueError(
-            f"{owner}: `condition` must have condition_channels={condition_channels} channels, "
-            f"got {given}."
+            f"{owner}: `condition` must have condition_channels={condition_channels} channels, got {given}."
         )
     if condition is None:
         return x

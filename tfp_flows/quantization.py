@@ -46,8 +46,11 @@ def quantize(values):
 
 
 def uniform_noise(shape, seed, dtype=tf.float32):
-    """Stateless uniform noise in [0, 1) from an integer seed, or a pair of them."""
-    return tf.random.stateless_uniform(shape, seed=_seed_pair(seed), dtype=dtype)
+    """Stateless uniform noise in [0, 1) from an integer seed, or a pair of them.
+
+    The same under XLA and on any device: TensorFlow's default generator is another one under XLA.
+    """
+    return tf.random.stateless_uniform(shape, _seed_pair(seed), dtype=dtype, alg="philox")
 
 
 class Dequantized(tfd.Distribution):
@@ -196,8 +199,7 @@ def check_images(value, image_shape, owner):
     shape = tf.TensorShape(value.shape)
     if not shape[-3:].is_compatible_with(image_shape):
         raise ValueError(
-            f"{owner}: images must have shape [..., {', '.join(map(str, image_shape))}], "
-            f"got {tuple(shape)}."
+            f"{owner}: images must have shape [..., {', '.join(map(str, image_shape))}], got {tuple(shape)}."
         )
     concrete = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
     if concrete is not None and concrete.dtype != np.uint8:

@@ -82,9 +82,7 @@ class TrainingConfig:
                 f"--warmup={self.warmup} and --decay={self.decay} take more than the whole training."
             )
         if self.optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}."
-            )
+            raise ValueError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         if self.early_stopping and not self.validate_every:
             raise ValueError("--early_stopping needs --validate_every.")
 

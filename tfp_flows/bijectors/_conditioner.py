@@ -99,6 +99,5 @@ def _check_output(value, x, out_channels, owner):
         )
     if value.dtype != x.dtype:
         raise ValueError(
-            f"{owner}: `network` must return the dtype of its input, {x.dtype.name}, "
-            f"got {value.dtype.name}."
+            f"{owner}: `network` must return the dtype of its input, {x.dtype.name}, got {value.dtype.name}."
         )

@@ -125,8 +125,7 @@ def check_dtype(x, dtype, owner):
     """Raises `ValueError` if `x` is a tensor of another dtype than `dtype` (None: any)."""
     if dtype is not None and tf.is_tensor(x) and x.dtype != dtype:
         raise ValueError(
-            f"{owner}: the input must have dtype={tf.as_dtype(dtype).name}, "
-            f"got a tensor of {x.dtype.name}."
+            f"{owner}: the input must have dtype={tf.as_dtype(dtype).name}, got a tensor of {x.dtype.name}."
         )
 
 

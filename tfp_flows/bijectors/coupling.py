@@ -41,9 +41,7 @@ class _Coupling(_one_pass.OnePassBijector):
         _one_pass.check_channels(value, self._num_channels, self.name)
         first, second = tf.split(value, 2, axis=-1)
         a, b = (second, first) if self._swap else (first, second)
-        raw = _conditioner.call(
-            self._network, b, self._out_channels, self._event_ndims, kwargs, self.name
-        )
+        raw = _conditioner.call(self._network, b, self._out_channels, self._event_ndims, kwargs, self.name)
         return a, b, raw
 
     def _join(self, a, b):

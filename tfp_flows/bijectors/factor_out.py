@@ -123,17 +123,13 @@ class FactorOut(_one_pass.OnePassBijector):
         x_s, x_l = self.split(x)
         conditioning, rest_kwargs = self._route(kwargs)
         z_l, log_det = self.normalize(x_l, x_s, **conditioning)
-        z_s, rest_log_det = fused_chain.inverse_with_log_det(
-            self._rest, x_s, self._event_ndims, rest_kwargs
-        )
+        z_s, rest_log_det = fused_chain.inverse_with_log_det(self._rest, x_s, self._event_ndims, rest_kwargs)
         return tf.concat([z_s, z_l], axis=-1), log_det + rest_log_det
 
     def _forward_with_log_det(self, z, **kwargs):
         z_s, z_l = self.split(z)
         conditioning, rest_kwargs = self._route(kwargs)
-        x_s, rest_log_det = fused_chain.forward_with_log_det(
-            self._rest, z_s, self._event_ndims, rest_kwargs
-        )
+        x_s, rest_log_det = fused_chain.forward_with_log_det(self._rest, z_s, self._event_ndims, rest_kwargs)
         scale, log_scale, shift = self._terms(x_s, conditioning)
         log_det = tf.zeros([], z.dtype)
         if shift is not None:
@@ -178,8 +174,7 @@ def _check_leaving(num_leaving, num_channels, name):
     if num_leaving is None:
         if num_channels % 2:
             raise ValueError(
-                f"{name}: `num_channels` must be even where `num_leaving` is not given, "
-                f"got {num_channels}."
+                f"{name}: `num_channels` must be even where `num_leaving` is not given, got {num_channels}."
             )
         return num_channels // 2
     num_leaving = _one_pass.check_count(num_leaving, "num_leaving", name)

@@ -6,6 +6,10 @@ import tensorflow_probability as tfp
 from tfp_flows.bijectors import _one_pass, actnorm, conv1x1
 
 tfb = tfp.bijectors
+# What tfb.Invert(b) and tfb.Chain(...) return, whether or not their members are CompositeTensors:
+# ours are not, and then TFP returns an instance of the base class.
+INVERT = tfb.Invert.__bases__[0]
+CHAIN = tfb.Chain.__bases__[0]
 
 
 class FusedChain(_one_pass.OnePassBijector):
@@ -103,7 +107,7 @@ class FusedChain(_one_pass.OnePassBijector):
 
 def inverse_with_log_det(bijector, x, event_ndims, kwargs):
     """(`bijector.inverse(x)`, its log-determinant over `event_ndims` axes), in one evaluation."""
-    if isinstance(bijector, tfb.Invert):
+    if isinstance(bijector, INVERT):
         return forward_with_log_det(bijector.bijector, x, event_ndims, kwargs)
     if isinstance(bijector, _one_pass.OnePassBijector):
         value, log_det = bijector._inverse_with_log_det(x, **kwargs)
@@ -115,7 +119,7 @@ def inverse_with_log_det(bijector, x, event_ndims, kwargs):
 
 def forward_with_log_det(bijector, z, event_ndims, kwargs):
     """(`bijector.forward(z)`, its log-determinant over `event_ndims` axes), in one evaluation."""
-    if isinstance(bijector, tfb.Invert):
+    if isinstance(bijector, INVERT):
         return inverse_with_log_det(bijector.bijector, z, event_ndims, kwargs)
     if isinstance(bijector, _one_pass.OnePassBijector):
         value, log_det = bijector._forward_with_log_det(z, **kwargs)

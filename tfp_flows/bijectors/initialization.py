@@ -1,14 +1,8 @@
 """Data-dependent initialisation of every `ActNorm` in a composition (Glow, section 3.1)."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_flows.bijectors import actnorm, factor_out, fused_chain
-
-tfb = tfp.bijectors
-
-# What tfb.Chain([...]) is an instance of where a member is no CompositeTensor, as ours are not.
-_TFB_CHAIN = tfb.Chain.__bases__[0]
 
 
 def initialize_actnorms(bijector, x):
@@ -32,7 +26,7 @@ def initialize_actnorms(bijector, x):
     """
     if isinstance(bijector, actnorm.ActNorm):
         return bijector.initialize(x)
-    if isinstance(bijector, (fused_chain.FusedChain, _TFB_CHAIN)):
+    if isinstance(bijector, fused_chain.FusedChain | fused_chain.CHAIN):
         for member in bijector.bijectors:
             x = initialize_actnorms(member, x)
         return x

@@ -11,7 +11,7 @@ with a message of one line.
 from tfp_flows.data.batches import evaluation_batches, training_batches
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import SPLITS, ImageSet
-from tfp_flows.data.loading import load
+from tfp_flows.data.loading import fingerprint, load
 from tfp_flows.data.sources import clear_cache
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ImageSet",
     "clear_cache",
     "evaluation_batches",
+    "fingerprint",
     "load",
     "training_batches",
 ]

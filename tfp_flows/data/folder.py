@@ -61,8 +61,7 @@ def list_images(path: str) -> list[str]:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(
-            f"folder:{path}: no such folder (an '@' starts an operation only where a known one "
-            "follows it)"
+            f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
         )
     tops = [root / part for part in _PARTS] if _has_parts(root) else [root]
     files = sorted(

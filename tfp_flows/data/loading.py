@@ -12,7 +12,8 @@ from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import SPLITS, ImageSet
 from tfp_flows.data.names import Source, parse_name
 from tfp_flows.data.operations import Operation, apply_operation, channel_means
-from tfp_flows.data.sources import fingerprint, read_split
+from tfp_flows.data.sources import fingerprint as source_fingerprint
+from tfp_flows.data.sources import read_split
 from tfp_flows.data.tfds import TfdsOptions
 
 _NUM_CACHED_MEANS = 64
@@ -82,6 +83,17 @@ def load(
     return dataclasses.replace(image_set, name=name, images=images)
 
 
+def fingerprint(name: str) -> str:
+    """A string that changes when the files behind a name do, for the keys of caches.
+
+    Empty for sources whose contents do not change: the embedded and synthetic ones and TFDS's.
+
+    Raises:
+      DataError: If the name makes no sense.
+    """
+    return source_fingerprint(parse_name(name)[0])
+
+
 def _derive(
     images: np.ndarray,
     source: Source,
@@ -102,7 +114,7 @@ def _means_for_contrast(
     source: Source, earlier: tuple[Operation, ...], options: TfdsOptions, name: str
 ) -> np.ndarray:
     try:
-        return _training_means(source, earlier, options, fingerprint(source))
+        return _training_means(source, earlier, options, source_fingerprint(source))
     except DataError as error:
         raise DataError(f"{name}: @contrast needs the mean of a training split: {error}") from error
 

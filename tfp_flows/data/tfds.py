@@ -95,8 +95,7 @@ def _builder(name: str, options: TfdsOptions):
     except Exception as error:  # builders are other people's code: they raise what they like
         reason = (str(error).splitlines() or [""])[0]
         raise DataError(
-            f"{name}: TFDS cannot prepare or open it in {options.folder}: "
-            f"{type(error).__name__}: {reason}"
+            f"{name}: TFDS cannot prepare or open it in {options.folder}: {type(error).__name__}: {reason}"
         ) from error
     return builder
 

@@ -1,0 +1,65 @@
+"""Results on disk, each under a key of everything it depends on."""
+
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+FORMAT = 1
+
+
+class Cache:
+    """A folder of results: dicts of arrays, one NumPy archive each, never pickled.
+
+    A result that was computed is found again by its key; one that was interrupted leaves nothing.
+    """
+
+    def __init__(self, folder):
+        """Names the folder; it is made when the first result is kept."""
+        self._folder = pathlib.Path(folder)
+
+    def get(self, stage, key, compute):
+        """The result of `compute()`, from disk if it is there.
+
+        Args:
+          stage: Name of the kind of result, the beginning of its file's name.
+          key: JSON-ready dict of all that the result depends on.
+          compute: Function without arguments that returns a dict from string to array.
+
+        Returns:
+          dict from string to `np.ndarray`.
+        """
+        path = self._folder / f"{stage}-{_digest({'format': FORMAT, **key})}.npz"
+        found = _read(path)
+        if found is not None:
+            return found
+        values = {name: np.asarray(value) for name, value in compute().items()}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
+        np.savez_compressed(temporary, **values)
+        os.replace(temporary, path)
+        return values
+
+
+def digest_of_files(paths):
+    """A digest of the contents of files, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _digest(key):
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _read(path):
+    """The archive's arrays, or None where there is none or it is damaged: then it is made anew."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None

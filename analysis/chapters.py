@@ -1,0 +1,350 @@
+"""The chapters of a report: each turns numbers of the runs into text, tables and pictures."""
+
+import numpy as np
+
+from analysis import comparison, figures
+from analysis.sweeps import TEMPERATURES
+from tfp_flows import evaluation, quantization
+
+SIGNS = {1: "+", -1: "−", 0: "0"}
+
+
+def likelihoods(page, studies):
+    """Mean likelihoods and AUROC of every data set under every run."""
+    page.section("Likelihoods", "likelihoods")
+    rows = []
+    for study in studies:
+        own = study.terms(study.spec.dataset)
+        for name in [study.spec.dataset, *study.others]:
+            terms = study.terms(name)
+            bits = quantization.bits_per_dim(terms.log_prob, study.spec.image_shape)
+            area = "" if name == study.spec.dataset else evaluation.auroc(-own.log_prob, -terms.log_prob)[0]
+            rows.append(
+                {
+                    "run": study.name,
+                    "data set": name,
+                    "images": len(bits),
+                    "bits/dim": float(bits.mean()),
+                    "standard error": float(bits.std(ddof=1) / np.sqrt(len(bits))),
+                    "log P (nats)": float(terms.log_prob.mean()),
+                    "AUROC of -log P": area,
+                }
+            )
+    fooled = [row for row in rows if row["AUROC of -log P"] != "" and row["AUROC of -log P"] < 0.5]
+    judged = [row for row in rows if row["AUROC of -log P"] != ""]
+    page.text(
+        f"Of {len(judged)} comparisons with data that a model was not trained on, {len(fooled)} have an "
+        f"AUROC below 0.5: there the model finds the unfamiliar images likelier than its own test images."
+    )
+    page.table(
+        "likelihoods",
+        rows,
+        "Test images. Fewer bits per dimension: likelier. AUROC with the other set as the positive class; "
+        "below 0.5 the likelihood is fooled.",
+        formats={
+            "images": ",",
+            "bits/dim": ".3f",
+            "standard error": ".3f",
+            "log P (nats)": ",.1f",
+            "AUROC of -log P": ".3f",
+        },
+        marks=_mark_auroc,
+    )
+
+
+def decomposition(page, studies):
+    """The two terms of the change of variables, side by side, and the volume by layer."""
+    page.section("Latent and volume", "decomposition")
+    page.text(
+        "log P(x) = log p(z) + log|det dz/dx| (less D ln 256 for the step from grey levels to the unit "
+        "interval, which is counted with the volume here). In a flow of constant volume (CV) the second "
+        "term is the same for all images, so that it cannot be what is fooled."
+    )
+    terms = {s.name: {n: s.terms(n) for n in [s.spec.dataset, *s.others]} for s in studies}
+    for dataset in dict.fromkeys(s.spec.dataset for s in studies):
+        group = [s for s in studies if s.spec.dataset == dataset]
+        page.figure(
+            f"decomposition_{_file_name(dataset)}",
+            figures.decomposition_histograms([(s.name, terms[s.name]) for s in group]),
+            f"Histograms of log p(z), of the volume term and of their sum for models trained on {dataset}: "
+            + "; ".join(f"{s.name} on {', '.join(terms[s.name])}" for s in group),
+            f"Models trained on {dataset}, in bits per dimension; further right is likelier.",
+        )
+    rows = [_share_row(s, name, terms[s.name]) for s in studies for name in s.others]
+    page.table(
+        "volume_share",
+        rows,
+        "Means over test images, less those of the model's own test images, in nats per image: how much "
+        "of the difference in log P(x) comes from either term.",
+        formats=dict.fromkeys(["log P difference", "from log p(z)", "from volume"], "+,.1f"),
+    )
+    for study in studies:
+        if study.coupling == "affine":
+            page.figure(
+                f"layers_{study.name}",
+                figures.layer_profile(terms[study.name], f"Volume by layer: {study.name}"),
+                f"Running sum over layers of the volume term of {', '.join(study.others)} less that of "
+                f"{study.spec.dataset}, for {study.name}.",
+                "Where the volume term of other data departs from that of the model's own.",
+            )
+
+
+def data_moments(page, studies):
+    """Means and variances of the data sets."""
+    page.section("Means and variances of the data", "moments")
+    rows, drawn = [], set()
+    for study in studies:
+        own = study.spec.dataset
+        found = {f"{own} (train)": study.training_moments}
+        found |= {name: study.moments(name, "test") for name in [own, *study.others]}
+        for name, m in found.items():
+            if (name, m.mean.shape) not in drawn:
+                rows.append(_moment_row(name, m))
+        key = (own, tuple(study.others))
+        if key not in drawn:
+            page.figure(
+                f"moments_{study.name}",
+                figures.moment_histograms(found, f"Pixels of {own} and of others"),
+                f"Histograms over pixels of the mean and the standard deviation of {', '.join(found)}.",
+                "Data that sit inside the training data, with smaller variance, are where the likelihood "
+                "is expected to be fooled.",
+            )
+        drawn |= {key} | {(name, m.mean.shape) for name, m in found.items()}
+    page.table(
+        "moments",
+        rows,
+        "Mean over pixels and channels, in grey levels 0..255 and in units of [0, 1].",
+        formats={
+            "images": ",",
+            "mean": ".1f",
+            "variance": ",.0f",
+            "mean [0, 1]": ".3f",
+            "variance [0, 1]": ".4f",
+        },
+    )
+
+
+def second_order(page, studies):
+    """Measured and predicted differences of the log-likelihood."""
+    page.section("Second order", "second-order")
+    page.text(
+        "E_q[log p] − E_p*[log p] ≈ gᵀδ + ½ δᵀHδ + ½ Tr(H(Σ_q − Σ_p*)), with gradient g and Hessian H of "
+        "log p at the mean of the training data. The paper keeps the last term, with diagonal "
+        "covariances. “Linear part” is the Hessian of the flow with its shift networks at zero, which is "
+        "what the paper's closed form approximates; both have a meaning for flows of constant volume alone, "
+        "and the closed form only for flows that do not squeeze."
+    )
+    rows = []
+    for study in studies:
+        found = {name: study.comparison(name) for name in study.others}
+        rows += [_estimate_row(study, name, value) for name, value in found.items()]
+        if found:
+            page.figure(
+                f"second_order_{study.name}",
+                figures.estimates(found, f"Measured and predicted: {study.name}"),
+                f"Bars of the measured and the predicted difference of log-likelihood between "
+                f"{', '.join(found)} and {study.spec.dataset}, under {study.name}.",
+                "Above zero the other data are likelier than the model's own.",
+            )
+    if rows:
+        numbers = [key for key in rows[0] if key not in ("run", "q")]
+        page.table(
+            "second_order",
+            rows,
+            "Nats per image; ± one standard error. “Whole expansion” is first order, curvature of the means "
+            "and full covariance together.",
+            formats=dict.fromkeys(numbers, "+,.0f"),
+        )
+        page.table(
+            "explained",
+            [_explained_row(row) for row in rows],
+            "The same as a fraction of the measured difference: 1 explains it all, below 0 has the wrong "
+            "sign.",
+            formats=dict.fromkeys(numbers, "+.2f"),
+        )
+
+
+def signs(page, studies):
+    """The sign table: the paper's claim put to the test."""
+    page.section("Predicted and observed signs", "signs")
+    rows = sign_rows(studies)
+    page.text(sign_text(studies))
+    if rows:
+        page.table(
+            "signs",
+            rows,
+            "+ the other data are likelier, − less likely, 0 within two standard errors. A prediction that "
+            "differs from what was observed is marked.",
+            marks=_mark_sign,
+        )
+
+
+def sign_rows(studies):
+    """A row for each ordered pair (trained on, judged on)."""
+    rows = []
+    for study in studies:
+        for name in study.others:
+            value = study.comparison(name)
+            row = {
+                "run": study.name,
+                "trained on": study.spec.dataset,
+                "judged on": name,
+                "observed": SIGNS[comparison.sign(value.measured, value.measured_se)],
+            }
+            errors = {"Hutchinson": value.trace_hutchinson_se, "full covariance": value.trace_full_se}
+            estimates = value.estimates()
+            for label in ESTIMATES:
+                known = label in estimates
+                sign = SIGNS[comparison.sign(estimates[label], errors.get(label, 0))] if known else ""
+                row[label] = sign
+            rows.append(row)
+    return rows
+
+
+ESTIMATES = (
+    "paper's closed form",
+    "linear part",
+    "exact diagonal",
+    "Hutchinson",
+    "full covariance",
+    "whole expansion",
+)
+
+
+def sign_text(studies):
+    """How often each estimate has the observed sign, in one sentence."""
+    rows = sign_rows(studies)
+    parts = []
+    for label in ESTIMATES:
+        judged = [row for row in rows if row[label]]
+        if judged:
+            right = sum(row[label] == row["observed"] for row in judged)
+            parts.append(f"{label} {right} of {len(judged)}")
+    if not parts:
+        return "There is nothing to compare with."
+    return f"Predictions with the observed sign: {', '.join(parts)}."
+
+
+def sweeps(page, studies):
+    """Likelihood against contrast and against the grey level of constant images."""
+    page.section("Contrast and constant images", "sweeps")
+    page.text(
+        "Contrast k moves every pixel towards its channel's mean, x' = mean + k (x − mean), rounded and "
+        "clipped, and so multiplies the variance by k². The expansion predicts a parabola in k, falling "
+        "for k > 0 where H is negative. Constant images have no contrast at all."
+    )
+    for study in studies:
+        size = int(np.prod(study.spec.image_shape))
+        real = [n for n in [study.spec.dataset, *study.others] if not n.startswith(("constant", "noise"))]
+        found = {name: study.contrast(name) for name in real}
+        page.figure(
+            f"contrast_{study.name}",
+            figures.contrast_curves(found, size, f"Likelihood against contrast: {study.name}"),
+            f"Log-likelihood under {study.name} against contrast for {', '.join(real)}, measured and "
+            f"predicted.",
+        )
+        page.table(
+            f"contrast_{study.name}",
+            [
+                {"data set": name, "k": k, "log P (nats)": m, "standard error": e, "predicted": p}
+                for name, sweep in found.items()
+                for k, m, e, p in zip(
+                    *(
+                        values.tolist()
+                        for values in (
+                            sweep.contrasts,
+                            sweep.measured,
+                            sweep.measured_se,
+                            sweep.predicted,
+                        )
+                    ),
+                    strict=True,
+                )
+            ],
+            f"{study.name}: mean log-likelihood in nats per image at contrast k.",
+            formats={
+                "k": "g",
+                "log P (nats)": ",.0f",
+                "standard error": ",.0f",
+                "predicted": ",.0f",
+            },
+        )
+        levels, values = study.constants()
+        means = {name: study.terms(name).log_prob.mean() for name in [study.spec.dataset, *study.others]}
+        page.figure(
+            f"constants_{study.name}",
+            figures.constant_curve(levels, values, means, size, f"Constant images: {study.name}"),
+            f"Log-likelihood under {study.name} of constant images against their grey level, with the means "
+            f"of {', '.join(means)} as lines.",
+        )
+
+
+def samples(page, studies):
+    """Samples at several latent temperatures."""
+    page.section("Samples", "samples")
+    for study in studies:
+        page.figure(
+            f"samples_{study.name}",
+            figures.temperature_grid(study.samples(), TEMPERATURES, f"Samples: {study.name}"),
+            f"Images drawn from {study.name}, a row for each latent temperature "
+            f"{', '.join(f'{t:g}' for t in TEMPERATURES)}.",
+            "The latent is multiplied by T; the rows share their random numbers.",
+        )
+
+
+def _share_row(study, name, terms):
+    own, other = terms[study.spec.dataset], terms[name]
+    return {
+        "run": study.name,
+        "data set": name,
+        "log P difference": float(other.log_prob.mean() - own.log_prob.mean()),
+        "from log p(z)": float(other.log_prob_z.mean() - own.log_prob_z.mean()),
+        "from volume": float(other.log_det.mean() - own.log_det.mean()),
+    }
+
+
+def _moment_row(name, m):
+    return {
+        "data set": name,
+        "images": m.count,
+        "mean": float(m.mean.mean()),
+        "variance": float(m.variance.mean()),
+        "mean [0, 1]": float(m.mean.mean() / 255),
+        "variance [0, 1]": float(m.variance.mean() / 255**2),
+        "variance by channel [0, 1]": ", ".join(f"{v / 255**2:.4f}" for v in m.channel_variance),
+    }
+
+
+def _estimate_row(study, name, value):
+    estimates = value.estimates()
+    return {
+        "run": study.name,
+        "q": name,
+        "measured": value.measured,
+        "first order": value.first_order,
+        "curvature of means": value.mean_curvature,
+        **{label: estimates.get(label, "") for label in ESTIMATES},
+        "Hutchinson ±": value.trace_hutchinson_se,
+        "full covariance ±": value.trace_full_se,
+    }
+
+
+def _explained_row(row):
+    kept = {k: v for k, v in row.items() if not k.endswith("±") and k != "measured"}
+    return {k: v if isinstance(v, str) else v / row["measured"] for k, v in kept.items()}
+
+
+def _mark_auroc(row, column):
+    if column != "AUROC of -log P" or row[column] == "":
+        return None
+    return "wrong" if row[column] < 0.5 else "right"
+
+
+def _mark_sign(row, column):
+    if column not in ESTIMATES or not row[column]:
+        return None
+    return "right" if row[column] == row["observed"] else "wrong"
+
+
+def _file_name(dataset):
+    return "".join(c if c.isalnum() else "_" for c in dataset)

@@ -1,0 +1,217 @@
+"""The pictures of a report; each function draws one `Figure`."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfp_flows import quantization
+
+# Okabe and Ito's colours, told apart with any colour vision; the first is the model's own data.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BINS = 80
+
+
+def decomposition_histograms(rows, suptitle=""):
+    """Histograms of log p(z), volume and their sum, a row of three for each model.
+
+    Args:
+      rows: List of (title, {data set: `ImageTerms`}), the model's own data first.
+      suptitle: Of the whole picture.
+    """
+    figure = Figure(figsize=(11, 3.1 * len(rows) + 0.3), layout="constrained")
+    grid = figure.subplots(len(rows), 3, squeeze=False)
+    for axes, (title, terms) in zip(grid, rows, strict=True):
+        parts = {
+            "log p(z): latent under the prior": lambda t: t.log_prob_z,
+            "log|det dz/dx|: volume": lambda t: t.log_det - t.num_dimensions * np.log(256),
+            "log P(x): their sum": lambda t: t.log_prob,
+        }
+        for axis, (label, part) in zip(axes, parts.items(), strict=True):
+            bits = {
+                name: -quantization.bits_per_dim(part(t), [t.num_dimensions]) for name, t in terms.items()
+            }
+            _histograms(axis, bits)
+            axis.set_title(label, fontsize="medium")
+            axis.set_xlabel("bits/dim (further right: likelier)")
+        axes[0].set_ylabel(title)
+        axes[2].legend(fontsize="small")
+    figure.suptitle(suptitle)
+    return figure
+
+
+def layer_profile(terms, title):
+    """How the volume of each data set, less the first's, builds up from layer to layer.
+
+    Args:
+      terms: {data set: `ImageTerms`}, the model's own data first.
+      title: Of the picture.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    (own, reference), *others = terms.items()
+    for i, (name, t) in enumerate(others, start=1):
+        difference = [t.layers[k].mean() - reference.layers[k].mean() for k in reference.layers]
+        axes.step(range(len(difference)), np.cumsum(difference), where="mid", label=name, color=_colour(i))
+    axes.axhline(0, color=_colour(0), linewidth=1, label=own)
+    levels = [i for i, name in enumerate(reference.layers) if name.endswith("_squeeze")]
+    for level, position in enumerate(levels):
+        axes.axvline(position, color="0.8", linewidth=0.8)
+        axes.annotate(f"level {level}", (position, 1), xycoords=("data", "axes fraction"), va="top")
+    axes.set_xlabel("layer, from the image to the latent")
+    axes.set_ylabel("sum of log|det| less that of\nthe model's own data (nats)")
+    axes.set_title(title)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def moment_histograms(moments, title):
+    """Histograms over pixels and channels of means and of variances.
+
+    Args:
+      moments: {data set: `Moments`}.
+      title: Of the picture.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _histograms(left, {name: m.mean.ravel() for name, m in moments.items()})
+    _histograms(right, {name: np.sqrt(m.variance).ravel() for name, m in moments.items()})
+    left.set_xlabel("mean of a pixel (grey levels)")
+    right.set_xlabel("standard deviation of a pixel (grey levels)")
+    left.set_ylabel("density over pixels and channels")
+    right.legend(fontsize="small")
+    figure.suptitle(title)
+    return figure
+
+
+def estimates(comparisons, title):
+    """Measured and predicted differences of log-likelihood, a group of bars for each data set.
+
+    Args:
+      comparisons: {data set: `Comparison`}.
+      title: Of the picture.
+    """
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    names = ["measured"]
+    for value in comparisons.values():
+        names += [name for name in value.estimates() if name not in names]
+    width = 0.8 / len(names)
+    for i, label in enumerate(names):
+        for position, value in enumerate(comparisons.values()):
+            height = value.measured if label == "measured" else value.estimates().get(label, np.nan)
+            axes.bar(
+                position + (i - (len(names) - 1) / 2) * width,
+                height,
+                width,
+                color=_colour(i),
+                label=label if position == 0 else None,
+            )
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xticks(range(len(comparisons)), list(comparisons), fontsize="small")
+    axes.set_yscale("symlog", linthresh=100)
+    axes.set_ylabel("nats per image (symlog)\nabove 0: likelier than own data")
+    axes.set_title(title)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def contrast_curves(sweeps, num_dimensions, title):
+    """Likelihood against contrast: measured with error bars, and the prediction as a dashed curve.
+
+    Args:
+      sweeps: {data set: `ContrastSweep`}.
+      num_dimensions: D, for bits per dimension.
+      title: Of the picture.
+    """
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for i, (name, sweep) in enumerate(sweeps.items()):
+        bits, error, predicted = (
+            -quantization.bits_per_dim(v, [num_dimensions])
+            for v in (sweep.measured, sweep.measured_se, sweep.predicted)
+        )
+        axes.errorbar(sweep.contrasts, bits, abs(error), marker="o", color=_colour(i), label=name)
+        axes.plot(sweep.contrasts, predicted, "--", color=_colour(i), linewidth=1)
+    measured = np.concatenate(
+        [-quantization.bits_per_dim(s.measured, [num_dimensions]) for s in sweeps.values()]
+    )
+    margin = 0.15 * np.ptp(measured) + 0.05
+    axes.set_ylim(measured.min() - margin, measured.max() + margin)
+    axes.set_xlabel("contrast k (the variance is k² times as large)")
+    axes.set_ylabel("mean log P(x) (bits/dim)\nhigher: likelier")
+    axes.plot([], "--", color="0.4", linewidth=1, label="second order (level at k = 1)")
+    axes.set_title(title)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def constant_curve(levels, values, references, num_dimensions, title):
+    """Likelihood of constant images against their grey level, with data sets' means as lines.
+
+    Args:
+      levels: Grey levels `[L]`.
+      values: Log-likelihoods `[L]`, nats.
+      references: {data set: mean log-likelihood}.
+      num_dimensions: D.
+      title: Of the picture.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(levels, -quantization.bits_per_dim(values, [num_dimensions]), color="black", label="constant")
+    for i, (name, value) in enumerate(references.items()):
+        level = -quantization.bits_per_dim(value, [num_dimensions])
+        axes.axhline(level, color=_colour(i), linestyle="--", label=f"{name}: mean")
+    axes.set_xlabel("grey level of the constant image")
+    axes.set_ylabel("log P(x) (bits/dim)\nhigher: likelier")
+    axes.set_title(title)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def temperature_grid(images, temperatures, title):
+    """Samples, a row for each latent temperature.
+
+    Args:
+      images: uint8 `[T, N, H, W, C]`.
+      temperatures: `[T]`.
+      title: Of the picture.
+    """
+    rows, columns = images.shape[:2]
+    figure = Figure(figsize=(9, 9 * rows / columns + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes_row, images_row, temperature in zip(grid, images, temperatures, strict=True):
+        for axes, image in zip(axes_row, images_row, strict=True):
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        axes_row[0].set_ylabel(f"T = {temperature:g}")
+    figure.suptitle(title)
+    return figure
+
+
+def _histograms(axes, values):
+    """Overlaid histograms over the range that holds nearly all of the sets near the first."""
+    low, high = _window(list(values.values()))
+    edges = np.linspace(low, high, BINS)
+    for i, (name, v) in enumerate(values.items()):
+        off = "" if low <= np.median(v) <= high else " (off the scale)"
+        colour = _colour(i)
+        if np.ptp(v) < (high - low) / BINS:  # a constant volume: one line rather than one bar
+            axes.axvline(np.median(v), color=colour, linewidth=2, label=f"{name}{off}")
+            continue
+        axes.hist(v, edges, density=True, alpha=0.3, color=colour)
+        axes.hist(v, edges, density=True, histtype="step", color=colour, label=f"{name}{off}")
+    axes.set_xlim(low, high)
+
+
+def _window(sets):
+    low, middle, high = np.quantile(sets[0], [0.01, 0.5, 0.99])
+    reach = 6 * max(high - low, 0.02 * abs(middle), 1e-6)
+    near = [v for v in sets if abs(np.median(v) - middle) <= reach]
+    low = min(np.quantile(v, 0.002) for v in near)
+    high = max(np.quantile(v, 0.998) for v in near)
+    margin = max(0.05 * (high - low), 1e-3)
+    return low - margin, high + margin
+
+
+def _colour(index):
+    return COLOURS[index % len(COLOURS)]

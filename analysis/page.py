@@ -1,0 +1,139 @@
+"""A page of text, tables and pictures, written as one self-contained HTML file with its parts beside it."""
+
+import base64
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+
+import jinja2
+
+from tfp_flows import checkpoint
+
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+DPI = 110
+
+
+@dataclasses.dataclass
+class Section:
+    """A titled part of the page; `items` are shown in their order."""
+
+    title: str
+    anchor: str
+    items: list = dataclasses.field(default_factory=list)
+
+
+class Page:
+    """Collects sections; pictures and tables are written to files as they are added."""
+
+    def __init__(self, folder, title, lead):
+        """Makes the folders.
+
+        Args:
+          folder: Where index.html, figures/ and tables/ go.
+          title: Of the page.
+          lead: Its first paragraph.
+        """
+        self._folder = pathlib.Path(folder)
+        self._title = title
+        self._lead = lead
+        self._sections = []
+        self._results = {}
+        for part in ("figures", "tables"):
+            (self._folder / part).mkdir(parents=True, exist_ok=True)
+
+    def section(self, title, anchor):
+        """Begins a section; what is added next belongs to it."""
+        self._sections.append(Section(title, anchor))
+
+    def text(self, text):
+        """Adds a paragraph."""
+        self._add(kind="text", text=text)
+
+    def heading(self, text):
+        """Adds a heading within the section."""
+        self._add(kind="heading", text=text)
+
+    def figure(self, name, figure, alt, caption=""):
+        """Adds a matplotlib `Figure`, also written as figures/NAME.png.
+
+        Args:
+          name: File name without its ending.
+          figure: The picture.
+          alt: What it shows, for those who do not see it.
+          caption: Shown below it.
+        """
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI)
+        png = buffer.getvalue()
+        (self._folder / "figures" / f"{name}.png").write_bytes(png)
+        width, height = (round(size * DPI) for size in figure.get_size_inches())
+        self._add(
+            kind="figure",
+            png=base64.b64encode(png).decode(),
+            alt=alt,
+            caption=caption,
+            width=width,
+            height=height,
+        )
+
+    def table(self, name, rows, caption, formats=None, marks=None):
+        """Adds a table, also written as tables/NAME.csv and into results.json.
+
+        Args:
+          name: File name without its ending.
+          rows: List of dicts with the same keys, which are the columns' titles.
+          caption: What it says and in which units.
+          formats: {column: format specification} of the shown numbers; the files have them in full.
+          marks: Function (row, column) -> "right", "wrong" or None.
+        """
+        header = list(rows[0])
+        text = io.StringIO()
+        writer = csv.DictWriter(text, header, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        checkpoint.write_atomically(self._folder / "tables" / f"{name}.csv", text.getvalue())
+        self._results[name] = rows
+        shown = [
+            [
+                {"text": _shown(row[key], (formats or {}).get(key)), "mark": marks and marks(row, key)}
+                for key in header
+            ]
+            for row in rows
+        ]
+        self._add(kind="table", header=header, rows=shown, caption=caption)
+
+    def write(self, how):
+        """Writes index.html and results.json.
+
+        Args:
+          how: List of lines about how the page was made.
+
+        Returns:
+          Path of index.html.
+        """
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+        )
+        html = environment.get_template("report.html.j2").render(
+            title=self._title, lead=self._lead, sections=self._sections, how=how
+        )
+        results = json.dumps(self._results, indent=2, ensure_ascii=False)
+        checkpoint.write_atomically(self._folder / "results.json", results + "\n")
+        checkpoint.write_atomically(self._folder / "index.html", html)
+        return self._folder / "index.html"
+
+    def _add(self, **item):
+        self._sections[-1].items.append(item)
+
+
+def _shown(value, specification):
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, str) or specification is None:
+        return str(value)
+    return format(value, specification)

@@ -1,0 +1,121 @@
+r"""Writes the paper's explanation of trained flows as one page.
+
+    python -m analysis.report --runs=runs/glow_fashion_mnist,runs/cv_fashion_mnist \
+        --datasets=mnist,noise --data_dir=DIR --out=report
+
+OUT/index.html is self-contained; OUT/figures holds every picture, OUT/tables and OUT/results.json every
+number. Each result is cached in OUT/cache: a second call is quick, and an interrupted one goes on.
+"""
+
+import importlib.metadata
+import pathlib
+
+from absl import flags
+
+from analysis import cache, chapters, page, study
+from analysis.errors import AnalysisError
+from tfp_flows import checkpoint, cli
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of the report."""
+    flags.DEFINE_list("runs", None, "Folders of trained flows.")
+    flags.DEFINE_list("datasets", None, f"Data sets to compare with: {cli.DATASET_HELP}")
+    flags.DEFINE_string("out", None, "Folder to write the report to.")
+    flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
+    flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")
+    flags.DEFINE_bool("progress", True, "Show progress bars.")
+    flags.DEFINE_integer("max_images", None, "Score only the first test images.", lower_bound=2)
+    flags.DEFINE_integer("num_probes", 64, "Random probes of Hutchinson's estimate.", lower_bound=2)
+    flags.DEFINE_integer("covariance_images", 256, "Images of a set for its full covariance.", lower_bound=2)
+    flags.DEFINE_integer("sweep_images", 500, "Images at each contrast.", lower_bound=2)
+    flags.DEFINE_integer("seed", 0, "Of probes, draws and samples.", lower_bound=0)
+    flags.mark_flags_as_required(["runs", "datasets", "out"])
+
+
+def main():
+    """Computes what the cache lacks and writes the page."""
+    out = pathlib.Path(FLAGS.out)
+    if out.exists() and not out.is_dir():
+        raise AnalysisError(f"--out: {out} is a file; name a folder.")
+    config = study.StudyConfig(
+        datasets=tuple(FLAGS.datasets),
+        data_dir=FLAGS.data_dir,
+        download=FLAGS.download,
+        max_images=FLAGS.max_images,
+        num_probes=FLAGS.num_probes,
+        covariance_images=FLAGS.covariance_images,
+        sweep_images=FLAGS.sweep_images,
+        seed=FLAGS.seed,
+    )
+    results = cache.Cache(out / "cache")
+    studies = [study.RunStudy(checkpoint.Run(folder), config, results) for folder in FLAGS.runs]
+    _check_names(studies)
+    study.compute_all(studies, FLAGS.progress)
+    index = write(out, studies, config)
+    print(chapters.sign_text(studies))
+    print(f"Written to {index}")
+
+
+def write(out, studies, config):
+    """Writes the page from what is in the cache; returns the path of index.html."""
+    report = page.Page(
+        out,
+        "Why the likelihood is fooled",
+        "A density model trained on some images can find others likelier. These pages take trained "
+        "flows apart the way Nalisnick et al. (ICLR 2019) do: the change of variables, the volume, and a "
+        "second-order expansion that predicts the sign from the data's variances.",
+    )
+    chapters.likelihoods(report, studies)
+    chapters.decomposition(report, studies)
+    chapters.data_moments(report, studies)
+    chapters.second_order(report, studies)
+    chapters.signs(report, studies)
+    chapters.sweeps(report, studies)
+    chapters.samples(report, studies)
+    return report.write(_how(studies, config))
+
+
+def _how(studies, config):
+    lines = [
+        f"{s.run.folder}: {s.title}, {s.spec.training['steps']:,} steps, seed {s.spec.training['seed']}, "
+        f"{s.spec.model.levels} levels of {s.spec.model.steps_per_level} steps, "
+        f"{s.spec.model.hidden_channels} hidden channels, prior {s.spec.model.prior}"
+        f"({s.spec.model.prior_scale:g})."
+        for s in studies
+    ]
+    for s in studies:
+        lines += [f"{s.name} left out {name}: {why}." for name, why in s.left_out.items()]
+    lines.append(
+        "The moments of p* are of the training split, those of the other sets of their test split; "
+        "log-likelihoods are of test splits. Likelihoods are dequantised with one draw of uniform noise, "
+        "the same for all images."
+    )
+    lines.append(
+        f"Hutchinson: {config.num_probes} probes; full covariance: {config.covariance_images} images of "
+        f"each set; contrast: {config.sweep_images} images; seed {config.seed}."
+    )
+    versions = ("tfp-flows", "tensorflow", "tensorflow-probability")
+    lines.append(", ".join(f"{name} {_version(name)}" for name in versions) + ".")
+    return lines
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _check_names(studies):
+    names = [s.name for s in studies]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise AnalysisError(f"--runs: two runs are called {', '.join(sorted(twice))}; rename a folder.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, errors=[ValueError])

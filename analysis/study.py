@@ -1,0 +1,320 @@
+"""All the numbers of a report, stage by stage, each kept in a cache under what it depends on."""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+import tqdm
+
+from analysis import cache, comparison, decomposition, moments, second_order, sweeps
+from analysis.errors import AnalysisError
+from tfp_flows import checkpoint, data, evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """What is computed for each run.
+
+    Attributes:
+      datasets: Names as in `tfp_flows.data`, to compare with each run's own.
+      data_dir: Folder of data sets in TFDS layout.
+      download: Whether TFDS may download what is missing.
+      max_images: Largest number of test images of a set; None for all.
+      num_probes: Of Hutchinson's estimate.
+      covariance_images: Images of a set for the full covariance.
+      sweep_images: Images at each point of a sweep.
+      seed: Of probes, draws and samples.
+    """
+
+    datasets: tuple
+    data_dir: str | None = None
+    download: bool = False
+    max_images: int | None = None
+    num_probes: int = 64
+    covariance_images: int = 256
+    sweep_images: int = 500
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ContrastSweep:
+    """Mean log-likelihood against contrast, nats, each `[K]`.
+
+    Attributes:
+      contrasts: The k; 1 is the data set itself.
+      measured: Mean log-likelihoods.
+      measured_se: Their standard errors.
+      predicted: The whole expansion with diagonal covariances, level with `measured` at k = 1.
+    """
+
+    contrasts: np.ndarray
+    measured: np.ndarray
+    measured_se: np.ndarray
+    predicted: np.ndarray
+
+
+class RunStudy:
+    """The analyses of one run. Whatever is asked for is computed, or found in the cache."""
+
+    def __init__(self, run, config, results):
+        """Reads the run's settings; the model is built when a result first needs it.
+
+        Args:
+          run: `checkpoint.Run`.
+          config: `StudyConfig`.
+          results: `cache.Cache`.
+
+        Raises:
+          RunError: If the folder holds no run.
+          AnalysisError: If the run's family has no exact density by a change of variables.
+        """
+        self.run = run
+        self.name = run.folder.resolve().name
+        self.spec = run.spec()
+        if self.spec.family != "glow":
+            raise AnalysisError(
+                f"--runs: {run.folder} is a {self.spec.family}, which has no exact density by a change "
+                f"of variables; the report needs flows."
+            )
+        prefix = pathlib.Path(run.checkpoint_path())
+        files = prefix.parent.glob(f"{prefix.name}.*")
+        self._identity = {**self.spec.to_json(), "checkpoint": cache.digest_of_files(files)}
+        self._config = config
+        self._cache = results
+        self.others = []
+        self.left_out = {}
+
+    @functools.cached_property
+    def model(self):
+        """The density model with its trained weights."""
+        return checkpoint.load_model(self.run)[0]
+
+    @functools.cached_property
+    def log_prob(self):
+        """Its compiled log-probability of uint8 images."""
+        return evaluation.compiled_log_prob(self.model)
+
+    @property
+    def coupling(self):
+        """The couplings of the flow: "affine" (NVP-Glow) or "additive" (CV-Glow)."""
+        return self.spec.model.coupling
+
+    @property
+    def title(self):
+        """Such as "NVP-Glow on fashion_mnist"."""
+        kind = "NVP-Glow" if self.coupling == "affine" else "CV-Glow"
+        return f"{kind} on {self.spec.dataset}"
+
+    def choose_datasets(self):
+        """Sets `others` to the data sets of the run's shape, and `left_out` to why the rest are not.
+
+        Raises:
+          DataError: If none of them fits; the message is that of the first.
+        """
+        errors = {}
+        for name in self._config.datasets:
+            if name == self.spec.dataset:
+                continue
+            try:
+                # Kept, so that a second call need not load the images to know that they fit.
+                self._cached("fits", lambda name=name: self._load_once(name), dataset=self._identify(name))
+                self.others.append(name)
+            except data.DataError as error:
+                errors[name] = error
+        if not self.others and errors:
+            raise next(iter(errors.values()))
+        self.left_out = {name: str(error) for name, error in errors.items()}
+
+    def images(self, name, split):
+        """The images of a data set, in the run's shape."""
+        return data.load(
+            name,
+            split,
+            max_images=self._config.max_images if split == "test" else None,
+            **self._where(),
+        )
+
+    def moments(self, name, split):
+        """`Moments` of a data set, of all the images that are scored, or trained on."""
+        return _moments(self._cache, self._config, self.spec.image_shape, name, split)
+
+    @property
+    def training_moments(self):
+        """`Moments` of the images that the run was trained on: p*."""
+        return self.moments(self.spec.dataset, "train")
+
+    def terms(self, name):
+        """`decomposition.ImageTerms` of the test images of a data set."""
+
+        def compute():
+            terms = decomposition.decompose_images(self.model, self.images(name, "test").images)
+            return {
+                "log_prob_z": terms.log_prob_z,
+                "log_det": terms.log_det,
+                "layer_names": np.array(list(terms.layers)),
+                "layers": np.stack(list(terms.layers.values())),
+                "levels": terms.levels,
+            }
+
+        found = self._cached("terms", compute, dataset=self._identify(name))
+        return decomposition.ImageTerms(
+            log_prob_z=found["log_prob_z"],
+            log_det=found["log_det"],
+            layers=dict(zip(found["layer_names"].tolist(), found["layers"], strict=True)),
+            levels=found["levels"],
+            num_dimensions=int(np.prod(self.spec.image_shape)),
+        )
+
+    @functools.cached_property
+    def expansion(self):
+        """`second_order.Expansion` around the mean of the training data."""
+        return second_order.expand(self.model.flow, self.training_moments)
+
+    def comparison(self, name):
+        """`comparison.Comparison` of a data set with the run's own test images."""
+
+        def sample(name, split):
+            return comparison.Sample(self.images(name, split).images, self.moments(name, split))
+
+        def compute():
+            found = comparison.compare(
+                self.model.flow,
+                self.expansion,
+                sample(self.spec.dataset, "train"),
+                sample(name, "test"),
+                log_prob_p=self.terms(self.spec.dataset).log_prob,
+                log_prob_q=self.terms(name).log_prob,
+                num_probes=self._config.num_probes,
+                num_images=self._config.covariance_images,
+                seed=self._config.seed,
+            )
+            return {k: np.nan if v is None else v for k, v in dataclasses.asdict(found).items()}
+
+        found = self._cached(
+            "comparison",
+            compute,
+            dataset=self._identify(name),
+            probes=self._config.num_probes,
+            images=self._config.covariance_images,
+            seed=self._config.seed,
+        )
+        values = {k: None if np.isnan(v) else float(v) for k, v in found.items()}
+        return comparison.Comparison(**values)
+
+    def contrast(self, name):
+        """`ContrastSweep` of a data set."""
+
+        def compute():
+            contrasts = np.array(sweeps.CONTRASTS)
+            means, errors, sets = sweeps.contrast_sweep(
+                self.log_prob, name, contrasts, self._config.sweep_images, **self._where()
+            )
+            predicted = np.array([self._predicted(images) for images in sets])
+            at_one = int(np.argmin(abs(contrasts - 1)))
+            predicted += means[at_one] - predicted[at_one]
+            return dict(contrasts=contrasts, measured=means, measured_se=errors, predicted=predicted)
+
+        found = self._cached(
+            "contrast", compute, dataset=self._identify(name), images=self._config.sweep_images
+        )
+        return ContrastSweep(**found)
+
+    def constants(self):
+        """(grey levels, log-likelihoods of constant images)."""
+
+        def compute():
+            levels, values = sweeps.constant_sweep(self.log_prob, self.spec.image_shape)
+            return dict(levels=levels, values=values)
+
+        found = self._cached("constants", compute)
+        return found["levels"], found["values"]
+
+    def samples(self):
+        """uint8 `[temperatures, N, H, W, C]`."""
+
+        def compute():
+            return {"images": sweeps.temperature_grid(self.model.flow, seed=self._config.seed)}
+
+        return self._cached("samples", compute, seed=self._config.seed)["images"]
+
+    def _load_once(self, name):
+        return {"count": len(self.images(name, "test"))}
+
+    def _predicted(self, images):
+        q, p = moments.moments_of(images), self.training_moments
+        return (
+            self.expansion.first_order(q.unit_mean)
+            + self.expansion.mean_curvature(q.unit_mean)
+            + self.expansion.trace_term(q.unit_variance - p.unit_variance)
+        )
+
+    def _cached(self, stage, compute, **key):
+        return self._cache.get(stage, {"run": self._identity, **key}, compute)
+
+    def _identify(self, name):
+        return _identify(self._config, self.spec.image_shape, name, "test")
+
+    def _where(self):
+        return dict(
+            data_dir=self._config.data_dir,
+            download=self._config.download,
+            image_shape=self.spec.image_shape,
+        )
+
+
+def _identify(config, image_shape, name, split):
+    """What the images of a data set depend on."""
+    return {
+        "name": name,
+        "split": split,
+        "data_dir": str(config.data_dir),
+        "shape": list(image_shape),
+        "max_images": config.max_images if split == "test" else None,
+        "fingerprint": data.fingerprint(name),
+    }
+
+
+def _moments(results, config, image_shape, name, split):
+    def compute():
+        images = data.load(
+            name,
+            split,
+            data_dir=config.data_dir,
+            download=config.download,
+            image_shape=image_shape,
+            max_images=config.max_images if split == "test" else None,
+        )
+        try:
+            found = moments.moments_of(images)
+        except AnalysisError as error:
+            raise AnalysisError(f"{name} ({split}): {error}") from error
+        return {"count": found.count, "mean": found.mean, "variance": found.variance}
+
+    found = results.get("moments", _identify(config, image_shape, name, split), compute)
+    return moments.Moments(int(found["count"]), found["mean"], found["variance"])
+
+
+def compute_all(studies, progress=True):
+    """Fills the cache, one stage after the other, with a progress bar for each.
+
+    Args:
+      studies: List of `RunStudy`.
+      progress: Whether to show the bars.
+    """
+    for study in studies:
+        study.choose_datasets()
+    pairs = [(study, name) for study in studies for name in [study.spec.dataset, *study.others]]
+    others = [(study, name) for study in studies for name in study.others]
+    real = [(study, name) for study, name in pairs if not name.startswith(("constant", "noise"))]
+    stages = {
+        "moments": [functools.partial(s.moments, name, "test") for s, name in pairs]
+        + [functools.partial(s.moments, s.spec.dataset, "train") for s in studies],
+        "log p(z) and volume": [functools.partial(s.terms, name) for s, name in pairs],
+        "second order": [functools.partial(s.comparison, name) for s, name in others],
+        "contrast": [functools.partial(s.contrast, name) for s, name in real],
+        "constants and samples": [f for s in studies for f in (s.constants, s.samples)],
+    }
+    for label, tasks in stages.items():
+        for task in tqdm.tqdm(tasks, desc=label, disable=not progress):
+            task()

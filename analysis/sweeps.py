@@ -1,0 +1,63 @@
+"""Likelihood along a line of images: contrast, grey level, temperature."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows import data, evaluation, quantization
+
+CONTRASTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+TEMPERATURES = (0.0, 0.4, 0.6, 0.8, 1.0)
+
+
+def contrast_sweep(log_prob, name, contrasts=CONTRASTS, max_images=500, **where):
+    """Mean log-likelihood of a data set against its contrast k, the variance being k^2 times as large.
+
+    Args:
+      log_prob: Function of uint8 `[B, H, W, C]` to `[B]`, nats.
+      name: As in `tfp_flows.data`; each point is the set `name@contrast=k`.
+      contrasts: The k.
+      max_images: The first so many test images.
+      **where: `data_dir`, `download` and `image_shape` of `data.load`.
+
+    Returns:
+      (means `[K]`, standard errors `[K]`, list of the image arrays).
+    """
+    sets = [data.load(f"{name}@contrast={k:g}", "test", max_images=max_images, **where) for k in contrasts]
+    values = [evaluation.log_probs(log_prob, image_set.images) for image_set in sets]
+    means = np.array([v.mean() for v in values])
+    errors = np.array([v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in values])
+    return means, errors, [image_set.images for image_set in sets]
+
+
+def constant_sweep(log_prob, image_shape, levels=range(0, 256, 5)):
+    """Log-likelihood of constant images against their grey level.
+
+    Args:
+      log_prob: Function of uint8 `[B, H, W, C]` to `[B]`, nats.
+      image_shape: (H, W, C).
+      levels: Grey levels 0..255.
+
+    Returns:
+      (grey levels `[L]`, log-likelihoods `[L]` in nats).
+    """
+    levels = np.asarray(levels)
+    images = np.broadcast_to(levels[:, None, None, None], [len(levels), *image_shape])
+    return levels, evaluation.log_probs(log_prob, images.astype(np.uint8))
+
+
+def temperature_grid(flow, num_samples=8, temperatures=TEMPERATURES, seed=0):
+    """Samples at latent temperatures T: x = forward(T z), z from the prior; one z for all T.
+
+    Args:
+      flow: `tfd.TransformedDistribution` over dequantised images.
+      num_samples: Samples at each temperature.
+      temperatures: The T; 0 gives the image of the prior's centre, 1 the model's own samples.
+      seed: Of z.
+
+    Returns:
+      uint8 `[len(temperatures), num_samples, H, W, C]`.
+    """
+    z = flow.distribution.sample(num_samples, seed=(seed, 0))
+    scaled = tf.concat([t * z for t in temperatures], axis=0)
+    images = quantization.quantize(flow.bijector.forward(scaled)).numpy().astype(np.uint8)
+    return images.reshape([len(temperatures), num_samples, *images.shape[1:]])
