@@ -30,7 +30,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["pytest>=8", "ruff>=0.6"],
+        "test": ["pytest>=8", "ruff>=0.6", "selenium>=4.20"],
         "bench": ["normflows>=1.7.3", "torch>=2.4"],
     },
     classifiers=[

@@ -1,0 +1,160 @@
+"""The report as a command: its page, its files, its cache, and what it refuses."""
+
+import csv
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tfp_flows
+from analysis import cache
+from tfp_flows import checkpoint, data, training
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DATASETS = "digits@contrast=0.5,constant,noise"
+SMALL = ["--max_images=40", "--num_probes=4", "--covariance_images=8", "--sweep_images=10", "--noprogress"]
+
+
+def _train(folder, coupling):
+    config = tfp_flows.GlowConfig(levels=2, steps_per_level=1, hidden_channels=4, coupling=coupling)
+    settings = training.TrainingConfig(steps=6, batch_size=32, validate_every=0)
+    spec = checkpoint.RunSpec("glow", config, vars(settings), "digits", (8, 8, 1))
+    images = data.load("digits", "train").images
+    training.train(checkpoint.Run(folder), spec, "", images, images[:32], progress=False)
+
+
+def _report(*arguments):
+    command = [sys.executable, "-m", "analysis.report", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A report of a NVP-Glow and a CV-Glow that were trained for a moment."""
+    folder = tmp_path_factory.mktemp("report")
+    for name, coupling in (("nvp", "affine"), ("cv", "additive")):
+        _train(folder / name, coupling)
+    runs = f"--runs={folder / 'nvp'},{folder / 'cv'}"
+    result = _report(runs, f"--datasets={DATASETS}", f"--out={folder / 'out'}", *SMALL)
+    assert result.returncode == 0, result.stderr
+    return folder, runs, result
+
+
+def test_page_is_whole_and_self_contained(made):
+    folder, _, result = made
+    out = folder / "out"
+    html = (out / "index.html").read_text(encoding="utf-8")
+    sources = re.findall(r'<img src="([^"]*)"', html)
+    pictures = sorted(path.name for path in (out / "figures").iterdir())
+    assert len(sources) == len(pictures) > 8 and "decomposition_digits.png" in pictures
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert all(re.findall(r'<img [^>]*alt="([^"]+)"', html)) and html.count('alt="') == len(sources)
+    assert not re.search(r'(src|href)="(https?:|//)', html) and "<script" not in html
+    assert "Predictions with the observed sign: " in result.stdout and "index.html" in result.stdout
+
+
+def test_tables_hold_what_was_measured(made):
+    folder, _, _ = made
+    with open(folder / "out" / "tables" / "likelihoods.csv", newline="", encoding="utf-8") as file:
+        rows = {(row["run"], row["data set"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 8
+    model, _ = checkpoint.load_model(checkpoint.Run(folder / "cv"))
+    images = data.load("digits@contrast=0.5", "test", max_images=40).images
+    expected = model.log_prob(images).numpy().mean()
+    np.testing.assert_allclose(float(rows["cv", "digits@contrast=0.5"]["log P (nats)"]), expected, rtol=1e-5)
+    results = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
+    shares = {(row["run"], row["data set"]): row for row in results["volume_share"]}
+    assert shares["cv", "noise"]["from volume"] == 0 != shares["nvp", "noise"]["from volume"]
+    for row in results["second_order"]:
+        assert (row["linear part"] == "") == (row["run"] == "nvp")
+        assert abs(row["Hutchinson"] - row["exact diagonal"]) < 6 * row["Hutchinson ±"] + 1e-3
+    assert len(results["signs"]) == 6
+
+
+def test_second_call_computes_nothing(made):
+    folder, runs, _ = made
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "out" / "cache").iterdir()}
+    page = (folder / "out" / "index.html").read_bytes()
+    result = _report(runs, f"--datasets={DATASETS}", f"--out={folder / 'out'}", *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert {path: path.stat().st_mtime_ns for path in (folder / "out" / "cache").iterdir()} == kept
+    assert (folder / "out" / "index.html").read_bytes() == page
+
+
+def test_in_a_real_browser(made):
+    """No console errors, every picture loads, no sideways scroll on a phone; light and dark."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (browser and driver):
+        pytest.skip("no chromium and chromedriver on PATH: the page was not opened in a browser")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_experimental_option(
+        "mobileEmulation", {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
+    )
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    page = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        page.get((made[0] / "out" / "index.html").as_uri())
+        assert page.execute_script("return window.innerWidth") == 390
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+        widths = page.execute_script("return [...document.images].map(i => i.complete && i.naturalWidth)")
+        assert len(widths) > 8 and all(widths)
+        assert page.get_log("browser") == []
+        colours = []
+        for scheme in ("light", "dark"):
+            media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+            page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+            colours.append(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
+        assert colours[0] != colours[1]
+    finally:
+        page.quit()
+
+
+def test_cache_heals_and_keys(tmp_path):
+    results, calls = cache.Cache(tmp_path), []
+
+    def compute():
+        calls.append(1)
+        return {"x": np.arange(3)}
+
+    for _ in range(2):
+        np.testing.assert_array_equal(results.get("stage", {"a": 1}, compute)["x"], [0, 1, 2])
+    assert len(calls) == 1
+    results.get("stage", {"a": 2}, compute)
+    assert len(calls) == 2
+    for path in tmp_path.iterdir():
+        os.truncate(path, 20)
+    results.get("stage", {"a": 1}, compute)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--datasets=nosuch/thing"], "nosuch"),
+        (["--datasets=photos"], "photos: its images are 32x32x3, but 8x8x1 is wanted"),
+        (["--runs=/nowhere", "--datasets=noise"], "no run in /nowhere"),
+        (["--datasets=npz:one.npz"], r"npz:one.npz \(test\): .*at least 2 images, got 1"),
+    ],
+)
+def test_bad_input_gets_one_line(made, tmp_path, arguments, message):
+    folder, runs, _ = made
+    np.savez(tmp_path / "one.npz", test=np.zeros([1, 8, 8, 1], np.uint8))
+    arguments = [a.replace("one.npz", str(tmp_path / "one.npz")) for a in arguments]
+    started = time.monotonic()
+    result = _report(runs, f"--out={tmp_path / 'out'}", *arguments, *SMALL)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert re.search(message.replace("one.npz", ".*one.npz"), line), line
+    assert time.monotonic() - started < 120
