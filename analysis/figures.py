@@ -198,6 +198,9 @@ def _histograms(axes, values):
         if np.ptp(v) < (high - low) / BINS:  # a constant volume: one line rather than one bar
             axes.axvline(np.median(v), color=colour, linewidth=2, label=f"{name}{off}")
             continue
+        if not ((low <= v) & (v <= high)).any():
+            axes.plot([], color=colour, label=f"{name}{off}")
+            continue
         axes.hist(v, edges, density=True, alpha=0.3, color=colour)
         axes.hist(v, edges, density=True, histtype="step", color=colour, label=f"{name}{off}")
     axes.set_xlim(low, high)

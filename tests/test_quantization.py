@@ -71,6 +71,11 @@ def test_noise_is_the_same_under_xla():
     np.testing.assert_allclose(compiled(tf.constant(IMAGES)), model.log_prob(IMAGES), rtol=1e-10)
 
 
+def test_a_sample_that_overflowed_is_an_image_still():
+    values = quantization.quantize(tf.constant([np.nan, np.inf, -np.inf, 0.5]))
+    np.testing.assert_array_equal(values, [0, 255, 0, 128])
+
+
 def test_quantize_reverses_dequantize():
     grey = np.arange(256, dtype=np.uint8)
     for noise in (0.0, 0.5, 0.999):

@@ -23,6 +23,8 @@ def likelihood_histograms(path, bits_per_dim, title):
         outside = not low < np.median(values) < high
         style = dict(color=COLOURS[i % len(COLOURS)], linestyle=("-", "--", ":")[i // len(COLOURS) % 3])
         axes.plot([], label=f"{label}: {values.mean():.2f}{' (off the scale)' * outside}", **style)
+        if not ((low <= values) & (values <= high)).any():
+            continue
         axes.hist(values, edges, density=True, alpha=0.3, color=style["color"])
         axes.hist(values, edges, density=True, histtype="step", linewidth=1.3, **style)
     axes.set_xlim(low, high)

@@ -41,8 +41,13 @@ def dequantize(images, noise):
 
 
 def quantize(values):
-    """floor(256 * y), clipped to 0..255: the grey levels that `dequantize` came from."""
-    return tf.clip_by_value(tf.floor(values * NUM_LEVELS), 0.0, NUM_LEVELS - 1.0)
+    """floor(256 * y), clipped to 0..255: the grey levels that `dequantize` came from.
+
+    NaN becomes 0: a few samples of an affine flow overflow, where the inverse of its scale is large
+    (Behrmann et al. 2021, https://arxiv.org/abs/2006.09347).
+    """
+    grey = tf.clip_by_value(tf.floor(values * NUM_LEVELS), 0.0, NUM_LEVELS - 1.0)
+    return tf.where(tf.math.is_nan(grey), tf.zeros_like(grey), grey)
 
 
 def uniform_noise(shape, seed, dtype=tf.float32):
