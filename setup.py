@@ -30,8 +30,8 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["pytest>=8", "ruff>=0.6", "selenium>=4.20"],
-        "bench": ["normflows>=1.7.3", "torch>=2.4"],
+        "test": ["jax>=0.5", "pytest>=8", "ruff>=0.6", "selenium>=4.20"],
+        "bench": ["jax>=0.5", "normflows>=1.7.3", "torch>=2.4"],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import statistics
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -27,14 +28,15 @@ from benchmarks import peers  # noqa: E402
 
 # What each entry is measured against -> the peers that stand for it; the fastest counts.
 AGAINST = {
-    "floor": ("floor",),
+    "floor": ("floor", "floor_matmul"),
     "tfb.Glow": ("tfb_glow", "tfb_glow_xla"),
     "normflows": ("normflows", "normflows_channels_last"),
 }
-PACKAGES = ("tensorflow", "tensorflow-probability", "torch", "normflows")
+TORCH_PACKAGES = ("torch", "normflows")
+PACKAGES = ("tensorflow", "tensorflow-probability", *TORCH_PACKAGES)
 
 
-def entries(built, timings):
+def entries(built, timings, versions):
     """The JSON entries: each operation, and the first call, against the floor and each package."""
     by_name = {peer.name: peer for peer in built}
     result = []
@@ -55,7 +57,7 @@ def entries(built, timings):
             ours, theirs = ([sum(by_name[name].first_seconds.values())] for name in ("tfp_flows", best))
             entry = _entry("glow_first_call", ours, theirs, against)
             result.append({**entry, "value": ours[0], "unit": "s", "peer": best})
-    config = {**dataclasses.asdict(built[0].size), "cores": peers.usable_cores(), **_versions()}
+    config = {**dataclasses.asdict(built[0].size), "cores": peers.usable_cores(), **versions}
     return [{**entry, "config": config} for entry in result]
 
 
@@ -72,14 +74,22 @@ def _entry(name, ours, theirs, against):
     }
 
 
-def _versions():
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
+def _versions(torch_python):
+    """{package: version} here, or in the environment of `torch_python`; None where it is not there."""
+    versions = {package: _version(package) for package in PACKAGES}
+    if torch_python:
+        code = "import importlib.metadata as m, sys; print(*map(m.version, sys.argv[1:]))"
+        command = [torch_python, "-c", code, *TORCH_PACKAGES]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        versions.update(zip(TORCH_PACKAGES, found, strict=True))
     return versions
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _names(torch_python):
@@ -106,7 +116,7 @@ def main(arguments=None):
     built, timings = peers.run(names, size, rounds, torch_python=options.torch_python)
     print(f"{size}; median (lowest-highest) of {rounds} rounds")
     print("\n".join(peers.format_table(built, timings)))
-    found = entries(built, timings)
+    found = entries(built, timings, _versions(options.torch_python))
     for entry in found:
         low, high = entry["ratio_of_rounds"]
         print(

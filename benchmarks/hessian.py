@@ -90,7 +90,7 @@ def gradient_of(flow):
 
 
 def in_turns(functions, x, rounds):
-    """Times functions of x in turns; {name: [seconds]}. Each is called twice before, to trace and warm up."""
+    """{name: [seconds]} of functions of x, timed in turns after two calls of each to trace and warm up."""
     seconds = {name: [] for name in functions}
     for round_ in range(-2, rounds):
         for name, function in functions.items():

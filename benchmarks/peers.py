@@ -18,6 +18,7 @@ result is there. The peers:
   floor                    The coupling networks alone: convolutions, biases and ReLUs, each network
                            fed by the one before. No flow of this size can be faster with the same
                            convolutions. TensorFlow, graph mode, NHWC.
+  floor_matmul             The same, the 1x1 convolution as one matrix product.
   tfb_glow                 `tfp.bijectors.Glow`, one `tf.function` per operation.
   tfb_glow_xla             The same, `jit_compile=True`.
   normflows                `normflows.MultiscaleFlow` of `GlowBlock`s (PyTorch, eager).
@@ -149,6 +150,10 @@ class Floor(Peer):
     factor-out networks, well under 1 % of the arithmetic, are left out.
     """
 
+    def __init__(self, name, size, matmul=False):
+        super().__init__(name, size)
+        self._matmul = matmul
+
     def build(self):
         import tensorflow as tf
 
@@ -180,11 +185,15 @@ class Floor(Peer):
             for shape in shapes
         ]
 
-    @staticmethod
-    def _apply(network, x):
+    def _apply(self, network, x):
         import tensorflow as tf
 
         for index, (kernel, bias) in enumerate(network):
+            if self._matmul and kernel.shape[0] == 1:
+                shape = tf.shape(x)
+                x = tf.matmul(tf.reshape(x, [-1, kernel.shape[2]]), kernel[0, 0])
+                x = tf.reshape(tf.nn.relu(tf.nn.bias_add(x, bias)), shape)
+                continue
             x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
             if index < len(network) - 1:
                 x = tf.nn.relu(x)
@@ -471,6 +480,7 @@ def serve(peer):
 TENSORFLOW_PEERS = {
     "tfp_flows": OurGlow,
     "floor": Floor,
+    "floor_matmul": functools.partial(Floor, matmul=True),
     "tfb_glow": TfbGlow,
     "tfb_glow_xla": functools.partial(TfbGlow, jit_compile=True),
 }

@@ -176,7 +176,7 @@ def report(run, rows):
             f"The model finds these more likely than its own test images (AUROC below 0.5): "
             f"{', '.join(likelier)}."
         )
-    lines.append(f"Written to {run.evaluation}: bits_per_dim.csv, likelihoods.png, samples.png.")
+    lines.append(f"The table, pictures and scores are in {run.evaluation}.")
     return "\n".join(lines)
 
 

@@ -1,0 +1,100 @@
+"""Runs every benchmark and writes benchmarks/RESULTS.md.
+
+    python -m benchmarks                                 # about 15 minutes on 2 cores
+    python -m benchmarks --quick                         # fewer rounds
+    python -m benchmarks --from_json glow.json hessian.json   # only write the page
+
+Peers need `pip install -e ".[bench]"`, or --torch-python of an environment that has them.
+"""
+
+import argparse
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+SCRIPTS = ("glow.py", "hessian.py")
+INTRODUCTION = """# Measured
+
+Written by `python -m benchmarks`. Times are medians of interleaved rounds in one run (A B A B, after a
+warm-up); a ratio is that of the medians, above 1 where ours is faster, and in brackets the lowest and the
+highest of the single rounds. Compare ratios, not times: those of another machine differ.
+
+Machine: {machine}.
+"""
+GPU = """## On a GPU
+
+No GPU figure has been taken yet. `benchmarks/hessian_gpu.py` runs the compiled Hessian trace through JAX's
+PJRT client wherever there is JAX; it is tested on JAX's CPU.
+"""
+
+
+def machine():
+    """The processor and the number of cores, as far as they are known."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        name = f"{models[0]}, {len(models)} cores" if models else name
+    return f"{name}, {platform.system()}, Python {platform.python_version()}"
+
+
+def markdown(entries):
+    """The page of all entries: a table for each configuration."""
+    parts = [INTRODUCTION.format(machine=machine())]
+    configs = []
+    for entry in entries:
+        if entry["config"] not in configs:
+            configs.append(entry["config"])
+    for config in configs:
+        listed = ", ".join(f"{k} {v}" for k, v in config.items() if v is not None)
+        parts.append(f"## {listed}\n")
+        parts.append("| what | ours | against | theirs | ratio |\n| --- | --- | --- | --- | --- |")
+        parts += [_row(entry) for entry in entries if entry["config"] == config]
+        parts.append("")
+    return "\n".join([*parts, GPU])
+
+
+def _row(entry):
+    low, high = entry["ratio_of_rounds"]
+    peer = (
+        entry["against"] if entry.get("peer") in (None, "floor") else f"{entry['against']} ({entry['peer']})"
+    )
+    return (
+        f"| {entry['name']} | {entry['seconds_ours']:.4g} s | {peer} | {entry['seconds_against']:.4g} s | "
+        f"{entry['ratio']:.2f} [{low:.2f}, {high:.2f}] |"
+    )
+
+
+def main():
+    """Runs the scripts and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--torch-python", help="interpreter that has torch and normflows")
+    parser.add_argument("--from_json", nargs="+", help="files of an earlier run")
+    options = parser.parse_args()
+    files = [pathlib.Path(name) for name in options.from_json or ()]
+    scripts = () if files else SCRIPTS
+    with tempfile.TemporaryDirectory() as folder:
+        for script in scripts:
+            found = pathlib.Path(folder) / f"{script}.json"
+            command = [sys.executable, str(HERE / script), f"--json={found}"]
+            command += ["--quick"] if options.quick else []
+            if script == "glow.py" and options.torch_python:
+                command += ["--torch-python", options.torch_python]
+            subprocess.run(command, check=True)
+            files.append(found)
+        entries = [entry for file in files for entry in json.loads(file.read_text(encoding="utf-8"))]
+    (HERE / "RESULTS.md").write_text(markdown(entries), encoding="utf-8")
+    print(f"Written to {HERE / 'RESULTS.md'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The compiled Hessian trace through JAX's PJRT client: a GPU needs JAX there, and no TensorFlow.
+
+    python benchmarks/hessian_gpu.py                    # lower here, run here
+    python benchmarks/hessian_gpu.py --lower=FOLDER     # with TensorFlow: write the programs
+    python benchmarks/hessian_gpu.py --run=FOLDER       # with JAX: run them, --json=FILE for the numbers
+    python benchmarks/hessian_gpu.py --smoke            # tiny sizes
+
+Each program is checked against the result that TensorFlow gave when it was lowered.
+"""
+
+import argparse
+import functools
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import stablehlo  # noqa: E402
+
+TOLERANCE = 1e-3  # float32, another compiler's order of sums
+
+
+def lower(folder, smoke):
+    """Writes one program for each kind of trace and batch size."""
+    import numpy as np
+    import tensorflow as tf
+
+    from analysis import hessian
+    from benchmarks import hessian as sizes
+
+    size = sizes.TINY if smoke else sizes.Size()
+    flow = sizes.make_flow(size)
+    for batch in size.batches:
+        x = tf.constant(np.random.default_rng(0).uniform(size=[batch, *size.image]).astype("float32"))
+        probes = {"hutchinson": size.num_probes}
+        if batch in size.exact_batches:
+            probes["exact"] = None
+        for name, num_probes in probes.items():
+            stablehlo.save(
+                pathlib.Path(folder) / f"{name}_B{batch}",
+                functools.partial(hessian.hessian_trace, flow.log_prob, num_probes=num_probes),
+                x,
+            )
+
+
+def run(folder, rounds):
+    """Runs every program of the folder; a list of JSON entries.
+
+    Raises:
+      SystemExit: If a result is not that of TensorFlow.
+    """
+    entries = []
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        program = stablehlo.Program(path)
+        error = program.largest_error()
+        if not error < TOLERANCE:
+            sys.exit(f"error: {path.name}: differs from TensorFlow's result by {error:.2g}.")
+        seconds = program.seconds(rounds)
+        entries.append(
+            {
+                "name": f"hessian_{path.name}",
+                "value": statistics.median(seconds),
+                "unit": "s",
+                "against": None,
+                "ratio": None,
+                "config": {"device": str(program.device), "kind": program.device.device_kind},
+                "compile_seconds": program.compile_seconds,
+                "error": error,
+            }
+        )
+        print(
+            f"{path.name:<16} {statistics.median(seconds):9.4f} s ({min(seconds):.4f}-{max(seconds):.4f})  "
+            f"compiled in {program.compile_seconds:.1f} s  error {error:.1e}  {program.device}",
+            flush=True,
+        )
+    return entries
+
+
+def main(arguments=None):
+    """Lowers, runs, or both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lower", metavar="FOLDER", help="only write the programs")
+    parser.add_argument("--run", metavar="FOLDER", help="only run those programs")
+    parser.add_argument("--json", help="file for the numbers")
+    parser.add_argument("--quick", action="store_true", help="5 rounds instead of 20")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.lower or options.run or temporary
+        if not options.run:
+            lower(folder, options.smoke)
+        if options.lower:
+            return
+        found = run(folder, 1 if options.smoke else 5 if options.quick else 20)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
