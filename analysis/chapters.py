@@ -147,6 +147,7 @@ def second_order(page, studies):
                 "Above zero the other data are likelier than the model's own.",
             )
     if rows:
+        page.text(_reach_text(rows))
         numbers = [key for key in rows[0] if key not in ("run", "q")]
         page.table(
             "second_order",
@@ -230,7 +231,7 @@ def sweeps(page, studies):
     page.section("Contrast and constant images", "sweeps")
     page.text(
         "Contrast k moves every pixel towards its channel's mean, x' = mean + k (x − mean), rounded and "
-        "clipped, and so multiplies the variance by k². The expansion predicts a parabola in k, falling "
+        "clipped, and so multiplies the variance by k²; k < 1 is the paper's graying. The expansion predicts a parabola in k, falling "
         "for k > 0 where H is negative. Constant images have no contrast at all."
     )
     for study in studies:
@@ -327,6 +328,16 @@ def _estimate_row(study, name, value):
         "Hutchinson ±": value.trace_hutchinson_se,
         "full covariance ±": value.trace_full_se,
     }
+
+
+def _reach_text(rows):
+    """How far the expansion can be believed, in numbers."""
+    far = [row for row in rows if abs(row["whole expansion"]) > 10 * abs(row["measured"])]
+    return (
+        f"The expansion is local, and log p is no parabola between the mean image and the data: in "
+        f"{len(far)} of {len(rows)} comparisons it is more than ten times as large as what was measured, so "
+        f"that its sign may be right but not its size."
+    )
 
 
 def _explained_row(row):

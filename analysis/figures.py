@@ -124,24 +124,32 @@ def contrast_curves(sweeps, num_dimensions, title):
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     axes = figure.add_subplot()
+    measured = {
+        name: -quantization.bits_per_dim(sweep.measured, [num_dimensions]) for name, sweep in sweeps.items()
+    }
+    every = np.concatenate(list(measured.values()))
+    margin = 0.3 * np.ptp(every) + 0.05
+    low, high = every.min() - margin, every.max() + margin
     for i, (name, sweep) in enumerate(sweeps.items()):
-        bits, error, predicted = (
-            -quantization.bits_per_dim(v, [num_dimensions])
-            for v in (sweep.measured, sweep.measured_se, sweep.predicted)
-        )
-        axes.errorbar(sweep.contrasts, bits, abs(error), marker="o", color=_colour(i), label=name)
-        axes.plot(sweep.contrasts, predicted, "--", color=_colour(i), linewidth=1)
-    measured = np.concatenate(
-        [-quantization.bits_per_dim(s.measured, [num_dimensions]) for s in sweeps.values()]
-    )
-    margin = 0.15 * np.ptp(measured) + 0.05
-    axes.set_ylim(measured.min() - margin, measured.max() + margin)
+        error = quantization.bits_per_dim(sweep.measured_se, [num_dimensions])
+        axes.errorbar(sweep.contrasts, measured[name], abs(error), marker="o", color=_colour(i), label=name)
+        k, predicted = _finely(sweep)
+        predicted = -quantization.bits_per_dim(predicted, [num_dimensions])
+        shown = np.where((predicted > low) & (predicted < high), predicted, np.nan)
+        axes.plot(k, shown, "--", color=_colour(i), linewidth=1)
+    axes.set_ylim(low, high)
     axes.set_xlabel("contrast k (the variance is k² times as large)")
     axes.set_ylabel("mean log P(x) (bits/dim)\nhigher: likelier")
-    axes.plot([], "--", color="0.4", linewidth=1, label="second order (level at k = 1)")
+    axes.plot([], "--", color="0.4", linewidth=1, label="second order, level at k = 1")
     axes.set_title(title)
     axes.legend(fontsize="small")
     return figure
+
+
+def _finely(sweep):
+    """(contrasts, predictions) on a fine grid, so that the curve ends where it leaves the picture."""
+    k = np.linspace(sweep.contrasts.min(), sweep.contrasts.max(), 400)
+    return k, np.interp(k, sweep.contrasts, sweep.predicted)
 
 
 def constant_curve(levels, values, references, num_dimensions, title):

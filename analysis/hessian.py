@@ -24,6 +24,11 @@ def hessian_trace(
     covariances: E[v v^T] = I gives E[v^T D H v] = Tr(D H). (With sqrt(D) v in its place D would have
     to be positive.) Gradient and network are evaluated once; the products are taken `chunk` at a time.
 
+    It serves any log-density that TensorFlow can differentiate twice: a flow's, with respect to dequantised
+    images; a `tfd.PixelCNN`'s at relaxed, real-valued grey levels (its discretised logistics are smooth but
+    at the edges 0 and 255; pass `lambda x: model.log_prob(x, training=False)`); a VAE's bound with its
+    noise held fixed.
+
     Args:
       log_prob_fn: Function of `[B] + event` to `[B]`, twice differentiable by TensorFlow, each result
         depending on its own row alone.

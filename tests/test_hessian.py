@@ -121,6 +121,17 @@ def test_a_linear_density_has_no_curvature():
     np.testing.assert_array_equal(trace, [0, 0])
 
 
+def test_pixelcnn_at_relaxed_inputs():
+    model = tfd.PixelCNN((4, 4, 1), num_resnet=1, num_hierarchies=1, num_filters=4, use_weight_norm=False)
+    x = tf.constant(np.random.default_rng(0).uniform(1, 254, [2, 4, 4, 1]).astype(np.float32))
+
+    def log_prob(x):
+        return model.log_prob(x, training=False)
+
+    expected = np.einsum("bii->b", _dense(log_prob, x))
+    np.testing.assert_allclose(hessian.hessian_trace(log_prob, x), expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
