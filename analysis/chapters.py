@@ -231,8 +231,9 @@ def sweeps(page, studies):
     page.section("Contrast and constant images", "sweeps")
     page.text(
         "Contrast k moves every pixel towards its channel's mean, x' = mean + k (x − mean), rounded and "
-        "clipped, and so multiplies the variance by k²; k < 1 is the paper's graying. The expansion predicts a parabola in k, falling "
-        "for k > 0 where H is negative. Constant images have no contrast at all."
+        "clipped, and so multiplies the variance by k²; k < 1 is the paper's graying. The expansion "
+        "predicts a parabola in k, falling for k > 0 where H is negative. Constant images have no "
+        "contrast at all."
     )
     for study in studies:
         size = int(np.prod(study.spec.image_shape))

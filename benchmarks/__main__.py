@@ -16,7 +16,8 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-SCRIPTS = ("glow.py", "hessian.py")
+SCRIPTS = ("glow.py", "memory.py", "hessian.py", "hessian_gpu.py")
+WITH_TORCH = ("glow.py", "memory.py")
 INTRODUCTION = """# Measured
 
 Written by `python -m benchmarks`. Times are medians of interleaved rounds in one run (A B A B, after a
@@ -63,14 +64,16 @@ def markdown(entries):
 
 
 def _row(entry):
+    ours = entry.get("ours") or f"{entry.get('seconds_ours', entry['value']):.4g} s"
+    if entry["against"] is None:
+        return f"| {entry['name']} | {ours} | | | |"
+    peer = entry["against"]
+    if entry.get("peer") not in (None, peer):
+        peer = f"{peer} ({entry['peer']})"
+    theirs = entry.get("theirs") or f"{entry['seconds_against']:.4g} s"
     low, high = entry["ratio_of_rounds"]
-    peer = (
-        entry["against"] if entry.get("peer") in (None, "floor") else f"{entry['against']} ({entry['peer']})"
-    )
-    return (
-        f"| {entry['name']} | {entry['seconds_ours']:.4g} s | {peer} | {entry['seconds_against']:.4g} s | "
-        f"{entry['ratio']:.2f} [{low:.2f}, {high:.2f}] |"
-    )
+    spread = f" [{low:.2f}, {high:.2f}]" if low < high else ""
+    return f"| {entry['name']} | {ours} | {peer} | {theirs} | {entry['ratio']:.2f}{spread} |"
 
 
 def main():
@@ -87,7 +90,7 @@ def main():
             found = pathlib.Path(folder) / f"{script}.json"
             command = [sys.executable, str(HERE / script), f"--json={found}"]
             command += ["--quick"] if options.quick else []
-            if script == "glow.py" and options.torch_python:
+            if script in WITH_TORCH and options.torch_python:
                 command += ["--torch-python", options.torch_python]
             subprocess.run(command, check=True)
             files.append(found)

@@ -488,7 +488,8 @@ TORCH_PEERS = {
     "normflows": Normflows,
     "normflows_channels_last": functools.partial(Normflows, channels_last=True),
 }
-PEERS = (*TENSORFLOW_PEERS, *TORCH_PEERS)
+PLAIN = {**TENSORFLOW_PEERS, **TORCH_PEERS}  # in this process
+PEERS = tuple(PLAIN)
 
 
 def make_peer(name, size, torch_python=None):

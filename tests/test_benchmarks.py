@@ -10,6 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCRIPTS = {
     "glow.py": (["--peers", "tfp_flows", "floor"], {"glow_train_step", "glow_log_prob"}),
+    "memory.py": ([], {"glow_train_memory"}),
     "hessian.py": ([], {"hessian_exact", "hessian_hutchinson"}),
     "hessian_gpu.py": ([], {"hessian_exact_B1", "hessian_hutchinson_B1", "hessian_hutchinson_B2"}),
 }

@@ -1,0 +1,144 @@
+"""Peak memory of training, against the peers, and how time and memory grow with the size.
+
+    python benchmarks/memory.py --json=memory.json
+    python benchmarks/memory.py --smoke
+
+Each peer trains a few steps in a process of its own; what is counted is that process's peak resident size
+less its size before the first step.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks import peers  # noqa: E402
+
+AGAINST = {"tfb.Glow": ("tfb_glow", "tfb_glow_xla"), "normflows": ("normflows", "normflows_channels_last")}
+GROWTH = {
+    "batch": [{"batch": n} for n in (16, 32, 64)],
+    "steps_per_level": [{"steps_per_level": n} for n in (4, 8, 16)],
+    "pixels": [{"height": n, "width": n} for n in (16, 32, 64)],
+}
+
+
+def train_here(name, size, steps):
+    """Trains in this process: {"bytes": peak less size before the first step, "seconds": of a step}."""
+    peer = peers.PLAIN[name](name, size)
+    peer.build()
+    before = _resident()
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        peer.train_step()
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"bytes": peak - before, "seconds": statistics.median(seconds[1:])}
+
+
+def _resident():
+    with open("/proc/self/statm", encoding="utf-8") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def train(name, size, steps, python=None):
+    """`train_here` in a process of its own."""
+    command = [python or sys.executable, str(ROOT / "benchmarks" / "memory.py"), "--peer", name]
+    command += ["--size", json.dumps(dataclasses.asdict(size)), "--steps", str(steps)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def against_peers(size, steps, packages, torch_python=None):
+    """JSON entries: our peak against that of the leanest variant of each package."""
+    ours = train("tfp_flows", size, steps)
+    entries = []
+    for against in packages:
+        names = AGAINST[against]
+        python = torch_python if against == "normflows" else None
+        found = {name: train(name, size, steps, python) for name in names}
+        best = min(found, key=lambda name, f=found: f[name]["bytes"])
+        ratio = found[best]["bytes"] / ours["bytes"]
+        entries.append(
+            {
+                "name": "glow_train_memory",
+                "value": ours["bytes"] / 2**20,
+                "unit": "MiB",
+                "against": against,
+                "peer": best,
+                "ratio": ratio,
+                "ratio_of_rounds": [ratio, ratio],
+                "ours": f"{ours['bytes'] / 2**20:.0f} MiB",
+                "theirs": f"{found[best]['bytes'] / 2**20:.0f} MiB",
+                "config": dataclasses.asdict(size),
+            }
+        )
+    return entries
+
+
+def growth(size, steps):
+    """Rows of time and memory at three sizes along each axis."""
+    rows = []
+    for axis, changes in GROWTH.items():
+        for change in changes:
+            found = train("tfp_flows", dataclasses.replace(size, **change), steps)
+            rows.append({"axis": axis, **change, **found})
+    return rows
+
+
+def main(arguments=None):
+    """Measures, prints, and writes JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", help="file for the numbers")
+    parser.add_argument("--quick", action="store_true", help="peers only, without growth")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, TensorFlow's tfb.Glow alone")
+    parser.add_argument("--torch-python", help="interpreter that has torch and normflows")
+    parser.add_argument("--steps", type=int, default=6, help="training steps")
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.peer:
+        print(json.dumps(train_here(options.peer, peers.Size(**options.size), options.steps)))
+        return
+    packages = ["tfb.Glow"] if options.smoke else list(AGAINST)
+    size = peers.TINY if options.smoke else peers.Size()
+    entries = against_peers(size, options.steps, packages, options.torch_python)
+    for entry in entries:
+        print(
+            f"{entry['name']:<20} {entry['ours']:>10}  {entry['ratio']:.2f} x {entry['against']} "
+            f"({entry['peer']}, {entry['theirs']})",
+            flush=True,
+        )
+    rows = [] if options.smoke or options.quick else growth(size, options.steps)
+    for row in rows:
+        print(row, flush=True)
+    if options.json:
+        text = json.dumps(entries + [_growth_entry(row, size) for row in rows], indent=2)
+        pathlib.Path(options.json).write_text(text + "\n", encoding="utf-8")
+
+
+def _growth_entry(row, size):
+    changed = {k: v for k, v in row.items() if k not in ("axis", "bytes", "seconds")}
+    return {
+        "name": f"glow_growth_{row['axis']}",
+        "value": row["seconds"],
+        "unit": "s",
+        "against": None,
+        "ratio": None,
+        "ours": f"{row['seconds']:.3f} s, {row['bytes'] / 2**20:.0f} MiB",
+        "config": {**dataclasses.asdict(size), **changed},
+    }
+
+
+if __name__ == "__main__":
+    main()
