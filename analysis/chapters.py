@@ -192,7 +192,7 @@ def sign_rows(studies):
                 "judged on": name,
                 "observed": SIGNS[comparison.sign(value.measured, value.measured_se)],
             }
-            errors = {"Hutchinson": value.trace_hutchinson_se, "full covariance": value.trace_full_se}
+            errors = value.errors()
             estimates = value.estimates()
             for label in ESTIMATES:
                 known = label in estimates
@@ -232,8 +232,8 @@ def sweeps(page, studies):
     page.text(
         "Contrast k moves every pixel towards its channel's mean, x' = mean + k (x − mean), rounded and "
         "clipped, and so multiplies the variance by k²; k < 1 is the paper's graying. The expansion "
-        "predicts a parabola in k, falling for k > 0 where H is negative. Constant images have no "
-        "contrast at all."
+        "predicts a parabola in k, falling for k > 0 where H is negative (with full covariances here, and "
+        "set level with what was measured at k = 1). Constant images have no contrast at all."
     )
     for study in studies:
         size = int(np.prod(study.spec.image_shape))
@@ -343,6 +343,8 @@ def _reach_text(rows):
 
 def _explained_row(row):
     kept = {k: v for k, v in row.items() if not k.endswith("±") and k != "measured"}
+    if row["measured"] == 0:  # the same images
+        return {k: v if k in ("run", "q") else "" for k, v in kept.items()}
     return {k: v if isinstance(v, str) else v / row["measured"] for k, v in kept.items()}
 
 

@@ -57,6 +57,14 @@ class Comparison:
         }
         return {name: value for name, value in values.items() if value is not None}
 
+    def errors(self):
+        """{name: standard error} of the estimates that are random."""
+        return {
+            "Hutchinson": self.trace_hutchinson_se,
+            "full covariance": self.trace_full_se,
+            "whole expansion": self.trace_full_se,
+        }
+
 
 def sign(value, error=0.0):
     """+1 or -1, or 0 where `value` is within two standard errors of zero."""

@@ -140,7 +140,7 @@ def contrast_curves(sweeps, num_dimensions, title):
     axes.set_ylim(low, high)
     axes.set_xlabel("contrast k (the variance is k² times as large)")
     axes.set_ylabel("mean log P(x) (bits/dim)\nhigher: likelier")
-    axes.plot([], "--", color="0.4", linewidth=1, label="second order, level at k = 1")
+    axes.plot([], "--", color="0.4", linewidth=1, label="second order, full covariance")
     axes.set_title(title)
     axes.legend(fontsize="small")
     return figure

@@ -9,7 +9,7 @@ import pathlib
 
 import jinja2
 
-from tfp_flows import checkpoint
+from tfp_flows import checkpoint, plots
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 DPI = 110
@@ -65,7 +65,7 @@ class Page:
           caption: Shown below it.
         """
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI)
+        plots.save(figure, buffer, DPI)
         png = buffer.getvalue()
         (self._folder / "figures" / f"{name}.png").write_bytes(png)
         width, height = (round(size * DPI) for size in figure.get_size_inches())

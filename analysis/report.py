@@ -53,6 +53,8 @@ def main():
     results = cache.Cache(out / "cache")
     studies = [study.RunStudy(checkpoint.Run(folder), config, results) for folder in FLAGS.runs]
     _check_names(studies)
+    if not studies:
+        raise AnalysisError("--runs: name at least one folder of a run.")
     study.compute_all(studies, FLAGS.progress)
     index = write(out, studies, config)
     print(chapters.sign_text(studies))

@@ -45,7 +45,7 @@ class ContrastSweep:
       contrasts: The k; 1 is the data set itself.
       measured: Mean log-likelihoods.
       measured_se: Their standard errors.
-      predicted: The whole expansion with diagonal covariances, level with `measured` at k = 1.
+      predicted: The whole expansion with full covariances, level with `measured` at k = 1.
     """
 
     contrasts: np.ndarray
@@ -113,7 +113,7 @@ class RunStudy:
           DataError: If none of them fits; the message is that of the first.
         """
         errors = {}
-        for name in self._config.datasets:
+        for name in dict.fromkeys(self._config.datasets):
             if name == self.spec.dataset:
                 continue
             try:
@@ -122,9 +122,14 @@ class RunStudy:
                 self.others.append(name)
             except data.DataError as error:
                 errors[name] = error
-        if not self.others and errors:
-            raise next(iter(errors.values()))
+        if not self.others:
+            raise next(iter(errors.values()), self._nothing_to_compare())
         self.left_out = {name: str(error) for name, error in errors.items()}
+
+    def _nothing_to_compare(self):
+        return AnalysisError(
+            f"--datasets: names nothing but the data that {self.run.folder} was trained on; name others."
+        )
 
     def images(self, name, split):
         """The images of a data set, in the run's shape."""
@@ -216,7 +221,12 @@ class RunStudy:
             return dict(contrasts=contrasts, measured=means, measured_se=errors, predicted=predicted)
 
         found = self._cached(
-            "contrast", compute, dataset=self._identify(name), images=self._config.sweep_images
+            "contrast",
+            compute,
+            dataset=self._identify(name),
+            images=self._config.sweep_images,
+            covariance_images=self._config.covariance_images,
+            seed=self._config.seed,
         )
         return ContrastSweep(**found)
 
@@ -242,12 +252,12 @@ class RunStudy:
         return {"count": len(self.images(name, "test"))}
 
     def _predicted(self, images):
-        q, p = moments.moments_of(images), self.training_moments
-        return (
-            self.expansion.first_order(q.unit_mean)
-            + self.expansion.mean_curvature(q.unit_mean)
-            + self.expansion.trace_term(q.unit_variance - p.unit_variance)
-        )
+        """E[log p] - log p(x0) of these images, to second order, nats."""
+        q = comparison.Sample(images, moments.moments_of(images))
+        drawn = q.draw(self._config.covariance_images, self._config.seed)
+        trace, _ = self.expansion.full_covariance_term(drawn, q.moments.unit_mean)
+        mean = q.moments.unit_mean
+        return self.expansion.first_order(mean) + self.expansion.mean_curvature(mean) + trace
 
     def _cached(self, stage, compute, **key):
         return self._cache.get(stage, {"run": self._identity, **key}, compute)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows import bijectors, networks, testing
+from tfp_flows.bijectors import _one_pass
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -122,6 +123,84 @@ class _Broken(tfb.Bijector):
 def test_contract_catches_a_wrong_bijector(errors, message):
     with pytest.raises(AssertionError, match=message):
         testing.check_bijector(lambda dtype: _Broken(*errors), (3,))
+
+
+class _Scale(_one_pass.OnePassBijector):
+    """z = exp(a) * x, with one mistake."""
+
+    def __init__(self, dtype, mistake):
+        self._mistake = mistake
+        variable = tf.Variable(tf.zeros([3], dtype), name="log_scale")
+        self._get = (lambda: variable) if mistake == "hidden variable" else None
+        self._log_scale = None if self._get else variable
+        # A variable besides, so that there is one to train.
+        self._shift = tf.Variable(tf.zeros([3], dtype), name="shift")
+        super().__init__(
+            forward_min_event_ndims=1,
+            is_constant_jacobian=mistake == "not constant",
+            dtype=dtype,
+            parameters={"dtype": dtype, "mistake": mistake},
+        )
+
+    def _parts(self, x):
+        log_scale = self._get() if self._get else tf.convert_to_tensor(self._log_scale)
+        log_det = tf.reduce_sum(log_scale) + tf.zeros(tf.shape(x)[:-1], x.dtype)
+        if self._mistake == "stopped log-determinant":
+            log_det = tf.stop_gradient(log_det)
+        return log_scale, log_det
+
+    def _inverse_with_log_det(self, x):
+        log_scale, log_det = self._parts(x)
+        if self._mistake == "not constant":
+            slope = tf.exp(log_scale) + tf.exp(self._shift) * 3 * x**2
+            z = tf.exp(log_scale) * x + tf.exp(self._shift) * x**3
+            return z, tf.reduce_sum(tf.math.log(slope), axis=-1)
+        return tf.exp(log_scale) * x + self._shift, log_det
+
+    def _forward_with_log_det(self, z):
+        log_scale, log_det = self._parts(z)
+        shift = tf.convert_to_tensor(self._shift)
+        if self._mistake == "stopped forward":
+            log_scale, shift = tf.stop_gradient(log_scale), tf.stop_gradient(shift)
+        return (z - shift) * tf.exp(-log_scale), -log_det
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("stopped log-determinant", "gradient of inverse's log-determinant .* finite differences"),
+        ("stopped forward", "gradient of forward's value .* finite differences"),
+        ("hidden variable", "does not track: .'log_scale:0'"),
+    ],
+)
+def test_contract_catches_gradients_that_lack_something(mistake, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_bijector(lambda dtype: _Scale(dtype, mistake), (3,))
+
+
+def test_contract_catches_a_log_det_that_is_not_constant():
+    bijector = _Scale(tf.float64, "not constant")
+    with pytest.raises(AssertionError, match="log-determinant varies by"):
+        testing.check_constant_jacobian(
+            bijector, tf.constant([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]], tf.float64)
+        )
+
+
+def test_arrays_condition_like_tensors_at_any_batch_rank():
+    network = functools.partial(CONV, condition_channels=3, dtype=tf.float64)
+    coupling = bijectors.AffineCoupling(4, network, dtype=tf.float64)
+    testing.perturb(coupling)
+    rng = np.random.default_rng(0)
+    x, h = rng.normal(size=[2, 3, 4, 4, 4]), rng.normal(size=[2, 3, 3])
+    np.testing.assert_array_equal(
+        coupling.inverse(x, condition=h), coupling.inverse(x, condition=tf.constant(h))
+    )
+
+
+def test_empty_float32_batches():
+    coupling = bijectors.AffineCoupling(4, CONV)
+    assert coupling.inverse(tf.zeros([0, 4, 4, 4])).shape == [0, 4, 4, 4]
+    assert coupling.inverse_log_det_jacobian(tf.zeros([0, 4, 4, 4]), event_ndims=3).shape == [0]
 
 
 def test_actnorm_closed_form():
@@ -316,6 +395,14 @@ IMAGE = tf.zeros([1, 4, 4, 4])
             lambda: bijectors.AffineCoupling(4, CONV).inverse(tf.cast(IMAGE, tf.float64)),
             "must have dtype=float32, got a tensor of float64",
         ),
+        (lambda: bijectors.ActNorm(4, log_scale=tf.ones([1])), r"`log_scale` .* \(4,\), got \(1,\)"),
+        (
+            lambda: bijectors.InvertibleConv1x1(
+                2, tf.eye(2), tf.ones([1]), tf.constant([0, 1]), tf.ones([2])
+            ),
+            r"`log_diagonal` must have shape \(2,\), got \(1,\)",
+        ),
+        (lambda: bijectors.Squeeze().inverse(tf.zeros([4, 4])), r"images .* got shape \(4, 4\)"),
         (lambda: bijectors.Squeeze(0), "`block_size` must be a positive integer, got 0"),
         (lambda: bijectors.Squeeze().inverse(IMAGE[:, :3]), r"height .* shape \(3, 4, 4\)"),
         (lambda: bijectors.Squeeze().forward(IMAGE[..., :3]), r"channels .* shape \(4, 4, 3\)"),

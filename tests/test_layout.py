@@ -29,7 +29,7 @@ ALLOWED = {
     "analysis.errors": set(),
     "analysis.cache": set(),
     "analysis.hessian": set(),
-    "analysis.page": {"checkpoint"},
+    "analysis.page": {"checkpoint", "plots"},
     "analysis.levels": {"bijectors"},
     "analysis.moments": {"analysis.errors", "data", "quantization"},
     "analysis.decomposition": {"analysis.errors", "analysis.levels", "bijectors", "data", "quantization"},

@@ -20,6 +20,8 @@ import tensorflow as tf
 from tfp_flows import families
 
 FORMAT = 1
+# What TensorFlow raises for a damaged checkpoint; IndexError where a file is cut short.
+UNREADABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError)
 
 
 class RunError(ValueError):
@@ -50,7 +52,17 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, values):
-        """The reverse of `to_json`."""
+        """The reverse of `to_json`.
+
+        Raises:
+          ValueError: If an entry is not of its kind; KeyError or TypeError, if one is missing or too many.
+        """
+        for key, kind in (("family", str), ("dataset", str), ("model", dict), ("training", dict)):
+            if not isinstance(values[key], kind):
+                raise ValueError(f"{key!r} is {values[key]!r}")
+        for key in ("steps", "seed", "ema_decay"):
+            if key not in values["training"]:
+                raise ValueError(f"'training' has no {key!r}")
         config_class = families.family(values["family"]).config_class
         return cls(
             family=values["family"],
@@ -219,7 +231,7 @@ def load_model(run, **evaluation):
     state = tf.train.Checkpoint(model=model, average=average, step=step)
     try:
         state.read(path).assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
     average.to_variables()

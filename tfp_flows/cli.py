@@ -6,6 +6,7 @@ import sys
 from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
+INTERRUPTED = 130  # exit status after SIGINT, as shells have it
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, photos, digits, constant or noise, "
     "and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
@@ -19,6 +20,7 @@ def define_common_flags():
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")
     flags.DEFINE_bool("progress", True, "Show progress bars.")
+    flags.register_validator("run", lambda value: value != "", "name a folder.")
     flags.mark_flag_as_required("run")
     return ["run", "data_dir", "download", "progress"]
 
@@ -56,6 +58,8 @@ def flags_text(names):
 def run(main, errors=()):
     """Runs `main()`; an exception of `errors` becomes one line on stderr and exit status 1.
 
+    So does a file or folder that cannot be read or written; SIGINT ends with exit status 130.
+
     Args:
       main: Callable without arguments; the flags are parsed before it is called.
       errors: Exception classes whose message is meant for the user.
@@ -69,6 +73,11 @@ def run(main, errors=()):
             return main()
         except tuple(errors) as error:
             sys.exit(f"error: {error}")
+        except OSError as error:
+            sys.exit(f"error: {error.filename or 'file'}: {error.strerror or error}.")
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            sys.exit(INTERRUPTED)
 
     app.run(guarded)
 

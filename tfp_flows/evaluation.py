@@ -117,7 +117,7 @@ def load_sets(spec, names, data_dir=None, download=False, max_images=None):
     shared = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
     own = data.load(spec.dataset, "test", max_images=max_images, **shared)
     sets = [own, data.load(spec.dataset, "train", max_images=len(own), **shared)]
-    others = [name for name in names if name != spec.dataset]
+    others = [name for name in dict.fromkeys(names) if name != spec.dataset]
     return sets + [data.load(name, "test", max_images=max_images, **shared) for name in others]
 
 

@@ -72,8 +72,10 @@ class GlowConfig:
                 "GlowConfig: coupling='additive' with factor_out='affine' has a volume that depends on "
                 "the image, so it is no constant-volume flow; use factor_out='shift' or 'none'."
             )
-        if not self.prior_scale > 0:
-            raise ValueError(f"GlowConfig: `prior_scale` must be positive, got {self.prior_scale!r}.")
+        if not 0 < self.prior_scale < float("inf"):
+            raise ValueError(
+                f"GlowConfig: `prior_scale` must be positive and finite, got {self.prior_scale!r}."
+            )
 
     @property
     def factor_out_mode(self):

@@ -154,6 +154,8 @@ class _Conv2D(tf.Module):
         self.bias = tf.Variable(tf.zeros([out_channels], dtype), name=f"{name}_bias")
 
     def __call__(self, x):
+        if x.shape[0] == 0:  # TF 2.21's float32 convolution of no images has the input's channels
+            return tf.zeros(x.shape[:-1].concatenate(self.bias.shape), x.dtype)
         return tf.nn.bias_add(tf.nn.conv2d(x, self.kernel, strides=1, padding="SAME"), self.bias)
 
 

@@ -199,6 +199,8 @@ def check_images(value, image_shape, owner):
     Raises:
       ValueError: If the shape differs, or a value is no integer of 0..255.
     """
+    if isinstance(value, tf.Variable):
+        value = tf.convert_to_tensor(value)
     if not tf.is_tensor(value):
         value = np.asarray(value)
     shape = tf.TensorShape(value.shape)

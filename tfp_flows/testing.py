@@ -21,7 +21,7 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 
-def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True):
+def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True, low=-2.0, high=2.0):
     """Puts a bijector through the whole contract.
 
     Args:
@@ -31,16 +31,19 @@ def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True):
       batch_size: Positive `int`.
       seed: Python `int`, of inputs and perturbations.
       jit_compile: Python `bool`: whether it must compile with XLA.
+      low: Python `float`, lower end of the inputs, for bijectors that are not defined everywhere.
+      high: Their upper end.
 
     Raises:
       AssertionError: With the check that failed and by how much.
     """
     rng = np.random.default_rng(seed)
-    x = tf.constant(rng.uniform(-1.0, 1.0, [batch_size, *event_shape]), tf.float64)
+    x = tf.constant(rng.uniform(low, high, [batch_size, *event_shape]), tf.float64)
     bijector = build(tf.float64)
     perturb(bijector, seed)
     check_round_trip(bijector, x)
     check_log_det(bijector, x)
+    check_constant_jacobian(bijector, x)
     check_shapes(bijector, x)
     check_not_identity(bijector, x)
     check_batch_ranks(bijector, x)
@@ -94,6 +97,14 @@ def check_log_det(bijector, x, rtol=1e-9, atol=1e-9):
             atol=atol,
             err_msg=f"{name}_log_det_jacobian differs from autodiff",
         )
+
+
+def check_constant_jacobian(bijector, x):
+    """A bijector that says `is_constant_jacobian` has a log-determinant that does not depend on x."""
+    if bijector.is_constant_jacobian:
+        log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
+        spread = float(np.ptp(log_det))
+        assert spread < 1e-9, f"is_constant_jacobian, but the log-determinant varies by {spread:.3g}"
 
 
 def check_shapes(bijector, x):
@@ -151,7 +162,67 @@ def check_graph_modes(bijector, x, jit_compile=True):
 
 
 def check_gradients(bijector, x):
-    """Every trainable variable gets a finite gradient that is not zero throughout."""
+    """Gradients are complete: every variable is tracked, gets one, and it is that of finite differences.
+
+    The gradients of value and log-determinant, in both directions, with respect to the input and to every
+    trainable variable, are compared with central differences along random directions: a result behind a
+    `tf.stop_gradient` differs.
+    """
+    _check_every_variable_has_a_gradient(bijector, x)
+    z = tf.identity(bijector.inverse(x))
+    for name, point, map_and_log_det in (
+        ("inverse", x, (bijector.inverse, bijector.inverse_log_det_jacobian)),
+        ("forward", z, (bijector.forward, bijector.forward_log_det_jacobian)),
+    ):
+        for part in ("value", "log-determinant"):
+            _check_against_differences(bijector, point, map_and_log_det, f"{name}'s {part}")
+
+
+def _check_against_differences(bijector, point, map_and_log_det, what, step=1e-6):
+    map_point, log_det_of = map_and_log_det
+    rng = np.random.default_rng(2)
+    weights = rng.standard_normal(map_point(point).shape)
+    variables = bijector.trainable_variables
+
+    def loss(x):
+        x = tf.identity(x)
+        if what.endswith("value"):
+            return tf.reduce_sum(map_point(x) * weights)
+        # Weighted by image, lest the sum hide a dependence.
+        log_det = log_det_of(x, event_ndims=x.shape.rank - 1)
+        return tf.reduce_sum(tf.broadcast_to(log_det, [x.shape[0]]) * np.arange(1.0, x.shape[0] + 1))
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(point)
+        value = loss(point)
+    untracked = {v.ref() for v in tape.watched_variables()} - {v.ref() for v in variables}
+    names = [v.deref().name for v in untracked]
+    assert not names, f"{what} depends on variables that the bijector does not track: {names}"
+    for source in (point, *variables):
+        direction = rng.standard_normal(source.shape)
+        differences = _central_difference(loss, point, source, direction, step)
+        found = tape.gradient(value, source)
+        expected = 0.0 if found is None else float(tf.reduce_sum(found * direction))
+        tolerance = 1e-5 * (abs(differences) + abs(float(value)) + 1.0)
+        assert abs(differences - expected) < tolerance, (
+            f"the gradient of {what} with respect to {getattr(source, 'name', 'its input')} is "
+            f"{expected:.6g} along a random direction, but finite differences give {differences:.6g}"
+        )
+
+
+def _central_difference(loss, point, source, direction, step):
+    if source is point:
+        return float(loss(point + step * direction) - loss(point - step * direction)) / (2 * step)
+    kept = source.numpy()
+    source.assign(kept + step * direction)
+    above = float(loss(point))
+    source.assign(kept - step * direction)
+    below = float(loss(point))
+    source.assign(kept)
+    return (above - below) / (2 * step)
+
+
+def _check_every_variable_has_a_gradient(bijector, x):
     variables = bijector.trainable_variables
     weights = tf.constant(np.random.default_rng(1).standard_normal(x.shape), x.dtype)
     with tf.GradientTape() as tape:

@@ -6,6 +6,7 @@ The same command again resumes a run that was interrupted; in a resumed run only
 """
 
 import dataclasses
+import sys
 
 from absl import flags
 
@@ -18,7 +19,7 @@ def define_flags():
     """Defines the flags of training and of every family; returns their names."""
     names = cli.define_common_flags()
     flags.DEFINE_enum("family", "glow", families.names(), "Family of the model.")
-    flags.DEFINE_string("dataset", None, f"Images to train on: {cli.DATASET_HELP}")
+    flags.DEFINE_string("dataset", None, f"Images to train on (not constant or noise): {cli.DATASET_HELP}")
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
     configs = [families.family(name).config_class for name in families.names()]
@@ -56,7 +57,7 @@ def main(flag_names):
     )
     if outcome.interrupted:
         print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
-        return
+        sys.exit(cli.INTERRUPTED)
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
     if sets:
         rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)

@@ -67,11 +67,13 @@ class TrainingConfig:
         """Raises `ValueError`, naming the flag, where a value makes no sense."""
         positive = ("steps", "batch_size", "learning_rate", "log_every", "checkpoint_every")
         for field in positive:
-            if not getattr(self, field) > 0:
-                raise ValueError(f"--{field} must be positive, got {getattr(self, field)}.")
+            if not 0 < getattr(self, field) < math.inf:
+                raise ValueError(f"--{field} must be positive and finite, got {getattr(self, field)}.")
         for field in ("clip_norm", "validate_every", "early_stopping", "seed"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"--{field} must not be negative, got {getattr(self, field)}.")
+            if not 0 <= getattr(self, field) < math.inf:
+                raise ValueError(f"--{field} must be finite and not negative, got {getattr(self, field)}.")
+        if self.seed >= 2**63:
+            raise ValueError(f"--seed must be below 2**63, got {self.seed}.")
         for field in ("warmup", "decay"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"--{field} is a fraction 0..1, got {getattr(self, field)}.")
@@ -193,6 +195,11 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True)
     manager = tf.train.CheckpointManager(state, run.checkpoints, max_to_keep=2)
     if manager.latest_checkpoint:
         _restore(state, manager.latest_checkpoint)
+    elif any(run.checkpoints.glob("*.index")):
+        raise checkpoint.RunError(
+            f"--run: {run.checkpoints / 'checkpoint'}, which names the newest checkpoint, is damaged; "
+            f'write model_checkpoint_path: "ckpt-N" into it, N being the largest number there is.'
+        )
     else:
         _initialize(family, state, config, train_images)
         manager.save(checkpoint_number=0)
@@ -227,21 +234,20 @@ class _Loop:
                 total=config.steps, initial=start, unit="step", disable=not progress, smoothing=0.05
             ) as bar,
         ):
-            self._clock = time.perf_counter()
+            self._clock, self._clock_step = time.perf_counter(), start
             for images in batches if start < config.steps else ():
                 step = self._one_step(images, bar)
                 if step % config.log_every == 0 or step == config.steps:
                     self._log(step, metrics)
-                if self._validation_due(step) and self._validate(step, validation_images, metrics):
-                    bar.write(f"Stopped early at step {step}: no better validation score.")
-                    break
-                if step % config.checkpoint_every == 0:
+                stop = self._validation_due(step) and self._validate(step, validation_images, metrics)
+                last = stop or interrupted or step == config.steps
+                if last or step % config.checkpoint_every == 0:
                     self._save(step, images, metrics)
-                if interrupted:
+                if stop:
+                    bar.write(f"Stopped early at step {step}: no better validation score.")
+                if last:
                     break
             step = int(state.step)
-            if step > start and step % config.checkpoint_every:
-                self._save(step, images, metrics)
         return Outcome(step, interrupted=bool(interrupted))
 
     def _save(self, step, images, metrics):
@@ -271,8 +277,8 @@ class _Loop:
     def _log(self, step, metrics):
         count, loss, norm = self._state.window.numpy()
         now = time.perf_counter()
-        rate = count * self._config.batch_size / (now - self._clock)
-        self._clock = now
+        rate = (step - self._clock_step) * self._config.batch_size / (now - self._clock)
+        self._clock, self._clock_step = now, step
         learning_rate = float(self._state.optimizer.lr(step - 1))
         metrics.add(
             step,
@@ -290,8 +296,10 @@ class _Loop:
     def _validate(self, step, images, metrics):
         """Scores the averaged weights; returns whether training should stop."""
         state = self._state
+        started = time.perf_counter()
         with state.average:
             log_probs = evaluation.log_probs(self._log_prob, images)
+        self._clock += time.perf_counter() - started  # images_per_second is that of training
         score = float(np.mean(quantization.bits_per_dim(log_probs, self._image_shape)))
         metrics.add(step, validation_bits_per_dim=score)
         if not self._config.early_stopping:
@@ -303,7 +311,6 @@ class _Loop:
             best.save(checkpoint_number=step)
         else:
             state.since_best.assign_add(1)
-        self._clock = time.perf_counter()
         return self._stopped_early()
 
     def _stopped_early(self):
@@ -312,7 +319,11 @@ class _Loop:
 
 
 class Metrics:
-    """`metrics.csv` and TensorBoard events, appended to; rows after `start` are dropped first."""
+    """`metrics.csv` and TensorBoard events, appended to.
+
+    Rows of the table after `start` are dropped first; events that were written stay, and TensorBoard shows
+    the newest of a step.
+    """
 
     def __init__(self, csv_file, events, start):
         """Names the file and the folder; `start` is the step that training goes on from."""
@@ -324,7 +335,12 @@ class Metrics:
     def __enter__(self):
         if self._csv_file.exists():
             with open(self._csv_file, newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
+                reader = csv.DictReader(file)
+                if tuple(reader.fieldnames or METRICS) != METRICS:
+                    raise checkpoint.RunError(
+                        f"--run: {self._csv_file} is damaged: its first line is not {','.join(METRICS)}."
+                    )
+                for row in reader:
                     if row["step"] and int(row["step"]) <= self._start:
                         self._rows[int(row["step"])] = row
         lines = [",".join(METRICS)]
@@ -369,7 +385,7 @@ def _initialize(family, state, config, images):
 def _restore(state, path):
     try:
         state.restore(path).assert_consumed()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except checkpoint.UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise checkpoint.RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
 

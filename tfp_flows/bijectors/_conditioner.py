@@ -1,5 +1,6 @@
 """Building and calling the network that conditions a coupling or a factor-out."""
 
+import numpy as np
 import tensorflow as tf
 
 SCALES = ("sigmoid", "exp")
@@ -38,8 +39,8 @@ def reuse(network):
 def call(network, x, out_channels, event_ndims, conditioning, owner):
     """Calls `network` on `x` flattened to one batch axis, `[N] + event`.
 
-    Tensors in `conditioning` have the batch shape of `x` in front and are flattened alike; anything
-    else is passed on as it is.
+    Tensors and arrays in `conditioning` have the batch shape of `x` in front and are flattened alike;
+    anything else is passed on as it is.
 
     Returns:
       A tensor with the batch and event shape of `x`, but `out_channels` in the last axis.
@@ -54,7 +55,9 @@ def call(network, x, out_channels, event_ndims, conditioning, owner):
         return value
     flat = _flatten_batch(x, batch_ndims)
     conditioning = {
-        key: _flatten_batch(value, batch_ndims) if tf.is_tensor(value) else value
+        key: _flatten_batch(value, batch_ndims)
+        if tf.is_tensor(value) or isinstance(value, np.ndarray)
+        else value
         for key, value in conditioning.items()
     }
     value = network(flat, **conditioning)

@@ -6,6 +6,7 @@ two separately, and would evaluate the coupling network once for each. TFP's own
 public: this module is the only one of the project that imports a private module of TFP.
 """
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
@@ -138,6 +139,13 @@ def check_channels(x, num_channels, owner):
             f"{owner}: the last axis of the input must have num_channels={num_channels} entries, "
             f"got an input of shape {tuple(x.shape)}."
         )
+
+
+def check_shape(value, shape, argument, owner):
+    """Raises `ValueError` unless `value`, a variable or tensor, can have exactly this shape."""
+    found = tf.TensorShape(np.shape(value) if isinstance(value, (np.ndarray, list)) else value.shape)
+    if not found.is_compatible_with(shape):
+        raise ValueError(f"{owner}: `{argument}` must have shape {tuple(shape)}, got {tuple(found)}.")
 
 
 def check_count(value, argument, owner):

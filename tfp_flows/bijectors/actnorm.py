@@ -50,13 +50,16 @@ class ActNorm(_one_pass.OnePassBijector):
           name: Python `str`.
 
         Raises:
-          ValueError: If `num_channels` is not a positive integer or `dtype` is not floating.
+          ValueError: If `num_channels` is not a positive integer, `dtype` is not floating, or a
+            parameter has another shape.
         """
         parameters = dict(locals())
         dtype = _one_pass.check_floating(dtype, name)
         self._num_channels = _one_pass.check_count(num_channels, "num_channels", name)
         self._shift = _zeros_unless(shift, self._num_channels, dtype, f"{name}_shift")
         self._log_scale = _zeros_unless(log_scale, self._num_channels, dtype, f"{name}_log_scale")
+        _one_pass.check_shape(self._shift, [self._num_channels], "shift", name)
+        _one_pass.check_shape(self._log_scale, [self._num_channels], "log_scale", name)
         parameters.update(shift=self._shift, log_scale=self._log_scale)  # a copy shares them
         super().__init__(
             forward_min_event_ndims=1,

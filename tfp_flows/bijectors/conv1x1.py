@@ -55,7 +55,8 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
 
         Raises:
           ValueError: If `num_channels` is not a positive integer, `dtype` is not floating, or only
-            some of `lower_upper`, `log_diagonal`, `permutation` and `sign` are given.
+            some of `lower_upper`, `log_diagonal`, `permutation` and `sign` are given, or one has
+            another shape.
         """
         parameters = dict(locals())
         dtype = _one_pass.check_floating(dtype, name)
@@ -69,6 +70,10 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
                 f"of them (then `seed` decides)."
             )
         self._lower_upper, self._log_diagonal, self._permutation, self._sign = given
+        _one_pass.check_shape(self._lower_upper, [self._num_channels] * 2, "lower_upper", name)
+        _one_pass.check_shape(self._log_diagonal, [self._num_channels], "log_diagonal", name)
+        _one_pass.check_shape(self._permutation, [self._num_channels], "permutation", name)
+        _one_pass.check_shape(self._sign, [self._num_channels], "sign", name)
         parameters.update(
             lower_upper=self._lower_upper,
             log_diagonal=self._log_diagonal,

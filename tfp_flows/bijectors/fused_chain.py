@@ -27,7 +27,8 @@ class FusedChain(_one_pass.OnePassBijector):
 
     Members are bijectors of this toolkit or any others that keep the rank of an event; they stay what
     they are and can be called one by one. Keyword arguments are routed by name, as in `tfb.Chain`:
-    `chain.inverse(x, coupling_name={"condition": h})`.
+    `chain.inverse(x, coupling_name={"condition": h})`; members of one name all get them. The members'
+    parameters have no batch shape here: for a batch of bijectors use `tfb.Chain`.
     """
 
     def __init__(self, bijectors, validate_args=False, name="fused_chain"):
@@ -40,7 +41,7 @@ class FusedChain(_one_pass.OnePassBijector):
 
         Raises:
           ValueError: If there is no bijector, one is not a bijector, one changes the rank of its
-            event, two dtypes clash, or two members that take keyword arguments share a name.
+            event, or two dtypes clash.
         """
         parameters = dict(locals())
         bijectors = list(bijectors)

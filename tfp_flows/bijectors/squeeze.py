@@ -52,14 +52,23 @@ class Squeeze(_one_pass.OnePassBijector):
         return True
 
     def _inverse_with_log_det(self, x):
+        self._check_rank(x)
         self._squeezed_shape(x.shape[-3:])
         value = _over_flat_batch(tf.nn.space_to_depth, x, self._block_size)
         return value, tf.zeros([], x.dtype)
 
     def _forward_with_log_det(self, z):
+        self._check_rank(z)
         self._expanded_shape(z.shape[-3:])
         value = _over_flat_batch(tf.nn.depth_to_space, z, self._block_size)
         return value, tf.zeros([], z.dtype)
+
+    def _check_rank(self, x):
+        if x.shape.rank is not None and x.shape.rank < 3:
+            raise ValueError(
+                f"{self.name}: the input must be images [..., height, width, channels], "
+                f"got shape {tuple(x.shape)}."
+            )
 
     def _squeezed_shape(self, shape):
         height, width, channels = shape
