@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis import comparison, figures
 from analysis.sweeps import TEMPERATURES
-from tfp_flows import evaluation, quantization
+from tfp_flows import quantization
 
 SIGNS = {1: "+", -1: "−", 0: "0"}
 
@@ -14,11 +14,10 @@ def likelihoods(page, studies):
     page.section("Likelihoods", "likelihoods")
     rows = []
     for study in studies:
-        own = study.terms(study.spec.dataset)
         for name in [study.spec.dataset, *study.others]:
             terms = study.terms(name)
             bits = quantization.bits_per_dim(terms.log_prob, study.spec.image_shape)
-            area = "" if name == study.spec.dataset else evaluation.auroc(-own.log_prob, -terms.log_prob)[0]
+            area = ("", "", "") if name == study.spec.dataset else study.auroc(name)
             rows.append(
                 {
                     "run": study.name,
@@ -27,7 +26,9 @@ def likelihoods(page, studies):
                     "bits/dim": float(bits.mean()),
                     "standard error": float(bits.std(ddof=1) / np.sqrt(len(bits))),
                     "log P (nats)": float(terms.log_prob.mean()),
-                    "AUROC of -log P": area,
+                    "AUROC of -log P": area[0],
+                    "low": area[1],
+                    "high": area[2],
                 }
             )
     fooled = [row for row in rows if row["AUROC of -log P"] != "" and row["AUROC of -log P"] < 0.5]
@@ -40,13 +41,13 @@ def likelihoods(page, studies):
         "likelihoods",
         rows,
         "Test images. Fewer bits per dimension: likelier. AUROC with the other set as the positive class; "
-        "below 0.5 the likelihood is fooled.",
+        "below 0.5 the likelihood is fooled; low and high are its 95 % bootstrap interval.",
         formats={
             "images": ",",
             "bits/dim": ".3f",
             "standard error": ".3f",
             "log P (nats)": ",.1f",
-            "AUROC of -log P": ".3f",
+            **dict.fromkeys(["AUROC of -log P", "low", "high"], ".3f"),
         },
         marks=_mark_auroc,
     )

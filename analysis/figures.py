@@ -106,7 +106,8 @@ def estimates(comparisons, title):
                 label=label if position == 0 else None,
             )
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(comparisons)), list(comparisons), fontsize="small")
+    names = [name.replace("$", r"\$") for name in comparisons]
+    axes.set_xticks(range(len(comparisons)), names, fontsize="small")
     axes.set_yscale("symlog", linthresh=100)
     axes.set_ylabel("nats per image (symlog)\nabove 0: likelier than own data")
     axes.set_title(title)

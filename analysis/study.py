@@ -171,6 +171,15 @@ class RunStudy:
             num_dimensions=int(np.prod(self.spec.image_shape)),
         )
 
+    def auroc(self, name):
+        """(AUROC of -log P with this data set as the positive class, low, high); see `evaluation.auroc`."""
+
+        def compute():
+            own, other = self.terms(self.spec.dataset), self.terms(name)
+            return {"auroc": evaluation.auroc(-own.log_prob, -other.log_prob)}
+
+        return tuple(self._cached("auroc", compute, dataset=self._identify(name))["auroc"].tolist())
+
     @functools.cached_property
     def expansion(self):
         """`second_order.Expansion` around the mean of the training data."""
@@ -321,6 +330,7 @@ def compute_all(studies, progress=True):
         "moments": [functools.partial(s.moments, name, "test") for s, name in pairs]
         + [functools.partial(s.moments, s.spec.dataset, "train") for s in studies],
         "log p(z) and volume": [functools.partial(s.terms, name) for s, name in pairs],
+        "AUROC": [functools.partial(s.auroc, name) for s, name in others],
         "second order": [functools.partial(s.comparison, name) for s, name in others],
         "contrast": [functools.partial(s.contrast, name) for s, name in real],
         "constants and samples": [f for s in studies for f in (s.constants, s.samples)],

@@ -47,33 +47,33 @@ def machine():
     return f"{name}, {platform.system()}, Python {platform.python_version()}"
 
 
-def markdown(entries):
-    """The page of all entries: a table for each configuration."""
+def markdown(groups):
+    """The page: a table for each script's entries."""
     parts = [INTRODUCTION.format(machine=machine())]
-    configs = []
-    for entry in entries:
-        if entry["config"] not in configs:
-            configs.append(entry["config"])
-    for config in configs:
-        listed = ", ".join(f"{k} {v}" for k, v in config.items() if v is not None)
-        parts.append(f"## {listed}\n")
-        parts.append("| what | ours | against | theirs | ratio |\n| --- | --- | --- | --- | --- |")
-        parts += [_row(entry) for entry in entries if entry["config"] == config]
+    for title, entries in groups.items():
+        configs = [entry["config"] for entry in entries]
+        keys = dict.fromkeys(key for config in configs for key in config)
+        common = {k: configs[0].get(k) for k in keys if all(c.get(k) == configs[0].get(k) for c in configs)}
+        listed = ", ".join(f"{k} {v}" for k, v in common.items() if v is not None)
+        parts.append(f"## {title}\n\n{listed}.\n")
+        parts.append("| what | size | ours | against | theirs | ratio |\n" + "| --- " * 6 + "|")
+        parts += [_row(entry, [key for key in keys if key not in common]) for entry in entries]
         parts.append("")
     return "\n".join([*parts, GPU])
 
 
-def _row(entry):
+def _row(entry, keys):
+    size = ", ".join(f"{key} {entry['config'].get(key)}" for key in keys)
     ours = entry.get("ours") or f"{entry.get('seconds_ours', entry['value']):.4g} s"
     if entry["against"] is None:
-        return f"| {entry['name']} | {ours} | | | |"
+        return f"| {entry['name']} | {size} | {ours} | | | |"
     peer = entry["against"]
     if entry.get("peer") not in (None, peer):
         peer = f"{peer} ({entry['peer']})"
     theirs = entry.get("theirs") or f"{entry['seconds_against']:.4g} s"
     low, high = entry["ratio_of_rounds"]
     spread = f" [{low:.2f}, {high:.2f}]" if low < high else ""
-    return f"| {entry['name']} | {ours} | {peer} | {theirs} | {entry['ratio']:.2f}{spread} |"
+    return f"| {entry['name']} | {size} | {ours} | {peer} | {theirs} | {entry['ratio']:.2f}{spread} |"
 
 
 def main():
@@ -94,8 +94,8 @@ def main():
                 command += ["--torch-python", options.torch_python]
             subprocess.run(command, check=True)
             files.append(found)
-        entries = [entry for file in files for entry in json.loads(file.read_text(encoding="utf-8"))]
-    (HERE / "RESULTS.md").write_text(markdown(entries), encoding="utf-8")
+        groups = {file.name.split(".")[0]: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    (HERE / "RESULTS.md").write_text(markdown(groups), encoding="utf-8")
     print(f"Written to {HERE / 'RESULTS.md'}")
 
 

@@ -125,7 +125,8 @@ def measure(size, rounds):
     exact = tf.function(lambda x: hessian.hessian_trace(flow.log_prob, x))
     hutchinson = tf.function(lambda x: hessian.hessian_trace(flow.log_prob, x, num_probes=size.num_probes))
     for batch in size.batches:
-        config = {**dataclasses.asdict(size), "batch": batch, "tensorflow": tf.__version__}
+        flow_size = {key: getattr(size, key) for key in ("image", "levels", "steps_per_level", "hidden")}
+        config = {**flow_size, "batch": batch, "tensorflow": tf.__version__}
         x = tf.constant(np.random.default_rng(0).uniform(size=[batch, *size.image]).astype("float32"))
         seconds = in_turns({"ours": hutchinson, "gradient": gradient_of(flow)}, x, rounds)
         yield entry(

@@ -25,7 +25,7 @@ ALLOWED = {
     "checkpoint": {"families"},
     "evaluation": {"checkpoint", "data", "plots", "quantization"},
     "training": {"checkpoint", "data", "evaluation", "families", "quantization"},
-    "analysis": set(),
+    "analysis": {"tfp_flows"},  # for its quiet start
     "analysis.errors": set(),
     "analysis.cache": set(),
     "analysis.hessian": set(),
@@ -41,8 +41,7 @@ ALLOWED = {
         *("analysis." + name for name in ("cache", "comparison", "decomposition", "errors", "moments")),
         *("analysis.second_order", "analysis.sweeps", "checkpoint", "data", "evaluation"),
     },
-    "analysis.chapters": {"analysis.comparison", "analysis.figures", "analysis.sweeps"}
-    | {"evaluation", "quantization"},
+    "analysis.chapters": {"analysis.comparison", "analysis.figures", "analysis.sweeps", "quantization"},
 }
 MAINS = ("tfp_flows", "train", "evaluate", "analysis.report")
 PRIVATE_TFP = "tensorflow_probability.python"

@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 import tfp_flows
 from tfp_flows import checkpoint, data, evaluation, plots, testing, training
@@ -319,6 +320,14 @@ def test_a_dollar_in_a_name_starts_no_formula(tmp_path):
     values = {"a$_$b (test)": np.random.default_rng(0).normal(size=50)}
     plots.likelihood_histograms(tmp_path / "picture.png", values, "c$_$d")
     assert (tmp_path / "picture.png").stat().st_size > 1000
+    figure = Figure()
+    axes = figure.add_subplot(title="$a")
+    axes.set_yscale("symlog")
+    axes.plot([1, 1e6])
+    plots.save(figure, tmp_path / "symlog.png")
+    assert not axes.title.get_parse_math()
+    labels = [label for label in axes.get_yticklabels() if "mathdefault" in label.get_text()]
+    assert labels and all(label.get_parse_math() for label in labels)
 
 
 def test_a_data_set_named_twice_is_scored_once(finished):

@@ -17,7 +17,7 @@ def save(figure, target, dpi=130):
       dpi: Dots per inch.
     """
     for text in figure.findobj(Text):
-        if not text.get_text().startswith(r"$\mathdefault"):  # the numbers of a logarithmic axis
+        if "$" in text.get_text():  # the numbers on an axis are formulas too, but are not there yet
             text.set_parse_math(False)
     figure.savefig(target, format="png", dpi=dpi)
 
