@@ -43,7 +43,7 @@ def read_npz(path: str, part: str) -> ImageSet:
         raise DataError(f"npz:{path}: no such file")
     try:
         if not zipfile.is_zipfile(file) and not file.read_bytes()[:6] == b"\x93NUMPY":
-            raise DataError(f"npz:{path}: is no NumPy archive: write one with np.savez")
+            raise DataError(f"npz:{path}: cannot be read: it is no NumPy archive; write one with np.savez")
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError(f"npz:{path}: a single array: write an archive with np.savez")
