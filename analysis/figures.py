@@ -3,10 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_flows import quantization
+from tfp_flows import plots, quantization
 
-# Okabe and Ito's colours, told apart with any colour vision; the first is the model's own data.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 BINS = 80
 
 
@@ -199,7 +197,7 @@ def temperature_grid(images, temperatures, title):
 
 def _histograms(axes, values):
     """Overlaid histograms over the range that holds nearly all of the sets near the first."""
-    low, high = _window(list(values.values()))
+    low, high = plots.window(list(values.values()))
     edges = np.linspace(low, high, BINS)
     for i, (name, v) in enumerate(values.items()):
         off = "" if low <= np.median(v) <= high else " (off the scale)"
@@ -215,15 +213,5 @@ def _histograms(axes, values):
     axes.set_xlim(low, high)
 
 
-def _window(sets):
-    low, middle, high = np.quantile(sets[0], [0.01, 0.5, 0.99])
-    reach = 6 * max(high - low, 0.02 * abs(middle), 1e-6)
-    near = [v for v in sets if abs(np.median(v) - middle) <= reach]
-    low = min(np.quantile(v, 0.002) for v in near)
-    high = max(np.quantile(v, 0.998) for v in near)
-    margin = max(0.05 * (high - low), 1e-3)
-    return low - margin, high + margin
-
-
 def _colour(index):
-    return COLOURS[index % len(COLOURS)]
+    return plots.COLOURS[index % len(plots.COLOURS)]

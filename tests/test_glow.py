@@ -106,7 +106,10 @@ def test_two_flows_built_alike_do_not_share_results():
         (lambda: tfp_flows.GlowConfig(coupling="cv"), "`coupling` must be one of.*'cv'"),
         (lambda: tfp_flows.GlowConfig(scale="tanh"), "`scale` must be one of.*'tanh'"),
         (lambda: tfp_flows.GlowConfig(prior="cauchy"), "`prior` must be one of.*'cauchy'"),
-        (lambda: tfp_flows.GlowConfig(prior_scale=0.0), "`prior_scale` must be positive and finite, got 0.0"),
+        (
+            lambda: tfp_flows.GlowConfig(prior_scale=0.0),
+            "`prior_scale` must be positive and finite, got 0.0",
+        ),
         (
             lambda: tfp_flows.GlowConfig(coupling="additive", factor_out="affine"),
             "no constant-volume flow",

@@ -36,7 +36,7 @@ ALLOWED = {
     "analysis.second_order": {"analysis.errors", "analysis.hessian", "analysis.levels", "bijectors"},
     "analysis.comparison": {"analysis.errors", "analysis.second_order"},
     "analysis.sweeps": {"data", "evaluation", "quantization"},
-    "analysis.figures": {"quantization"},
+    "analysis.figures": {"plots", "quantization"},
     "analysis.study": {
         *("analysis." + name for name in ("cache", "comparison", "decomposition", "errors", "moments")),
         *("analysis.second_order", "analysis.sweeps", "checkpoint", "data", "evaluation"),

@@ -32,7 +32,7 @@ def likelihood_histograms(path, bits_per_dim, title):
     """
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    low, high = _window(list(bits_per_dim.values()))
+    low, high = window(list(bits_per_dim.values()))
     edges = np.linspace(low, high, 100)
     for i, (label, values) in enumerate(bits_per_dim.items()):
         outside = not low < np.median(values) < high
@@ -50,10 +50,17 @@ def likelihood_histograms(path, bits_per_dim, title):
     save(figure, path)
 
 
-def _window(sets):
-    """The range that shows the first set and all those near it: noise would squeeze the others."""
+def window(sets):
+    """The range that shows the first set and all those near it: noise would squeeze the others.
+
+    Args:
+      sets: List of arrays of values.
+
+    Returns:
+      (low, high).
+    """
     low, middle, high = np.quantile(sets[0], [0.01, 0.5, 0.99])
-    reach = 4 * max(high - low, 1e-6)
+    reach = 4 * max(high - low, 0.02 * abs(middle), 1e-6)  # a constant volume has no width of its own
     near = [values for values in sets if abs(np.median(values) - middle) < reach]
     low = min(np.quantile(values, 0.001) for values in near)
     high = max(np.quantile(values, 0.999) for values in near)
