@@ -164,9 +164,14 @@ def constant_curve(levels, values, references, num_dimensions, title):
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(levels, -quantization.bits_per_dim(values, [num_dimensions]), color="black", label="constant")
-    for i, (name, value) in enumerate(references.items()):
-        level = -quantization.bits_per_dim(value, [num_dimensions])
-        axes.axhline(level, color=_colour(i), linestyle="--", label=f"{name}: mean")
+    bits = {name: -quantization.bits_per_dim(v, [num_dimensions]) for name, v in references.items()}
+    shown = [*-quantization.bits_per_dim(values, [num_dimensions]), next(iter(bits.values()))]
+    reach = 2 * np.ptp(shown)
+    for i, (name, level) in enumerate(bits.items()):
+        if min(shown) - reach < level < max(shown) + reach:
+            axes.axhline(level, color=_colour(i), linestyle="--", label=f"{name}: mean {level:.2f}")
+        else:
+            axes.plot([], "--", color=_colour(i), label=f"{name}: mean {level:.2f} (off the scale)")
     axes.set_xlabel("grey level of the constant image")
     axes.set_ylabel("log P(x) (bits/dim)\nhigher: likelier")
     axes.set_title(title)
@@ -210,6 +215,9 @@ def _histograms(axes, values):
             continue
         axes.hist(v, edges, density=True, alpha=0.3, color=colour)
         axes.hist(v, edges, density=True, histtype="step", color=colour, label=f"{name}{off}")
+    if all(np.ptp(v) < 1e-5 * (1 + abs(v[0])) for v in values.values()):
+        axes.text(0.48, 0.5, "the same for\nevery image", transform=axes.transAxes, ha="right")
+        axes.locator_params(axis="x", nbins=4)
     axes.set_xlim(low, high)
 
 

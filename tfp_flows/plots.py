@@ -64,7 +64,7 @@ def window(sets):
     near = [values for values in sets if abs(np.median(values) - middle) < reach]
     low = min(np.quantile(values, 0.001) for values in near)
     high = max(np.quantile(values, 0.999) for values in near)
-    margin = 0.03 * max(high - low, 1e-6)
+    margin = 0.03 * max(high - low, 0.1 * abs(middle), 1e-6)
     return low - margin, high + margin
 
 
