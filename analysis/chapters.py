@@ -79,7 +79,16 @@ def decomposition(page, studies):
         "of the difference in log P(x) comes from either term.",
         formats=dict.fromkeys(["log P difference", "from log p(z)", "from volume"], "+,.1f"),
     )
+    page.table(
+        "levels",
+        [row for s in studies for row in _level_rows(s, terms[s.name])],
+        "Mean of log p(z) over test images by the level at which the latents leave the flow (0: first, the "
+        "finest detail), in nats, and its difference from that of the model's own test images.",
+        formats={"level": "d", "log p(z)": ",.1f", "difference": "+,.1f"},
+    )
+    page.data("layers", [row for s in studies for row in _layer_rows(s, terms[s.name])])
     for study in studies:
+        page.data(f"images_{study.name}", _image_rows(terms[study.name]), in_json=False)
         if study.coupling == "affine":
             page.figure(
                 f"layers_{study.name}",
@@ -273,6 +282,13 @@ def sweeps(page, studies):
             },
         )
         levels, values = study.constants()
+        page.data(
+            f"constants_{study.name}",
+            [
+                {"grey level": int(level), "log P (nats)": float(value)}
+                for level, value in zip(levels, values, strict=True)
+            ],
+        )
         means = {name: study.terms(name).log_prob.mean() for name in [study.spec.dataset, *study.others]}
         page.figure(
             f"constants_{study.name}",
@@ -293,6 +309,39 @@ def samples(page, studies):
             f"{', '.join(f'{t:g}' for t in TEMPERATURES)}.",
             "The latent is multiplied by T; the rows share their random numbers.",
         )
+
+
+def _level_rows(study, terms):
+    own = terms[study.spec.dataset]
+    for name, t in terms.items():
+        for level, (values, reference) in enumerate(zip(t.levels, own.levels, strict=True)):
+            yield {
+                "run": study.name,
+                "data set": name,
+                "level": level,
+                "log p(z)": float(values.mean()),
+                "difference": float(values.mean() - reference.mean()),
+            }
+
+
+def _layer_rows(study, terms):
+    for name, t in terms.items():
+        for layer, values in t.layers.items():
+            yield {
+                "run": study.name,
+                "data set": name,
+                "layer": layer,
+                "log|det| (nats)": float(values.mean()),
+            }
+
+
+def _image_rows(terms):
+    """Every image's terms, nats: what the histograms count."""
+    return [
+        {"data set": name, "image": i, "log p(z)": float(z), "log|det|": float(det), "log P": float(total)}
+        for name, t in terms.items()
+        for i, (z, det, total) in enumerate(zip(t.log_prob_z, t.log_det, t.log_prob, strict=True))
+    ]
 
 
 def _share_row(study, name, terms):

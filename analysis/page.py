@@ -88,13 +88,8 @@ class Page:
           formats: {column: format specification} of the shown numbers; the files have them in full.
           marks: Function (row, column) -> "right", "wrong" or None.
         """
+        self.data(name, rows)
         header = list(rows[0])
-        text = io.StringIO()
-        writer = csv.DictWriter(text, header, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        checkpoint.write_atomically(self._folder / "tables" / f"{name}.csv", text.getvalue())
-        self._results[name] = rows
         shown = [
             [
                 {"text": _shown(row[key], (formats or {}).get(key)), "mark": marks and marks(row, key)}
@@ -103,6 +98,22 @@ class Page:
             for row in rows
         ]
         self._add(kind="table", header=header, rows=shown, caption=caption)
+
+    def data(self, name, rows, in_json=True):
+        """Writes numbers that are drawn but not shown as a table: tables/NAME.csv, and results.json.
+
+        Args:
+          name: File name without its ending.
+          rows: List of dicts with the same keys.
+          in_json: Whether results.json has them too.
+        """
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        checkpoint.write_atomically(self._folder / "tables" / f"{name}.csv", text.getvalue())
+        if in_json:
+            self._results[name] = rows
 
     def write(self, how):
         """Writes index.html and results.json.

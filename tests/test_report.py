@@ -70,6 +70,18 @@ def test_tables_hold_what_was_measured(made):
     expected = model.log_prob(images).numpy().mean()
     np.testing.assert_allclose(float(rows["cv", "digits@contrast=0.5"]["log P (nats)"]), expected, rtol=1e-5)
     results = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
+    terms = {}
+    for row in results["layers"]:
+        key = row["run"], row["data set"]
+        terms[key] = terms.get(key, 0.0) + row["log|det| (nats)"] - 64 * np.log(256) * (key not in terms)
+    for row in results["levels"]:
+        terms[row["run"], row["data set"]] += row["log p(z)"]
+    for key, row in rows.items():
+        np.testing.assert_allclose(terms[key], float(row["log P (nats)"]), rtol=1e-5)
+    with open(folder / "out" / "tables" / "images_nvp.csv", newline="", encoding="utf-8") as file:
+        images = list(csv.DictReader(file))
+    mean = np.mean([float(row["log P"]) for row in images if row["data set"] == "noise"])
+    np.testing.assert_allclose(mean, float(rows["nvp", "noise"]["log P (nats)"]), rtol=1e-9)
     shares = {(row["run"], row["data set"]): row for row in results["volume_share"]}
     assert shares["cv", "noise"]["from volume"] == 0 != shares["nvp", "noise"]["from volume"]
     for row in results["second_order"]:
