@@ -6,8 +6,6 @@ from analysis import comparison, figures
 from analysis.sweeps import TEMPERATURES
 from tfp_flows import quantization
 
-SIGNS = {1: "+", -1: "−", 0: "0"}
-
 
 def likelihoods(page, studies):
     """Mean likelihoods and AUROC of every data set under every run."""
@@ -175,67 +173,6 @@ def second_order(page, studies):
         )
 
 
-def signs(page, studies):
-    """The sign table: the paper's claim put to the test."""
-    page.section("Predicted and observed signs", "signs")
-    rows = sign_rows(studies)
-    page.text(sign_text(studies))
-    if rows:
-        page.table(
-            "signs",
-            rows,
-            "+ the other data are likelier, − less likely, 0 within two standard errors. A prediction that "
-            "differs from what was observed is marked.",
-            marks=_mark_sign,
-        )
-
-
-def sign_rows(studies):
-    """A row for each ordered pair (trained on, judged on)."""
-    rows = []
-    for study in studies:
-        for name in study.others:
-            value = study.comparison(name)
-            row = {
-                "run": study.name,
-                "trained on": study.spec.dataset,
-                "judged on": name,
-                "observed": SIGNS[comparison.sign(value.measured, value.measured_se)],
-            }
-            errors = value.errors()
-            estimates = value.estimates()
-            for label in ESTIMATES:
-                known = label in estimates
-                sign = SIGNS[comparison.sign(estimates[label], errors.get(label, 0))] if known else ""
-                row[label] = sign
-            rows.append(row)
-    return rows
-
-
-ESTIMATES = (
-    "paper's closed form",
-    "linear part",
-    "exact diagonal",
-    "Hutchinson",
-    "full covariance",
-    "whole expansion",
-)
-
-
-def sign_text(studies):
-    """How often each estimate has the observed sign, in one sentence."""
-    rows = sign_rows(studies)
-    parts = []
-    for label in ESTIMATES:
-        judged = [row for row in rows if row[label]]
-        if judged:
-            right = sum(row[label] == row["observed"] for row in judged)
-            parts.append(f"{label} {right} of {len(judged)}")
-    if not parts:
-        return "There is nothing to compare with."
-    return f"Predictions with the observed sign: {', '.join(parts)}."
-
-
 def sweeps(page, studies):
     """Likelihood against contrast and against the grey level of constant images."""
     page.section("Contrast and constant images", "sweeps")
@@ -375,7 +312,7 @@ def _estimate_row(study, name, value):
         "measured": value.measured,
         "first order": value.first_order,
         "curvature of means": value.mean_curvature,
-        **{label: estimates.get(label, "") for label in ESTIMATES},
+        **{label: estimates.get(label, "") for label in comparison.ESTIMATES},
         "Hutchinson ±": value.trace_hutchinson_se,
         "full covariance ±": value.trace_full_se,
     }
@@ -402,12 +339,6 @@ def _mark_auroc(row, column):
     if column != "AUROC of -log P" or row[column] == "":
         return None
     return "wrong" if row[column] < 0.5 else "right"
-
-
-def _mark_sign(row, column):
-    if column not in ESTIMATES or not row[column]:
-        return None
-    return "right" if row[column] == row["observed"] else "wrong"
 
 
 def _file_name(dataset):

@@ -7,6 +7,15 @@ import numpy as np
 from analysis import second_order
 from analysis.errors import AnalysisError
 
+ESTIMATES = (
+    "paper's closed form",
+    "linear part",
+    "exact diagonal",
+    "Hutchinson",
+    "full covariance",
+    "whole expansion",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -46,16 +55,17 @@ class Comparison:
         return self.first_order + self.mean_curvature + self.trace_full
 
     def estimates(self):
-        """{name: value} of the estimates that have a meaning for this model, the paper's first."""
-        values = {
-            "paper's closed form": self.trace_paper,
-            "linear part": self.trace_linear,
-            "exact diagonal": self.trace_exact,
-            "Hutchinson": self.trace_hutchinson,
-            "full covariance": self.trace_full,
-            "whole expansion": self.second_order_total,
-        }
-        return {name: value for name, value in values.items() if value is not None}
+        """{name: value} of the `ESTIMATES` that have a meaning for this model."""
+        values = (
+            self.trace_paper,
+            self.trace_linear,
+            self.trace_exact,
+            self.trace_hutchinson,
+            self.trace_full,
+            self.second_order_total,
+        )
+        named = zip(ESTIMATES, values, strict=True)
+        return {name: value for name, value in named if value is not None}
 
     def errors(self):
         """{name: standard error} of the estimates that are random."""

@@ -12,7 +12,7 @@ import pathlib
 
 from absl import flags
 
-from analysis import cache, chapters, page, study
+from analysis import cache, chapters, page, sign_table, study
 from analysis.errors import AnalysisError
 from tfp_flows import checkpoint, cli
 
@@ -57,7 +57,7 @@ def main():
         raise AnalysisError("--runs: name at least one folder of a run.")
     study.compute_all(studies, FLAGS.progress)
     index = write(out, studies, config)
-    print(chapters.sign_text(studies))
+    print(sign_table.summary(studies))
     print(f"Written to {index}")
 
 
@@ -74,7 +74,7 @@ def write(out, studies, config):
     chapters.decomposition(report, studies)
     chapters.data_moments(report, studies)
     chapters.second_order(report, studies)
-    chapters.signs(report, studies)
+    sign_table.chapter(report, studies)
     chapters.sweeps(report, studies)
     chapters.samples(report, studies)
     return report.write(_how(studies, config))

@@ -24,7 +24,8 @@ ALLOWED = {
     "families": {"bijectors", "glow", "quantization"},
     "checkpoint": {"families"},
     "evaluation": {"checkpoint", "data", "plots", "quantization"},
-    "training": {"checkpoint", "data", "evaluation", "families", "quantization"},
+    "metrics": {"checkpoint"},
+    "training": {"metrics", "checkpoint", "data", "evaluation", "families", "quantization"},
     "analysis": {"tfp_flows"},  # for its quiet start
     "analysis.errors": set(),
     "analysis.cache": set(),
@@ -41,6 +42,7 @@ ALLOWED = {
         *("analysis." + name for name in ("cache", "comparison", "decomposition", "errors", "moments")),
         *("analysis.second_order", "analysis.sweeps", "checkpoint", "data", "evaluation"),
     },
+    "analysis.sign_table": {"analysis.comparison"},
     "analysis.chapters": {"analysis.comparison", "analysis.figures", "analysis.sweeps", "quantization"},
 }
 MAINS = ("tfp_flows", "train", "evaluate", "analysis.report")

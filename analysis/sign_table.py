@@ -1,0 +1,62 @@
+"""The sign table: which estimate says rightly which data a model finds likelier."""
+
+from analysis import comparison
+
+SIGNS = {1: "+", -1: "−", 0: "0"}
+
+
+def chapter(page, studies):
+    """The sign table: the paper's claim put to the test."""
+    page.section("Predicted and observed signs", "signs")
+    rows = rows_of(studies)
+    page.text(summary(studies))
+    if rows:
+        page.table(
+            "signs",
+            rows,
+            "+ the other data are likelier, − less likely, 0 within two standard errors. A prediction that "
+            "differs from what was observed is marked.",
+            marks=_mark,
+        )
+
+
+def rows_of(studies):
+    """A row for each ordered pair (trained on, judged on)."""
+    rows = []
+    for study in studies:
+        for name in study.others:
+            value = study.comparison(name)
+            row = {
+                "run": study.name,
+                "trained on": study.spec.dataset,
+                "judged on": name,
+                "observed": SIGNS[comparison.sign(value.measured, value.measured_se)],
+            }
+            errors = value.errors()
+            estimates = value.estimates()
+            for label in comparison.ESTIMATES:
+                known = label in estimates
+                sign = SIGNS[comparison.sign(estimates[label], errors.get(label, 0))] if known else ""
+                row[label] = sign
+            rows.append(row)
+    return rows
+
+
+def summary(studies):
+    """How often each estimate has the observed sign, in one sentence."""
+    rows = rows_of(studies)
+    parts = []
+    for label in comparison.ESTIMATES:
+        judged = [row for row in rows if row[label]]
+        if judged:
+            right = sum(row[label] == row["observed"] for row in judged)
+            parts.append(f"{label} {right} of {len(judged)}")
+    if not parts:
+        return "There is nothing to compare with."
+    return f"Predictions with the observed sign: {', '.join(parts)}."
+
+
+def _mark(row, column):
+    if column not in comparison.ESTIMATES or not row[column]:
+        return None
+    return "right" if row[column] == row["observed"] else "wrong"
