@@ -10,7 +10,17 @@ if sys.argv[:1] == ["-m"]:
     _quiet.import_tensorflow()
 
 from tfp_flows import bijectors, networks  # noqa: E402
+from tfp_flows.dequantized import Dequantized  # noqa: E402
 from tfp_flows.glow import GlowConfig, glow  # noqa: E402
-from tfp_flows.quantization import Dequantized, bits_per_dim  # noqa: E402
+from tfp_flows.image_distribution import ImageDistribution  # noqa: E402
+from tfp_flows.quantization import bits_per_dim  # noqa: E402
 
-__all__ = ["Dequantized", "GlowConfig", "bijectors", "bits_per_dim", "glow", "networks"]
+__all__ = [
+    "Dequantized",
+    "GlowConfig",
+    "ImageDistribution",
+    "bijectors",
+    "bits_per_dim",
+    "glow",
+    "networks",
+]

@@ -209,13 +209,13 @@ class WeightAverage(tf.Module):
             variable.assign(average)
 
 
-def load_model(run, **evaluation):
+def load_model(run, protocol=None):
     """Rebuilds a run's model with its trained (averaged) weights.
 
     Args:
       run: `Run`.
-      **evaluation: Passed to the family's `build`, such as `num_samples`, `seed` and `bound` of
-        `Dequantized`.
+      protocol: How log-probabilities are estimated, an instance of the family's `protocol_class`; None
+        for its defaults.
 
     Returns:
       (density model over integer images, the step it was trained to).
@@ -225,7 +225,8 @@ def load_model(run, **evaluation):
     """
     spec = run.spec()
     path = run.checkpoint_path()
-    model = families.family(spec.family).build(spec.model, spec.image_shape, **evaluation)
+    family = families.family(spec.family)
+    model = family.build(spec.model, spec.image_shape, protocol or family.protocol_class())
     average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     state = tf.train.Checkpoint(model=model, average=average, step=step)

@@ -49,6 +49,23 @@ def config_from_flags(config_class):
     return config_class(**{f.name: FLAGS[f.name].value for f in dataclasses.fields(config_class)})
 
 
+def refuse_flags_of_others(chosen, classes):
+    """Refuses flags that were given but belong to the dataclasses of other families alone.
+
+    Args:
+      chosen: Name of the family.
+      classes: Dict from every family's name to its dataclass.
+
+    Raises:
+      ValueError: Naming the flag and whose it is.
+    """
+    own = {field.name for field in dataclasses.fields(classes[chosen])}
+    for name in {f.name for c in classes.values() for f in dataclasses.fields(c)} - own:
+        if FLAGS[name].present:
+            owners = [k for k, c in classes.items() if name in {f.name for f in dataclasses.fields(c)}]
+            raise ValueError(f"--{name} is a flag of {', '.join(owners)}; the family here is {chosen}.")
+
+
 def flags_text(names):
     """The flags of these names as the lines of a flag file; flags that are None are left out."""
     lines = [FLAGS[name].serialize() for name in names if FLAGS[name].value is not None]

@@ -8,7 +8,7 @@ RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 
 from absl import flags
 
-from tfp_flows import checkpoint, cli, evaluation, quantization
+from tfp_flows import checkpoint, cli, evaluation, families
 
 FLAGS = flags.FLAGS
 
@@ -20,17 +20,16 @@ def define_flags():
     flags.DEFINE_list("datasets", [], f"Data sets to compare with: {cli.DATASET_HELP}")
     flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
     flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)
-    flags.DEFINE_integer(
-        "num_dequantization_samples", 1, "Draws of dequantisation noise per image.", lower_bound=1
-    )
-    flags.DEFINE_enum("bound", "mean", quantization.BOUNDS, "How those draws are combined: see Dequantized.")
-    flags.DEFINE_integer("noise_seed", 0, "Of the dequantisation noise.", lower_bound=0)
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
+    cli.define_config_flags(*_protocol_classes().values())
 
 
 def main():
     """Evaluates and prints the table."""
     run = checkpoint.Run(FLAGS.run)
+    family = families.family(run.spec().family)
+    cli.refuse_flags_of_others(family.name, _protocol_classes())
+    protocol = cli.config_from_flags(family.protocol_class)
     sets = evaluation.load_sets(
         run.spec(),
         FLAGS.datasets,
@@ -44,13 +43,13 @@ def main():
         batch_size=FLAGS.batch_size,
         num_samples=FLAGS.num_samples,
         progress=FLAGS.progress,
-        protocol=dict(
-            num_samples=FLAGS.num_dequantization_samples,
-            bound=FLAGS.bound,
-            seed=FLAGS.noise_seed,
-        ),
+        protocol=protocol,
     )
     print(evaluation.report(run, rows))
+
+
+def _protocol_classes():
+    return {name: families.family(name).protocol_class for name in families.names()}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sklearn.metrics
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, plots, quantization
+from tfp_flows import checkpoint, data, families, plots, quantization
 
 NUM_BOOTSTRAP = 200
 
@@ -133,7 +133,8 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
       sets: List of `data.ImageSet`, the model's own test set first, as from `load_sets`.
       batch_size: Images scored at once.
       num_samples: Images to draw for `samples.png`; 0 for none.
-      protocol: How the log-probability is estimated: keyword arguments of the family's `build`.
+      protocol: How log-probabilities are estimated, an instance of the family's `protocol_class`; None
+        for its defaults.
       progress: Whether to show progress bars.
 
     Returns:
@@ -142,8 +143,8 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     Raises:
       RunError: If the run has no model yet.
     """
-    protocol = protocol or {}
-    model, step = checkpoint.load_model(run, **protocol)
+    protocol = protocol or families.family(run.spec().family).protocol_class()
+    model, step = checkpoint.load_model(run, protocol)
     run.evaluation.mkdir(exist_ok=True)
     labels = [f"{s.name} ({s.split})" for s in sets]
     log_prob = compiled_log_prob(model)
@@ -155,7 +156,7 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     rows = [_row(sets[0], values[0], None)]
     rows += [_row(s, v, values[0]) for s, v in zip(sets[1:], values[1:], strict=True)]
     _write_csv(run.evaluation / "bits_per_dim.csv", rows)
-    description = json.dumps({"step": step, **protocol}, indent=2)
+    description = json.dumps({"step": step, **dataclasses.asdict(protocol)}, indent=2)
     checkpoint.write_atomically(run.evaluation / "protocol.json", description + "\n")
     np.savez_compressed(run.evaluation / "log_probs.npz", **dict(zip(labels, values, strict=True)))
     title = f"{run.spec().family} trained on {sets[0].name}, {step:,} steps"

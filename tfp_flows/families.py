@@ -1,73 +1,56 @@
-"""The registry of model families: how each is built, initialised and trained."""
+"""The registry of model families: Glow, and those that stand beside this package in a checkout."""
 
-import dataclasses
-from collections.abc import Callable
+import functools
+import importlib.util
+import pathlib
+import sys
 
-import numpy as np
-import tensorflow as tf
+from tfp_flows import glow_family
 
-from tfp_flows import bijectors, quantization
-from tfp_flows.glow import GlowConfig, glow
-
-
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """What training, evaluation and export need to know of a kind of model.
-
-    Attributes:
-      name: As in `--family`.
-      config_class: Frozen dataclass of its settings.
-      build: `(config, image_shape, **evaluation) -> tfd.Distribution` over integer images `[H, W, C]`.
-      initialize: `(model, images, seed) -> None`, data-dependent initialisation from a batch.
-      training_log_prob: `(model, images, seed) -> [B]` in nats, with fresh noise from `seed` (a pair
-        of integers); a lower bound of the log-probability where the model has no exact one.
-    """
-
-    name: str
-    config_class: type
-    build: Callable
-    initialize: Callable
-    training_log_prob: Callable
+# Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
+# wheel knows Glow alone.
+BESIDE = ("vae", "pixelcnn")
+CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def family(name):
     """The family of this name.
 
     Raises:
-      ValueError: If there is none; the message lists those there are.
+      ValueError: If there is none, or it is not at hand; the message says which there are.
     """
-    if name not in _FAMILIES:
-        raise ValueError(f"--family: unknown family {name!r}; there are {', '.join(_FAMILIES)}.")
-    return _FAMILIES[name]
+    if name == glow_family.FAMILY.name:
+        return glow_family.FAMILY
+    if name in names():
+        return _load(name)
+    if name in BESIDE:
+        raise ValueError(
+            f"--family: {name} needs a checkout of the project; {CHECKOUT} has no folder {name}, and only "
+            f"{', '.join(names())} is installed."
+        )
+    raise ValueError(f"--family: unknown family {name!r}; there are {', '.join(names())}.")
 
 
 def names():
-    """The names of all families."""
-    return list(_FAMILIES)
+    """The names of all families at hand."""
+    return [glow_family.FAMILY.name, *(name for name in BESIDE if _file(name).exists())]
 
 
-def _build_glow(config, image_shape, **evaluation):
-    return quantization.Dequantized(glow(config, image_shape), **evaluation)
+def _file(name):
+    return CHECKOUT / name / "family.py"
 
 
-def _dequantized_with_fresh_noise(model, images, seed):
-    noise = quantization.uniform_noise(tf.shape(images), seed, model.dtype)
-    return quantization.dequantize(images, noise)
-
-
-def _initialize_glow(model, images, seed):
-    images = _dequantized_with_fresh_noise(model, images, seed)
-    bijectors.initialize_actnorms(model.flow.bijector, images)
-
-
-def _glow_training_log_prob(model, images, seed):
-    continuous = model.flow.log_prob(_dequantized_with_fresh_noise(model, images, seed))
-    return continuous - np.prod(model.event_shape) * np.log(quantization.NUM_LEVELS)
-
-
-_FAMILIES = {
-    family.name: family
-    for family in [
-        Family("glow", GlowConfig, _build_glow, _initialize_glow, _glow_training_log_prob),
-    ]
-}
+@functools.cache
+def _load(name):
+    """Imports the package `name` of the checkout, by its path: never a stranger's of that name."""
+    folder = _file(name).parent
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    found = [pathlib.Path(path).resolve() for path in getattr(sys.modules[name], "__path__", [])]
+    if folder not in found:
+        raise ValueError(f"--family: another module called {name!r} is imported already, not {folder}.")
+    return importlib.import_module(f"{name}.family").FAMILY

@@ -15,16 +15,15 @@ from tfp_flows import checkpoint, cli, data, evaluation, families, training
 FLAGS = flags.FLAGS
 
 
-def define_flags():
-    """Defines the flags of training and of every family; returns their names."""
+def define_flags(family="glow"):
+    """Defines the flags of training and of every family, `family` being the default; returns their names."""
     names = cli.define_common_flags()
-    flags.DEFINE_enum("family", "glow", families.names(), "Family of the model.")
+    flags.DEFINE_enum("family", family, families.names(), "Family of the model.")
     flags.DEFINE_string("dataset", None, f"Images to train on (not constant or noise): {cli.DATASET_HELP}")
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
-    configs = [families.family(name).config_class for name in families.names()]
     names += ["family", "dataset", "evaluate_on"]
-    names += cli.define_config_flags(training.TrainingConfig, *configs)
+    names += cli.define_config_flags(training.TrainingConfig, *_config_classes().values())
     flags.adopt_module_key_flags(cli)  # so that --help shows them all
     return names
 
@@ -33,6 +32,7 @@ def main(flag_names):
     """Trains, then evaluates."""
     config = cli.config_from_flags(training.TrainingConfig)
     family = families.family(FLAGS.family)
+    cli.refuse_flags_of_others(family.name, _config_classes())
     model_config = cli.config_from_flags(family.config_class)
     where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     train_set = data.load(FLAGS.dataset, "train", **where)
@@ -50,7 +50,7 @@ def main(flag_names):
     outcome = training.train(
         run,
         spec,
-        cli.flags_text(flag_names),
+        cli.flags_text(_flags_of(family, flag_names)),
         train_set.images,
         validation_set.images,
         FLAGS.progress,
@@ -64,9 +64,22 @@ def main(flag_names):
         print(evaluation.report(run, rows))
 
 
+def run(family="glow"):
+    """The command, with `family` as the default of `--family`."""
+    flag_names = define_flags(family)
+    cli.run(lambda: main(flag_names), errors=[ValueError])
+
+
+def _config_classes():
+    return {name: families.family(name).config_class for name in families.names()}
+
+
+def _flags_of(family, names):
+    """The names without those of other families."""
+    of_all = {f.name for c in _config_classes().values() for f in dataclasses.fields(c)}
+    own = {f.name for c in (training.TrainingConfig, family.config_class) for f in dataclasses.fields(c)}
+    return [name for name in names if name in own or name not in of_all]
+
+
 if __name__ == "__main__":
-    FLAG_NAMES = define_flags()
-    cli.run(
-        lambda: main(FLAG_NAMES),
-        errors=[ValueError],
-    )
+    run()

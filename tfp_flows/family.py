@@ -1,0 +1,29 @@
+"""What training, evaluation and export need to know of a kind of model."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A kind of density model over integer images.
+
+    Attributes:
+      name: As in `--family`.
+      config_class: Frozen dataclass of its settings; each field is a flag of training.
+      protocol_class: Frozen dataclass of how log-probabilities are estimated in an evaluation; each
+        field is a flag of evaluation and has a default.
+      build: `(config, image_shape, protocol) -> tfd.Distribution` over integer images `[H, W, C]`.
+      initialize: `(model, images, seed) -> None`, data-dependent initialisation from a batch.
+      training_log_prob: `(model, images, seed) -> [B]` in nats, with fresh noise from `seed` (a pair
+        of integers); a lower bound of the log-probability where the model has no exact one.
+      validation_protocol: The protocol by which validation images are scored during training.
+    """
+
+    name: str
+    config_class: type
+    protocol_class: type
+    build: Callable
+    initialize: Callable
+    training_log_prob: Callable
+    validation_protocol: object

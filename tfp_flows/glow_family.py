@@ -1,0 +1,66 @@
+"""Glow as a family: a density model over integer images, by dequantisation."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows import bijectors, noise, quantization
+from tfp_flows.dequantized import BOUNDS, Dequantized
+from tfp_flows.family import Family
+from tfp_flows.glow import GlowConfig, glow
+
+
+def _field(default, text, **metadata):
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class GlowProtocol:
+    """How a Glow's log-probability of integer images is estimated: see `Dequantized`."""
+
+    num_dequantization_samples: int = _field(1, "Draws of dequantisation noise per image.")
+    bound: str = _field("mean", "How those draws are combined: see Dequantized.", choices=BOUNDS)
+    noise_seed: int = _field(0, "Seed of the noise in log-probabilities.")
+
+    def __post_init__(self):
+        """Raises `ValueError` where a value makes no sense."""
+        if self.num_dequantization_samples < 1:
+            raise ValueError(
+                f"--num_dequantization_samples must be positive, got {self.num_dequantization_samples}."
+            )
+        if self.noise_seed < 0:
+            raise ValueError(f"--noise_seed must not be negative, got {self.noise_seed}.")
+
+
+def _build(config, image_shape, protocol):
+    return Dequantized(
+        glow(config, image_shape),
+        num_samples=protocol.num_dequantization_samples,
+        seed=protocol.noise_seed,
+        bound=protocol.bound,
+    )
+
+
+def _with_fresh_noise(model, images, seed):
+    return quantization.dequantize(images, noise.uniform(tf.shape(images), seed, model.dtype))
+
+
+def _initialize(model, images, seed):
+    bijectors.initialize_actnorms(model.flow.bijector, _with_fresh_noise(model, images, seed))
+
+
+def _training_log_prob(model, images, seed):
+    continuous = model.flow.log_prob(_with_fresh_noise(model, images, seed))
+    return continuous - np.prod(model.event_shape) * np.log(quantization.NUM_LEVELS)
+
+
+FAMILY = Family(
+    name="glow",
+    config_class=GlowConfig,
+    protocol_class=GlowProtocol,
+    build=_build,
+    initialize=_initialize,
+    training_log_prob=_training_log_prob,
+    validation_protocol=GlowProtocol(),
+)
