@@ -17,6 +17,7 @@ ALLOWED = {
     "data": set(),
     "quantization": set(),
     "noise": set(),
+    "discretized_logistic": set(),
     "image_distribution": {"quantization"},
     "dequantized": {"image_distribution", "noise", "quantization"},
     "family": set(),
