@@ -25,7 +25,7 @@ class WeightNormed(tf.Module):
     def __init__(self, kernel_shape, out_channels, seed, dtype, name, out_axis=-1):
         """Creates the variables; `v` is normal with deviation 0.05 as in the paper's code."""
         super().__init__(name=name)
-        self._norm_axes = [axis for axis in range(len(kernel_shape)) if axis != out_axis % len(kernel_shape)]
+        self.norm_axes = [axis for axis in range(len(kernel_shape)) if axis != out_axis % len(kernel_shape)]
         values = 0.05 * np.random.default_rng(seed).standard_normal(kernel_shape)
         self.v = tf.Variable(values, dtype=dtype, name=f"{name}_v")
         self.g = tf.Variable(tf.ones([out_channels], dtype), name=f"{name}_g")
@@ -33,8 +33,8 @@ class WeightNormed(tf.Module):
 
     def kernel(self):
         """g v / ||v||, of the shape of v."""
-        direction = tf.math.l2_normalize(self.v, axis=self._norm_axes)
-        missing = self.v.shape.rank - 1 - max(set(range(self.v.shape.rank)) - set(self._norm_axes))
+        direction = tf.math.l2_normalize(self.v, axis=self.norm_axes)
+        missing = self.v.shape.rank - 1 - max(set(range(self.v.shape.rank)) - set(self.norm_axes))
         return direction * tf.reshape(self.g, [-1] + [1] * missing)
 
     def linear(self, x, kernel):

@@ -81,34 +81,38 @@ def log_prob(pixels, parameters, high):
     return tf.reduce_logsumexp(components, axis=-1)
 
 
-def sample(parameters, uniforms, high):
+def sample(parameters, uniforms, high, rounded=True):
     """Draws pixels: the same from the same noise.
 
     Args:
       parameters: `Mixture`.
       uniforms: In [0, 1), `[..., K + C]`: K choose the component (Gumbel-max), C are the logistics'.
       high: The highest grey level.
+      rounded: False for the values before they are rounded and clipped, to see how near a boundary they
+        were; the channels after the first still follow the rounded ones.
 
     Returns:
       Grey levels 0..high `[..., C]`, floating integers.
     """
     num_components = parameters.logits.shape[-1]
-    uniforms = tf.clip_by_value(uniforms, np.finfo(uniforms.dtype.as_numpy_dtype).tiny, 1.0)
+    smallest = np.finfo(parameters.logits.dtype.as_numpy_dtype).tiny
+    uniforms = tf.maximum(uniforms, smallest)
     gumbel = -tf.math.log(-tf.math.log(uniforms[..., :num_components]))
     chosen = tf.argmax(parameters.logits + gumbel, axis=-1)
     locs, scales, coeffs = (
         tf.gather(part, chosen, axis=-2, batch_dims=chosen.shape.rank) for part in parameters[1:]
     )
     noise = tf.math.log(uniforms[..., num_components:]) - tf.math.log1p(-uniforms[..., num_components:])
-    levels, units = [], []
+    values, levels, units = [], [], []
     for c in range(locs.shape[-1]):
         loc = locs[..., c : c + 1]
         for d, unit in enumerate(units):
             loc += coeffs[..., _index(c, d) : _index(c, d) + 1] * unit
         value = 0.5 * high * (loc + scales[..., c : c + 1] * noise[..., c : c + 1] + 1.0)
+        values.append(value)
         levels.append(tf.clip_by_value(tf.round(value), 0.0, high))
         units.append(to_unit(levels[-1], high))
-    return tf.concat(levels, axis=-1)
+    return tf.concat(levels if rounded else values, axis=-1)
 
 
 def _coupled(locs, coeffs, channels):

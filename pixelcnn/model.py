@@ -18,7 +18,7 @@ class PixelCNN(ImageDistribution):
     safe: no weight of a fresh model sees a later pixel, initialisation from data is an explicit call and
     from data only, integer images of any type are accepted, seeds are stateless, each pixel has its own
     log-probability, and a sample takes the work of about one pass through the network (`sampler`). TFP's
-    samples are not quite of its own density: it feeds back what it drew before it rounds; here it is rounded.
+    samples are not quite of its own density: it feeds back what it drew before it rounds it.
 
     Batch shape `[]`, event `[H, W, C]` of integers 0..high.
 
@@ -159,6 +159,14 @@ class PixelCNN(ImageDistribution):
         )
         above = tf.reduce_any(images > self._high, axis=-1)
         return tf.where(above, tf.cast(-np.inf, self.dtype), values)
+
+    def _call_log_prob(self, value, name, **kwargs):
+        known = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
+        if known is not None and np.max(known, initial=0) > self._high <= 254:
+            raise ValueError(
+                f"{self.name}: this model's grey levels are 0..{self._high:.0f}, got {np.max(known)}."
+            )
+        return super()._call_log_prob(value, name, **kwargs)
 
     def _log_prob_of_images(self, images, condition=None, dropout_seed=None):
         return tf.reduce_sum(self.pixel_log_probs(images, condition, dropout_seed), axis=[1, 2])

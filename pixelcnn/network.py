@@ -30,8 +30,8 @@ class Features(NamedTuple):
 class Block(tf.Module):
     """A gated residual block of one stack (van den Oord et al. 2016, figure 2).
 
-        y = conv_in(a(x)) + skip(a(s)),   [u, w] = conv_out(dropout(a(y))) + projection(h)
-        block(x) = x + u sigmoid(w),      a = concat_elu
+    y = conv_in(a(x)) + skip(a(s)),   [u, w] = conv_out(dropout(a(y))) + projection(h)
+    block(x) = x + u sigmoid(w),      a = concat_elu
     """
 
     def __init__(self, filters, kernel, skip_channels, condition_size, seed, dtype, name):
@@ -169,7 +169,9 @@ class PixelCNNNetwork(tf.Module):
             )
 
         return Pair(
-            block(VERTICAL, vertical_skip, "vertical"), block(HORIZONTAL, horizontal_skip, "horizontal"), name
+            block(VERTICAL, vertical_skip, "vertical"),
+            block(HORIZONTAL, horizontal_skip, "horizontal"),
+            name,
         )
 
     def _contraction(self, name):

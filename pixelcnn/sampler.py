@@ -3,9 +3,9 @@
 Drawing a pixel needs the network's output at that pixel alone, and what the layers made of earlier pixels
 does not change any more. So each layer is evaluated once at each position, when it can be: the vertical
 stack a row at a time, as soon as the rows above are drawn; of the horizontal stack the part that comes from
-the row above, and from the vertical stack, a row at a time; and only what depends on the current row pixel by
-pixel. A hierarchy of half the resolution takes part at every other row and column. All in all that is the
-work of one pass through the network for an image, where `tfd.PixelCNN` makes H W + 1 passes.
+the row above, and from the vertical stack, a row at a time; and only what depends on the current row
+pixel by pixel. A hierarchy of half the resolution takes part at every other row and column. All in all that
+is the work of one pass through the network for an image, where `tfd.PixelCNN` makes H W + 1 passes.
 
 (Ramachandran et al. 2017, Fast generation for convolutional autoregressive models,
 https://arxiv.org/abs/1704.06001, cache the same activations.)
@@ -13,6 +13,7 @@ https://arxiv.org/abs/1704.06001, cache the same activations.)
 `sample_slowly` is the loop over full passes that defines what is drawn: the same image from the same noise.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -54,22 +55,29 @@ def sample_slowly(model, draws, condition=None):
 
 
 class Sampler:
-    """The fast way, for one model; holds the compiled function of a few rows."""
+    """The fast way, for one model; holds the compiled functions of a few rows."""
 
     def __init__(self, model):
         """Compiles nothing yet."""
         self._model = model
         network = model.network
         self._period = 2 ** (len(network.down) - 1)
-        spec = tf.nest.map_structure(lambda shape: tf.TensorSpec(shape.as_list(), model.dtype), self._state())
+        spec = tf.nest.map_structure(
+            lambda shape: tf.TensorSpec(shape.as_list(), model.dtype), self._state()
+        )
         _, width, channels = model.event_shape
-        inputs = [
-            spec,
-            tf.TensorSpec([None, self._period, width, model.num_components + channels], model.dtype),
-        ]
-        if model.condition_size:
-            inputs.append(tf.TensorSpec([None, model.condition_size], model.dtype))
-        self._compiled_rows = tf.function(self._rows, input_signature=inputs, autograph=False)
+        condition = [tf.TensorSpec([None, model.condition_size], model.dtype)] * (model.condition_size > 0)
+
+        def compiled(rule, size):
+            rows = tf.TensorSpec([None, self._period, width, size], model.dtype)
+            return tf.function(
+                functools.partial(self._rows, rule),
+                input_signature=[spec, rows, *condition],
+                autograph=False,
+            )
+
+        self._draw_rows = compiled(self._drawn_pixel, model.num_components + channels)
+        self._force_rows = compiled(self._forced_pixel, channels)
 
     def sample(self, n, seed, condition=None, progress=None):
         """Draws images.
@@ -89,23 +97,42 @@ class Sampler:
     def sample_from(self, draws, condition=None, progress=None):
         """Draws images from given noise, `uniforms(model, n, seed)`."""
         given = [] if condition is None else [condition]
-        n = tf.shape(draws)[0]
-        state = tf.nest.map_structure(
+        state = self._empty_state(tf.shape(draws)[0])
+        if tf.executing_eagerly():
+            return self._in_turns(self._draw_rows, state, draws, given, progress)
+        return self._in_graph(state, draws, given)
+
+    def teacher_forced(self, images, condition=None):
+        """The `Mixture` of every pixel, computed as in sampling, where what is drawn is `images`.
+
+        It says how far rounding takes the cached activations from those of a full pass.
+        """
+        given = [] if condition is None else [condition]
+        state = self._empty_state(tf.shape(images)[0])
+        return self._model.mixture_of(self._in_turns(self._force_rows, state, images, given, progress=False))
+
+    def _drawn_pixel(self, outputs, noise_here):
+        """(the pixel that follows from the network's outputs, what is recorded of it)."""
+        pixel = mixture.sample(self._model.mixture_of(outputs), noise_here, _high(self._model))
+        return pixel, pixel
+
+    def _forced_pixel(self, outputs, pixel):
+        return pixel, outputs
+
+    def _empty_state(self, n):
+        return tf.nest.map_structure(
             lambda shape: tf.zeros([n if size is None else size for size in shape], self._model.dtype),
             self._state(),
         )
-        if tf.executing_eagerly():
-            return self._in_turns(state, draws, given, progress)
-        return self._in_graph(state, draws, given)
 
-    def _in_turns(self, state, draws, given, progress):
+    def _in_turns(self, draw_rows, state, draws, given, progress):
         starts = range(0, draws.shape[1], self._period)
         disable = None if progress is None else not progress
         delay = PROGRESS_DELAY_S if progress is None else 0.0
         rows = []
         with tqdm.tqdm(total=draws.shape[1], unit="row", desc="sample", disable=disable, delay=delay) as bar:
             for start in starts:
-                state, drawn = self._compiled_rows(state, draws[:, start : start + self._period], *given)
+                state, drawn = draw_rows(state, draws[:, start : start + self._period], *given)
                 rows.append(drawn)
                 bar.update(self._period)
         return tf.concat(rows, axis=1)
@@ -116,7 +143,8 @@ class Sampler:
 
         def body(i, state, rows):
             block = draws[:, i * self._period : (i + 1) * self._period]
-            state, drawn = self._rows(state, tf.ensure_shape(block, [None, self._period, None, None]), *given)
+            block = tf.ensure_shape(block, [None, self._period, *draws.shape[2:]])
+            state, drawn = self._rows(self._drawn_pixel, state, block, *given)
             return i + 1, state, rows.write(i, drawn)
 
         _, _, rows = tf.while_loop(lambda i, *_: i < count, body, (0, state, rows), parallel_iterations=1)
@@ -137,18 +165,18 @@ class Sampler:
         pixels = [tf.TensorShape([None, width, channels])] * 2
         return State(pixels, vertical, contracted, horizontal)
 
-    def _rows(self, state, draws, condition=None):
-        """Draws `period` rows: (the next state, `[n, period, W, C]`)."""
+    def _rows(self, rule, state, draws, condition=None):
+        """Goes through `period` rows: (the next state, what `rule` records, `[n, period, W, ...]`)."""
         weights = _Weights(self._model.network, condition)
-        drawn = []
+        recorded = []
         vertical_kept, horizontal_kept = {}, {}
         for phase in range(self._period):
             deepest = _trailing_zeros(phase, len(weights.levels) - 1)
             context, state = _vertical_row(weights, state, deepest, vertical_kept)
-            row = _Row(self._model, weights, state, deepest, context, horizontal_kept, draws[:, phase])
-            pixels, state = row.draw()
-            drawn.append(pixels)
-        return state, tf.stack(drawn, axis=1)
+            row = _Row(self._model, rule, weights, state, deepest, context, horizontal_kept, draws[:, phase])
+            records, state = row.draw()
+            recorded.append(records)
+        return state, tf.stack(recorded, axis=1)
 
 
 class State(NamedTuple):
@@ -191,7 +219,10 @@ class _Weights:
         self.num_down = len(network.down[0])
         self.blocks = [[self._split(pair.horizontal) for pair in level] for level in self.levels]
         self.vertical_biases = [
-            [None if condition is None else pair.vertical.projection(condition)[:, tf.newaxis] for pair in level]
+            [
+                None if condition is None else pair.vertical.projection(condition)[:, tf.newaxis]
+                for pair in level
+            ]
             for level in self.levels
         ]
         self.contract = [_above_and_now(pair.horizontal) for pair in network.contract]
@@ -304,7 +335,10 @@ def _vertical_block(weights, level, index, value, skip, seen):
 def _row_conv(conv, *rows):
     """A convolution at one row, from as many rows `[n, W, I]` as its kernel is high."""
     y = tf.nn.conv2d(
-        tf.pad(tf.stack(rows, axis=1), [[0, 0], [0, 0], *conv.paddings[2:]]), conv.kernel(), conv.stride, "VALID"
+        tf.pad(tf.stack(rows, axis=1), [[0, 0], [0, 0], *conv.paddings[2:]]),
+        conv.kernel(),
+        conv.stride,
+        "VALID",
     )
     return tf.nn.bias_add(y[:, 0], conv.bias)
 
@@ -315,10 +349,11 @@ def _to_the_right(row):
 
 
 class _Row:
-    """One row of the horizontal stack: a loop over blocks of as many columns as the hierarchies repeat in."""
+    """One row of the horizontal stack: a loop over blocks of columns, in which the hierarchies repeat."""
 
-    def __init__(self, model, weights, state, deepest, context, kept, draws):
+    def __init__(self, model, rule, weights, state, deepest, context, kept, draws):
         self._model = model
+        self._rule = rule
         self._weights = weights
         self._state = state
         self._deepest = deepest
@@ -331,14 +366,17 @@ class _Row:
         self._known = [self._known_of_level(level, context) for level in range(deepest + 1)]
 
     def draw(self):
-        """(pixels `[n, W, C]`, the state after this row)."""
+        """(what is recorded of the pixels `[n, W, ...]`, the state after this row)."""
         n = tf.shape(self._draws)[1]
         dtype = self._model.dtype
         channels = self._model.event_shape[-1]
         filters = self._weights.filters
         sizes = [self._width >> level for level in range(self._deepest + 1)]
         packed = [self._state.horizontal[level].shape[-1] for level in range(self._deepest + 1)]
-        seen = [tf.TensorArray(dtype, size, element_shape=[None, p]) for size, p in zip(sizes, packed)]
+        seen = [
+            tf.TensorArray(dtype, size, element_shape=[None, p])
+            for size, p in zip(sizes, packed, strict=True)
+        ]
         below = [
             tf.TensorArray(dtype, self._width >> level, element_shape=[None, filters])
             for level in range(self._deepest)
@@ -346,27 +384,31 @@ class _Row:
         left = [tf.zeros([n, p], dtype) for p in packed]
         pixels = tf.TensorArray(dtype, self._width, element_shape=[None, channels])
 
-        def body(block, x, left, seen, below, pixels):
+        records = tf.TensorArray(dtype, self._width)
+
+        def body(block, x, left, seen, below, pixels, records):
             work = _Columns(left, seen, below)
             for phase in range(self._period):
                 column = block * self._period + phase
-                drawn = self._pixel(column, phase, x, work)
+                drawn, record = self._rule(self._outputs(column, phase, x, work), self._draws[column])
                 x = mixture.to_unit(drawn, _high(self._model))
-                pixels = pixels.write(column, drawn)
-            return block + 1, x, work.left, work.seen, work.below, pixels
+                pixels = pixels.write(column, x)
+                records = records.write(column, record)
+            return block + 1, x, work.left, work.seen, work.below, pixels, records
 
-        *_, seen, below, pixels = tf.while_loop(
+        *_, seen, below, pixels, records = tf.while_loop(
             lambda block, *_: block < self._width // self._period,
             body,
-            (0, tf.zeros([n, channels], dtype), left, seen, below, pixels),
+            (0, tf.zeros([n, channels], dtype), left, seen, below, pixels, records),
             parallel_iterations=1,
         )
         for level, array in enumerate(below):
             self._kept[level] = array.stack()
-        drawn = tf.transpose(pixels.stack(), [1, 0, 2])
         horizontal = [*(array.stack() for array in seen), *self._state.horizontal[self._deepest + 1 :]]
-        above = [self._state.pixels[1], mixture.to_unit(drawn, _high(self._model))]
-        return drawn, self._state._replace(pixels=above, horizontal=horizontal)
+        above = [self._state.pixels[1], tf.transpose(pixels.stack(), [1, 0, 2])]
+        return tf.transpose(records.stack(), [1, 0, 2]), self._state._replace(
+            pixels=above, horizontal=horizontal
+        )
 
     def _known_of_level(self, level, context):
         """For each column, what does not depend on the current row: `[W, n, channels]`, side by side."""
@@ -393,8 +435,8 @@ class _Row:
         filters = self._weights.filters
         return [2 * filters] * (2 * len(self._weights.levels[level])) + [filters]
 
-    def _pixel(self, column, phase, x, work):
-        """Draws one pixel and puts what its layers saw into `work`."""
+    def _outputs(self, column, phase, x, work):
+        """The network's outputs at one pixel; what its layers saw goes into `work`."""
         weights, network = self._weights, self._weights.network
         deepest = min(self._deepest, _trailing_zeros(phase, self._num_levels - 1))
         levels = [
@@ -422,8 +464,7 @@ class _Row:
         for level, here in enumerate(levels):
             work.left[level] = here.packed()
             work.seen[level] = work.seen[level].write(column // 2**level, work.left[level])
-        outputs = tf.matmul(tf.nn.elu(value), weights.output_kernel) + network.output.bias
-        return mixture.sample(self._model.mixture_of(outputs), self._draws[column], _high(self._model))
+        return tf.matmul(tf.nn.elu(value), weights.output_kernel) + network.output.bias
 
     def _expand(self, network, level, value, column, work):
         """The four finer pixels of one: returns the first and keeps the others until their turn."""

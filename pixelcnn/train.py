@@ -1,6 +1,6 @@
 r"""Trains a PixelCNN: `tfp_flows.train` with --family=pixelcnn.
 
-    python -m pixelcnn.train --flagfile=flagfiles/pixelcnn_fashion_mnist.flags --data_dir=DIR
+python -m pixelcnn.train --flagfile=flagfiles/pixelcnn_fashion_mnist.flags --data_dir=DIR
 """
 
 from tfp_flows import train

@@ -28,7 +28,9 @@ def test_against_tfp(loc, scale):
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_sums_to_one(scale):
-    log_prob = discretized_logistic_log_prob(LEVELS[:, None], np.array([-9.0, 3.2, 300.0]), np.float64(scale))
+    log_prob = discretized_logistic_log_prob(
+        LEVELS[:, None], np.array([-9.0, 3.2, 300.0]), np.float64(scale)
+    )
     np.testing.assert_allclose(tf.reduce_logsumexp(log_prob, axis=0), 0, atol=1e-9)
 
 

@@ -33,6 +33,15 @@ ALLOWED = {
     "metrics": {"checkpoint"},
     "training": {"metrics", "checkpoint", "data", "evaluation", "families", "quantization"},
     "analysis": {"tfp_flows"},  # for its quiet start
+    "pixelcnn": {"tfp_flows", "pixelcnn.autoencoder", "pixelcnn.model", "pixelcnn.tfp_weights"},
+    "pixelcnn.layers": set(),
+    "pixelcnn.network": {"noise", "pixelcnn.layers"},
+    "pixelcnn.mixture": {"discretized_logistic"},
+    "pixelcnn.sampler": {"noise", "pixelcnn.mixture", "pixelcnn.network"},
+    "pixelcnn.model": {"image_distribution", "pixelcnn.mixture", "pixelcnn.network", "pixelcnn.sampler"},
+    "pixelcnn.tfp_weights": {"pixelcnn.model"},
+    "pixelcnn.autoencoder": {"pixelcnn.model"},
+    "pixelcnn.family": {"family", "pixelcnn.model"},
     "analysis.errors": set(),
     "analysis.cache": set(),
     "analysis.hessian": set(),
@@ -51,7 +60,7 @@ ALLOWED = {
     "analysis.sign_table": {"analysis.comparison"},
     "analysis.chapters": {"analysis.comparison", "analysis.figures", "analysis.sweeps", "quantization"},
 }
-MAINS = ("tfp_flows", "train", "evaluate", "analysis.report")
+MAINS = ("tfp_flows", "train", "evaluate", "analysis.report", "pixelcnn.train", "vae.train")
 PRIVATE_TFP = "tensorflow_probability.python"
 
 

@@ -1,0 +1,93 @@
+"""The PixelCNN auto-encoder (van den Oord et al. 2016, section 2.4): a code, and a PixelCNN to decode it."""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from pixelcnn.model import PixelCNN
+
+
+class PixelCNNAutoencoder(tf.Module):
+    """An encoder h(x) and a conditional PixelCNN p(x | h), trained jointly.
+
+        maximise  E_x[ log p(x | h(x)) ]
+
+    The code need not hold what the PixelCNN knows about pixels anyway; it tends to hold the rest. log p(x |
+    h(x)) is the log-likelihood of an image given its own code: it is no density of x (over all x it sums to
+    more than 1), so it is not to be compared with one.
+
+    #### Example
+
+    ```python
+    model = PixelCNNAutoencoder((28, 28, 1), code_size=16, num_resnet=1, num_hierarchies=2, num_filters=32)
+    model.initialize(images)                               # uint8 [B, 28, 28, 1]
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(model.log_prob_given_code(images))
+    gradients = tape.gradient(loss, model.trainable_variables)    # encoder and decoder
+    model.reconstruct(images, seed=0)                      # draws from p(x | h(images))
+    model.sample(codes, seed=0)                            # codes [N, 16]
+    ```
+
+    #### References
+
+    [1]: Aaron van den Oord et al. Conditional image generation with PixelCNN decoders. NIPS 2016.
+         https://arxiv.org/abs/1606.05328
+    """
+
+    def __init__(self, image_shape, code_size, encoder=None, seed=0, name="pixelcnn_autoencoder", **decoder):
+        """Creates encoder and decoder.
+
+        Args:
+          image_shape: (H, W, C).
+          code_size: K, numbers in a code.
+          encoder: Callable from images in [-1, 1] `[N, H, W, C]` to `[N, K]` whose variables a `tf.Module`
+            tracks; None for two convolutions of stride 2 and a dense layer.
+          seed: Python `int` of the initial weights.
+          name: Python `str`.
+          **decoder: Arguments of `PixelCNN`, such as `num_filters`.
+        """
+        super().__init__(name=name)
+        self.decoder = PixelCNN(image_shape, condition_size=code_size, seed=seed, **decoder)
+        self.encoder = encoder or _convolutional_encoder(image_shape, code_size, seed, self.decoder.dtype)
+
+    def initialize(self, images):
+        """Data-dependent initialisation of the decoder, with the codes of these images."""
+        self.decoder.initialize(images, self.encode(images))
+
+    def encode(self, images):
+        """The codes `[N, K]` of integer images `[N, H, W, C]`."""
+        images = tf.cast(images, self.decoder.dtype)
+        return self.encoder(2.0 * images / tf.cast(self.decoder.high, images.dtype) - 1.0)
+
+    def log_prob_given_code(self, images, dropout_seed=None):
+        """log p(x | h(x)) `[N]` in nats: what training maximises."""
+        return self.decoder.log_prob(images, condition=self.encode(images), dropout_seed=dropout_seed)
+
+    def reconstruct(self, images, seed):
+        """An image drawn from p(x | h(x)) for each of `images`, `[N, H, W, C]` integers."""
+        return self.sample(self.encode(images), seed)
+
+    def sample(self, codes, seed):
+        """An image drawn from p(x | h) for each of the codes `[N, K]`."""
+        codes = tf.convert_to_tensor(codes)
+        count = codes.shape[0] if codes.shape[0] is not None else tf.shape(codes)[0]
+        return self.decoder.sample(count, condition=codes, seed=seed)
+
+
+def _convolutional_encoder(image_shape, code_size, seed, dtype):
+    seeds = np.random.SeedSequence([seed, 1]).generate_state(3).tolist()
+
+    def settings(i):
+        initializer = tf_keras.initializers.HeNormal(seed=seeds[i])
+        return dict(kernel_initializer=initializer, dtype=dtype)
+
+    convolution = dict(kernel_size=3, strides=2, padding="same", activation="relu")
+    return tf_keras.Sequential(
+        [
+            tf_keras.layers.InputLayer(tuple(image_shape), dtype=dtype),
+            tf_keras.layers.Conv2D(32, **convolution, **settings(0)),
+            tf_keras.layers.Conv2D(64, **convolution, **settings(1)),
+            tf_keras.layers.Flatten(dtype=dtype),
+            tf_keras.layers.Dense(code_size, **settings(2)),
+        ]
+    )
