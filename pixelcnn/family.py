@@ -73,5 +73,6 @@ FAMILY = Family(
     build=_build,
     initialize=_initialize,
     training_log_prob=_training_log_prob,
-    validation_protocol=PixelCNNProtocol(),
+    training_protocol=lambda config: PixelCNNProtocol(),
+    sample=lambda model, n, seed, progress: model.sample(n, seed=seed, progress=progress),
 )

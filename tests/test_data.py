@@ -212,6 +212,20 @@ def test_contrast_scales_the_variance_by_k_squared(tmp_path, rng, k):
     assert changed.mean() == pytest.approx(plain.mean(), abs=0.5)
 
 
+@pytest.mark.parametrize(
+    ("operation", "threshold"), [("binarize", 128), ("binarize=1", 1), ("binarize=255", 255)]
+)
+def test_binarize_by_brute_force(tmp_path, operation, threshold):
+    levels = np.arange(256, dtype=np.uint8).reshape([4, 8, 8, 1])
+    name = write_npz(tmp_path / "a.npz", test=levels)
+    changed = data.load(f"{name}@{operation}", "test").images
+    assert changed.dtype == np.uint8
+    expected = [255 if x >= threshold else 0 for x in range(256)]
+    np.testing.assert_array_equal(changed.ravel(), expected)
+    again = data.load(f"{name}@{operation}@{operation}", "test").images
+    np.testing.assert_array_equal(again, changed)
+
+
 def test_chain_order_matters(tmp_path, rng):
     name = write_npz(tmp_path / "a.npz", train=grey_images(rng, 60), test=grey_images(rng, 5))
     one = data.load(f"{name}@resize=3@contrast=3").images
@@ -249,6 +263,9 @@ def test_contrast_needs_a_training_split(tmp_path, rng):
         ("contrast=", "bad value in '@contrast='"),
         ("contrast=-1", "bad value in '@contrast=-1'"),
         ("contrast=nan", "bad value in '@contrast=nan'"),
+        ("binarize=", "bad value in '@binarize='"),
+        ("binarize=0", "bad value in '@binarize=0'"),
+        ("binarize=256", "bad value in '@binarize=256'"),
     ],
 )
 def test_malformed_operations(operation, problem):

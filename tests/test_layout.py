@@ -33,6 +33,16 @@ ALLOWED = {
     "metrics": {"checkpoint"},
     "training": {"metrics", "checkpoint", "data", "evaluation", "families", "quantization"},
     "analysis": {"tfp_flows"},  # for its quiet start
+    "vae": {"tfp_flows", "vae.importance", "vae.model"},
+    "vae.importance": {"noise"},
+    "vae.shared_noise": {"noise"},
+    "vae.networks": set(),
+    "vae.likelihoods": {"discretized_logistic", "noise"},
+    "vae.model": {
+        *("image_distribution", "noise", "vae.importance", "vae.likelihoods", "vae.networks"),
+        "vae.shared_noise",
+    },
+    "vae.family": {"family", "vae.likelihoods", "vae.model", "vae.networks"},
     "pixelcnn": {"tfp_flows", "pixelcnn.autoencoder", "pixelcnn.model", "pixelcnn.tfp_weights"},
     "pixelcnn.layers": set(),
     "pixelcnn.network": {"noise", "pixelcnn.layers"},

@@ -10,7 +10,7 @@ INTERRUPTED = 130  # exit status after SIGINT, as shells have it
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, photos, digits, constant or noise, "
     "and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
-    "@contrast=0.5."
+    "@contrast=0.5 @binarize."
 )
 
 

@@ -9,8 +9,8 @@ def discretized_logistic_log_prob(x, loc, scale, low=0.0, high=255.0):
         P(x) = F(b) - F(a),    a = (x - 1/2 - loc) / scale,    b = (x + 1/2 - loc) / scale
         P(low) = F(b),    P(high) = 1 - F(a),    F the logistic function
 
-    Between the ends, with b - a = 1 / scale, this is the product F(b) (1 - F(a)) (1 - exp(-1 / scale)), whose
-    logarithm has no cancellation: -softplus(-b) - softplus(a) + log(1 - exp(-1 / scale)). The sum over
+    Between the ends, with b - a = 1 / scale, this is the product F(b) (1 - F(a)) (1 - exp(-1 / scale)),
+    whose logarithm has no cancellation: -softplus(-b) - softplus(a) + log(1 - exp(-1 / scale)). The sum over
     low..high is 1.
 
     Args:

@@ -31,6 +31,8 @@ class Row:
         None for the test set itself.
       auroc_low: Lower end of its 95 % bootstrap interval.
       auroc_high: Upper end.
+      estimate_se: Mean over images of the standard error of each one's estimated log-probability, nats.
+        None where the model says none: it is exact, or a bound from fixed noise.
     """
 
     dataset: str
@@ -42,12 +44,27 @@ class Row:
     auroc: float | None = None
     auroc_low: float | None = None
     auroc_high: float | None = None
+    estimate_se: float | None = None
 
 
 def compiled_log_prob(model):
     """`model.log_prob` as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
     return tf.function(model.log_prob, input_signature=signature)
+
+
+def compiled_estimate(model):
+    """As `compiled_log_prob`, but `[B, 2]` with the standard error of the estimate beside it.
+
+    For a model that has `log_prob_and_standard_error`; for any other it is `compiled_log_prob`.
+    """
+    if not hasattr(model, "log_prob_and_standard_error"):
+        return compiled_log_prob(model)
+    signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
+    return tf.function(
+        lambda images: tf.stack(model.log_prob_and_standard_error(images), axis=-1),
+        input_signature=signature,
+    )
 
 
 def log_probs(log_prob, images, batch_size=256, progress=None):
@@ -60,7 +77,7 @@ def log_probs(log_prob, images, batch_size=256, progress=None):
       progress: Label of a progress bar, or None for none.
 
     Returns:
-      float64 `[N]`, nats.
+      float64 `[N]`, nats; `[N, ...]` where the function gives more for each image.
     """
     values = []
     with tqdm.tqdm(total=len(images), unit="image", desc=progress, disable=progress is None) as bar:
@@ -147,14 +164,16 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     model, step = checkpoint.load_model(run, protocol)
     run.evaluation.mkdir(exist_ok=True)
     labels = [f"{s.name} ({s.split})" for s in sets]
-    log_prob = compiled_log_prob(model)
-    values = [
-        log_probs(log_prob, image_set.images, batch_size, label if progress else None)
+    estimate = compiled_estimate(model)
+    estimates = [
+        log_probs(estimate, image_set.images, batch_size, label if progress else None)
         for image_set, label in zip(sets, labels, strict=True)
     ]
+    values = [found if found.ndim == 1 else found[:, 0] for found in estimates]
+    errors = [None if found.ndim == 1 else found[:, 1].mean() for found in estimates]
     shape = sets[0].image_shape
-    rows = [_row(sets[0], values[0], None)]
-    rows += [_row(s, v, values[0]) for s, v in zip(sets[1:], values[1:], strict=True)]
+    rows = [_row(sets[0], values[0], None, errors[0])]
+    rows += [_row(s, v, values[0], e) for s, v, e in zip(sets[1:], values[1:], errors[1:], strict=True)]
     _write_csv(run.evaluation / "bits_per_dim.csv", rows)
     description = json.dumps({"step": step, **dataclasses.asdict(protocol)}, indent=2)
     checkpoint.write_atomically(run.evaluation / "protocol.json", description + "\n")
@@ -163,7 +182,8 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     bits = {k: quantization.bits_per_dim(v, shape) for k, v in zip(labels, values, strict=True)}
     plots.likelihood_histograms(run.evaluation / "likelihoods.png", bits, title)
     if num_samples:
-        samples = model.sample(num_samples, seed=(0, 0)).numpy().astype(np.uint8)
+        drawn = families.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
+        samples = drawn.numpy().astype(np.uint8)
         plots.image_grid(run.evaluation / "samples.png", samples, f"Samples: {title}")
     return rows
 
@@ -172,6 +192,11 @@ def report(run, rows):
     """The table of the rows, what it says, and where the files are, as text."""
     likelier = [row.dataset for row in rows[1:] if row.split == "test" and row.auroc_high < 0.5]
     lines = [table(rows), ""]
+    if rows[0].estimate_se is not None:
+        lines.append(
+            f"log p is estimated; the standard error of one image's is {rows[0].estimate_se:.2f} nats on "
+            f"average ({rows[0].dataset})."
+        )
     if likelier:
         lines.append(
             f"The model finds these more likely than its own test images (AUROC below 0.5): "
@@ -207,11 +232,12 @@ def table(rows):
     )
 
 
-def _row(image_set, scores, reference):
+def _row(image_set, scores, reference, estimate_se):
     bits = quantization.bits_per_dim(scores, image_set.image_shape)
     area = (None, None, None) if reference is None else auroc(-reference, -scores)
     error = bits.std(ddof=1) / np.sqrt(len(bits)) if len(bits) > 1 else float("nan")
-    return Row(image_set.name, image_set.split, len(scores), bits.mean(), error, scores.mean(), *area)
+    mean = (bits.mean(), error, scores.mean())
+    return Row(image_set.name, image_set.split, len(scores), *mean, *area, estimate_se)
 
 
 def _write_csv(path, rows):

@@ -17,7 +17,9 @@ class Family:
       initialize: `(model, images, seed) -> None`, data-dependent initialisation from a batch.
       training_log_prob: `(model, images, seed) -> [B]` in nats, with fresh noise from `seed` (a pair
         of integers); a lower bound of the log-probability where the model has no exact one.
-      validation_protocol: The protocol by which validation images are scored during training.
+      training_protocol: `config -> protocol`, of the model that is trained, by which validation images are
+        scored too.
+      sample: `(model, n, seed, progress) -> [n, H, W, C]`, integers.
     """
 
     name: str
@@ -26,4 +28,5 @@ class Family:
     build: Callable
     initialize: Callable
     training_log_prob: Callable
-    validation_protocol: object
+    training_protocol: Callable
+    sample: Callable = lambda model, n, seed, progress: model.sample(n, seed=seed)

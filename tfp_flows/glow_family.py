@@ -62,5 +62,5 @@ FAMILY = Family(
     build=_build,
     initialize=_initialize,
     training_log_prob=_training_log_prob,
-    validation_protocol=GlowProtocol(),
+    training_protocol=lambda config: GlowProtocol(),
 )

@@ -22,7 +22,7 @@ def normal(shape, seed, dtype=tf.float32):
 def split(seed, count):
     """`count` seeds, each a pair, that depend on `seed` and on nothing else: `[count, 2]`."""
     pairs = tf.random.stateless_uniform(
-        [count, 2], seed_pair(seed), minval=None, maxval=None, dtype=tf.int64, alg=ALGORITHM
+        [count, 2], seed_pair(seed), minval=None, maxval=None, dtype=tf.int32, alg=ALGORITHM
     )
     return pairs
 

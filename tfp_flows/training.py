@@ -178,7 +178,7 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True)
     tf.config.experimental.enable_op_determinism()
     config = TrainingConfig(**spec.training)
     family = families.family(spec.family)
-    model = family.build(spec.model, spec.image_shape, family.validation_protocol)
+    model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
     state = TrainingState(model, config)
     if run.exists():
         run.check_same(spec)

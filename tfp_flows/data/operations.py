@@ -7,6 +7,7 @@
 - `@rgb`: one channel becomes three equal ones.
 - `@luminance`: Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded half up.
 - `@contrast=0.5`: x' = round(clip(mu + k (x - mu), 0, 255)) with k = 0.5.
+- `@binarize`, `@binarize=64`: 255 where x >= 128 (or 64), else 0.
 
 mu is the mean grey level of each channel over the set's *training* split, after the operations
 before this one. Where nothing is clipped the variance is multiplied by k^2 (up to rounding).
@@ -21,12 +22,15 @@ import tensorflow as tf
 
 from tfp_flows.data.errors import DataError
 
-OPERATION_KINDS = ("resize", "pad", "crop", "rgb", "luminance", "contrast")
+OPERATION_KINDS = ("resize", "pad", "crop", "rgb", "luminance", "contrast", "binarize")
 OPERATION_CHOICES = (
-    "@resize=32 or @resize=32x48 (HEIGHTxWIDTH), @pad=32, @crop=28, @rgb, @luminance, @contrast=0.5"
+    "@resize=32 or @resize=32x48 (HEIGHTxWIDTH), @pad=32, @crop=28, @rgb, @luminance, @contrast=0.5, "
+    "@binarize or @binarize=64 (1..255)"
 )
+_BINARIZE_THRESHOLD = 128
 _SIZED_KINDS = ("resize", "pad", "crop")
 _SIZE = re.compile(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?")
+_THRESHOLD = re.compile(r"[1-9]\d{0,2}")
 _RESIZE_CHUNK = 1024
 _LUMINANCE_PER_MILLE = (299, 587, 114)
 
@@ -39,11 +43,13 @@ class Operation:
       kind: One of `OPERATION_KINDS`.
       size: (H, W) for resize, pad and crop, else None.
       factor: k for contrast, else None.
+      threshold: The lowest grey level that becomes 255 for binarize, else None.
     """
 
     kind: str
     size: tuple[int, int] | None = None
     factor: float | None = None
+    threshold: int | None = None
 
 
 def parse_operation(text: str, name: str) -> Operation:
@@ -65,6 +71,10 @@ def parse_operation(text: str, name: str) -> Operation:
         return Operation(kind, size=(int(height), int(width or height)))
     if kind == "contrast" and (factor := _non_negative(value)) is not None:
         return Operation(kind, factor=factor)
+    if kind == "binarize" and not equals:
+        return Operation(kind, threshold=_BINARIZE_THRESHOLD)
+    if kind == "binarize" and (match := _THRESHOLD.fullmatch(value)) and int(match[0]) <= 255:
+        return Operation(kind, threshold=int(match[0]))
     if kind in ("rgb", "luminance") and not equals:
         return Operation(kind)
     problem = "bad value in" if kind in OPERATION_KINDS else "unknown operation"
@@ -113,6 +123,8 @@ def apply_operation(
         if channels != 3:
             raise DataError(f"{name}: @luminance needs 3 channels, these images have {channels}")
         return luminance(images)
+    if operation.kind == "binarize":
+        return binarize(images, operation.threshold)
     if len(means) != channels:
         raise DataError(
             f"{name}: @contrast needs as many channels in the training split as here, "
@@ -162,6 +174,11 @@ def contrast(images: np.ndarray, factor: float, means: np.ndarray) -> np.ndarray
         table = np.rint(np.clip(mean + factor * (levels - mean), 0, 255)).astype(np.uint8)
         changed[..., channel] = table[images[..., channel]]
     return changed
+
+
+def binarize(images: np.ndarray, threshold: int) -> np.ndarray:
+    """255 where a grey level reaches the threshold, else 0."""
+    return np.where(images >= threshold, np.uint8(255), np.uint8(0))
 
 
 def channel_means(images: np.ndarray) -> np.ndarray:

@@ -1,0 +1,198 @@
+"""The variational auto-encoder as a distribution over integer images."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flows import noise
+from tfp_flows.image_distribution import ImageDistribution
+from vae.importance import importance_weighted_log_prob
+from vae.likelihoods import LIKELIHOODS
+from vae.networks import ARCHITECTURES, Decoder, Encoder
+from vae.shared_noise import SharedNoiseNormal
+
+tfd = tfp.distributions
+
+SMALLEST_SCALE = 1e-4
+LARGEST_BATCH = 256  # for which `chunk` bounds the memory
+DECODED_FLOATS = 2**25
+
+
+class Elbo(NamedTuple):
+    """The evidence lower bound in its two terms, nats: ELBO = reconstruction - kl.
+
+    Attributes:
+      reconstruction: `[B]`, E_q[log p(x | z)], from one draw of z.
+      kl: `[B]`, KL(q(z | x) || p(z)), exact.
+    """
+
+    reconstruction: tf.Tensor
+    kl: tf.Tensor
+
+    @property
+    def elbo(self):
+        """reconstruction - kl `[B]`."""
+        return self.reconstruction - self.kl
+
+
+class VAE(ImageDistribution):
+    """A density model with a Gaussian latent: p(x) = E_{z ~ N(0, I)}[p(x | z)].
+
+    `log_prob` is the importance-weighted bound with K samples (`importance_weighted_log_prob`), from a fixed
+    seed whose noise is shared by all images, so that a result depends on neither batch nor order;
+    `log_prob(x, seed=...)` takes other noise.
+
+    Batch shape `[]`, event `[H, W, C]` of integers 0..255.
+
+    #### Example
+
+    ```python
+    model = vae.VAE((28, 28, 1), latent_size=50, num_importance_samples=64)
+    model.log_prob(images)                       # uint8 [B, 28, 28, 1] -> [B], nats
+    model.log_prob_and_standard_error(images)    # and how sure that is
+    model.elbo(images, seed=0)                   # reconstruction and KL
+    model.decode(model.encode(images).mean())    # tfd.Distribution over images
+    ```
+
+    #### References
+
+    [1]: Diederik P. Kingma and Max Welling. Auto-encoding variational Bayes. ICLR 2014.
+         https://arxiv.org/abs/1312.6114
+    [2]: Mihaela Rosca, Balaji Lakshminarayanan and Shakir Mohamed. Distribution matching in variational
+         inference. 2018. https://arxiv.org/abs/1802.06847
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        latent_size=50,
+        architecture="rosca",
+        likelihood="categorical",
+        num_mixtures=5,
+        num_importance_samples=64,
+        noise_seed=0,
+        seed=0,
+        dtype=tf.float32,
+        name="vae",
+    ):
+        """Creates the distribution and its variables.
+
+        Args:
+          image_shape: (H, W, C).
+          latent_size: Dimensions of z.
+          architecture: "rosca" or "small".
+          likelihood: "categorical" (256 levels), "logistic" (a mixture of discretised ones) or "bernoulli"
+            (images of levels 0 and 255).
+          num_mixtures: Components of the logistic mixture.
+          num_importance_samples: K of `log_prob`.
+          noise_seed: Python `int`, the noise of `log_prob` where none is given in the call.
+          seed: Python `int` of the initial weights.
+          dtype: `tf.float32` or `tf.float64`.
+          name: Python `str`.
+
+        Raises:
+          ValueError: If an argument is not of this kind.
+        """
+        parameters = dict(locals())
+        _check(name, architecture, likelihood, latent_size, num_mixtures, num_importance_samples)
+        dtype = tf.as_dtype(dtype)
+        channels = image_shape[-1]
+        self._latent_size = latent_size
+        self._likelihood = LIKELIHOODS[likelihood]
+        self._num_mixtures = num_mixtures
+        self._num_importance_samples = num_importance_samples
+        self._noise_seed = noise_seed
+        num_outputs = self._likelihood.num_outputs(channels, num_mixtures)
+        self._encoder = Encoder(image_shape, 2 * latent_size, architecture, seed, dtype)
+        self._decoder = Decoder(image_shape, latent_size, num_outputs, architecture, seed, dtype)
+        per_sample = LARGEST_BATCH * np.prod(image_shape[:2]) * max(num_outputs, 64)
+        self._chunk = int(max(1, min(num_importance_samples, DECODED_FLOATS // per_sample)))
+        super().__init__(image_shape, dtype, parameters, name)
+
+    @property
+    def prior(self):
+        """p(z): standard normal, event `[latent_size]`."""
+        return tfd.Sample(tfd.Normal(tf.zeros([], self.dtype), tf.ones([], self.dtype)), [self._latent_size])
+
+    def encode(self, images, shared_noise=False):
+        """q(z | x): a diagonal normal for each of integer images `[N, H, W, C]`, event `[latent_size]`.
+
+        With `shared_noise`, draws for all images come from the same noise.
+        """
+        units = tf.cast(images, self.dtype) / 127.5 - 1.0
+        loc, raw_scale = tf.split(self._encoder(units), 2, axis=-1)
+        normal = SharedNoiseNormal if shared_noise else tfd.Normal
+        return tfd.Independent(normal(loc, tf.nn.softplus(raw_scale) + SMALLEST_SCALE), 1)
+
+    def decode(self, z):
+        """p(x | z): a distribution over integer images for latents `[..., latent_size]`."""
+        return self._likelihood.distribution(self._decoder(z), self.event_shape[-1], self._num_mixtures)
+
+    def log_prob_and_standard_error(self, images, seed=None):
+        """`ImportanceEstimate` of integer images `[N, H, W, C]`: log p(x) and its standard error, nats."""
+        return self._importance(tf.cast(images, self.dtype), seed, shared_noise=True)
+
+    def elbo(self, images, seed):
+        """`Elbo` of integer images `[N, H, W, C]`, with noise of its own for each image."""
+        images = tf.cast(images, self.dtype)
+        posterior = self.encode(images)
+        z = posterior.distribution.loc + posterior.distribution.scale * self._noise(images, seed)
+        standard = tfd.Normal(tf.zeros([], self.dtype), tf.ones([], self.dtype))
+        kl = tf.reduce_sum(tfd.kl_divergence(posterior.distribution, standard), axis=-1)
+        return Elbo(self.decode(z).log_prob(images), kl)
+
+    def training_log_prob(self, images, seed):
+        """What training maximises `[N]`: the ELBO, or for K > 1 the importance-weighted bound."""
+        if self._num_importance_samples == 1:
+            return self.elbo(images, seed).elbo
+        return self._importance(tf.cast(images, self.dtype), seed, shared_noise=False).log_prob
+
+    def reconstruct(self, images, seed):
+        """An image drawn from p(x | z), z ~ q(z | x), for each of `images`: integers `[N, H, W, C]`."""
+        latent_seed, pixel_seed = tf.unstack(noise.split(seed, 2))
+        images = tf.cast(images, self.dtype)
+        posterior = self.encode(images).distribution
+        z = posterior.loc + posterior.scale * self._noise(images, latent_seed)
+        return self.decode(z).sample(seed=pixel_seed)
+
+    def _noise(self, images, seed):
+        return noise.normal([tf.shape(images)[0], self._latent_size], seed, self.dtype)
+
+    def _importance(self, images, seed, shared_noise):
+        return importance_weighted_log_prob(
+            images,
+            self.prior,
+            lambda x: self.encode(x, shared_noise),
+            self.decode,
+            self._num_importance_samples,
+            self._chunk,
+            self._noise_seed if seed is None else seed,
+        )
+
+    def _log_prob_of_images(self, images, seed=None):
+        return self._importance(images, seed, shared_noise=True).log_prob
+
+    def _sample_n(self, n, seed=None):
+        if seed is None:
+            seed = np.random.SeedSequence().generate_state(2).astype(np.int64)
+        latent_seed, pixel_seed = tf.unstack(noise.split(seed, 2))
+        z = noise.normal([n, self._latent_size], latent_seed, self.dtype)
+        return self.decode(z).sample(seed=pixel_seed)
+
+
+def _check(name, architecture, likelihood, latent_size, num_mixtures, num_importance_samples):
+    for argument, value, choices in (
+        ("architecture", architecture, ARCHITECTURES),
+        ("likelihood", likelihood, LIKELIHOODS),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name}: `{argument}` must be one of {', '.join(choices)}, got {value!r}.")
+    for argument, value in (
+        ("latent_size", latent_size),
+        ("num_mixtures", num_mixtures),
+        ("num_importance_samples", num_importance_samples),
+    ):
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise ValueError(f"{name}: `{argument}` must be a positive integer, got {value!r}.")

@@ -1,0 +1,119 @@
+"""Encoder and decoder of the VAE: convolutions after Rosca et al. 2018 (https://arxiv.org/abs/1802.06847)."""
+
+import numpy as np
+import tensorflow as tf
+
+KERNEL_SIZE = 5
+# (channels, stride) of the encoder's layers; the decoder mirrors them.
+ARCHITECTURES = {
+    "rosca": ((8, 2), (16, 1), (32, 2), (64, 1), (64, 2)),
+    "small": ((16, 2), (32, 2)),
+}
+
+
+class Encoder(tf.Module):
+    """Images `[N, H, W, C]` -> `[N, num_outputs]`."""
+
+    def __init__(self, image_shape, num_outputs, architecture, seed, dtype, name="encoder"):
+        """Creates the variables; `architecture` is a key of `ARCHITECTURES`."""
+        super().__init__(name=name)
+        layers = ARCHITECTURES[architecture]
+        seeds = np.random.SeedSequence([seed, 0]).spawn(len(layers) + 1)
+        shapes = feature_shapes(image_shape, architecture)
+        self._convolutions = [
+            _Convolution(before[-1], channels, stride, own, dtype, f"conv{i}")
+            for i, ((channels, stride), before, own) in enumerate(
+                zip(layers, shapes[:-1], seeds[:-1], strict=True)
+            )
+        ]
+        self._dense = _Dense(int(np.prod(shapes[-1])), num_outputs, seeds[-1], dtype, "dense")
+
+    def __call__(self, x):
+        """Applies the network."""
+        for convolution in self._convolutions:
+            x = tf.nn.relu(convolution(x))
+        return self._dense(tf.reshape(x, [-1, int(np.prod(x.shape[1:]))]))
+
+
+class Decoder(tf.Module):
+    """Latents `[..., L]` -> `[..., H, W, num_outputs]`, with any leading dimensions."""
+
+    def __init__(self, image_shape, latent_size, num_outputs, architecture, seed, dtype, name="decoder"):
+        """Creates the variables; `architecture` is a key of `ARCHITECTURES`."""
+        super().__init__(name=name)
+        layers = ARCHITECTURES[architecture]
+        seeds = np.random.SeedSequence([seed, 1]).spawn(len(layers) + 1)
+        shapes = [list(shape) for shape in reversed(feature_shapes(image_shape, architecture))]
+        shapes[-1][-1] = num_outputs
+        self._first_shape = shapes[0]
+        self._dense = _Dense(latent_size, int(np.prod(shapes[0])), seeds[0], dtype, "dense")
+        self._convolutions = [
+            _TransposedConvolution(before[-1], after, stride, own, dtype, f"conv{i}")
+            for i, ((_, stride), before, after, own) in enumerate(
+                zip(reversed(layers), shapes[:-1], shapes[1:], seeds[1:], strict=True)
+            )
+        ]
+
+    def __call__(self, z):
+        """Applies the network."""
+        leading = tf.shape(z)[:-1]
+        x = tf.nn.relu(self._dense(tf.reshape(z, [-1, z.shape[-1]])))
+        x = tf.reshape(x, [-1, *self._first_shape])
+        for convolution in self._convolutions[:-1]:
+            x = tf.nn.relu(convolution(x))
+        x = self._convolutions[-1](x)
+        return tf.reshape(x, tf.concat([leading, x.shape[1:]], 0))
+
+
+def feature_shapes(image_shape, architecture):
+    """[(H, W, C) of the image, and after each of the encoder's layers]."""
+    shapes = [tuple(int(size) for size in image_shape)]
+    for channels, stride in ARCHITECTURES[architecture]:
+        height, width, _ = shapes[-1]
+        shapes.append((-(-height // stride), -(-width // stride), channels))
+    return shapes
+
+
+class _Convolution(tf.Module):
+    def __init__(self, in_channels, out_channels, stride, seed, dtype, name):
+        super().__init__(name=name)
+        shape = [KERNEL_SIZE, KERNEL_SIZE, in_channels, out_channels]
+        self.kernel = _he_normal(shape, KERNEL_SIZE**2 * in_channels, seed, dtype)
+        self.bias = tf.Variable(tf.zeros([out_channels], dtype), name="bias")
+        self._stride = stride
+
+    def __call__(self, x):
+        return tf.nn.bias_add(tf.nn.conv2d(x, self.kernel, self._stride, "SAME"), self.bias)
+
+
+class _TransposedConvolution(tf.Module):
+    """To an output of a given (H, W, C), whose sides need not be multiples of the stride."""
+
+    def __init__(self, in_channels, out_shape, stride, seed, dtype, name):
+        super().__init__(name=name)
+        shape = [KERNEL_SIZE, KERNEL_SIZE, out_shape[-1], in_channels]
+        self.kernel = _he_normal(shape, KERNEL_SIZE**2 * in_channels / stride**2, seed, dtype)
+        self.bias = tf.Variable(tf.zeros([out_shape[-1]], dtype), name="bias")
+        self._out_shape = out_shape
+        self._stride = stride
+
+    def __call__(self, x):
+        shape = [tf.shape(x)[0], *self._out_shape]
+        x = tf.nn.conv2d_transpose(x, self.kernel, shape, self._stride, "SAME")
+        return tf.nn.bias_add(x, self.bias)
+
+
+class _Dense(tf.Module):
+    def __init__(self, in_channels, out_channels, seed, dtype, name):
+        super().__init__(name=name)
+        self.kernel = _he_normal([in_channels, out_channels], in_channels, seed, dtype)
+        self.bias = tf.Variable(tf.zeros([out_channels], dtype), name="bias")
+
+    def __call__(self, x):
+        return tf.matmul(x, self.kernel) + self.bias
+
+
+def _he_normal(shape, fan_in, seed, dtype):
+    """A variable of normal values of standard deviation sqrt(2 / fan_in) (He et al. 2015)."""
+    values = np.random.default_rng(seed).standard_normal(shape) * np.sqrt(2.0 / fan_in)
+    return tf.Variable(values, dtype=dtype, name="kernel")
