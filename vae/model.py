@@ -18,6 +18,7 @@ tfd = tfp.distributions
 SMALLEST_SCALE = 1e-4
 LARGEST_BATCH = 256  # for which `chunk` bounds the memory
 DECODED_FLOATS = 2**25
+LARGEST_CHUNK = 16  # each of its samples is drawn by an operation of its own
 
 
 class Elbo(NamedTuple):
@@ -108,7 +109,7 @@ class VAE(ImageDistribution):
         self._encoder = Encoder(image_shape, 2 * latent_size, architecture, seed, dtype)
         self._decoder = Decoder(image_shape, latent_size, num_outputs, architecture, seed, dtype)
         per_sample = LARGEST_BATCH * np.prod(image_shape[:2]) * max(num_outputs, 64)
-        self._chunk = int(max(1, min(num_importance_samples, DECODED_FLOATS // per_sample)))
+        self._chunk = int(max(1, min(LARGEST_CHUNK, num_importance_samples, DECODED_FLOATS // per_sample)))
         super().__init__(image_shape, dtype, parameters, name)
 
     @property
