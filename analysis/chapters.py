@@ -13,8 +13,8 @@ def likelihoods(page, studies):
     rows = []
     for study in studies:
         for name in [study.spec.dataset, *study.others]:
-            terms = study.terms(name)
-            bits = quantization.bits_per_dim(terms.log_prob, study.spec.image_shape)
+            log_probs = study.log_probs(name)
+            bits = quantization.bits_per_dim(log_probs, study.spec.image_shape)
             area = ("", "", "") if name == study.spec.dataset else study.auroc(name)
             rows.append(
                 {
@@ -23,7 +23,7 @@ def likelihoods(page, studies):
                     "images": len(bits),
                     "bits/dim": float(bits.mean()),
                     "standard error": float(bits.std(ddof=1) / np.sqrt(len(bits))),
-                    "log P (nats)": float(terms.log_prob.mean()),
+                    "log P (nats)": float(log_probs.mean()),
                     "AUROC of -log P": area[0],
                     "low": area[1],
                     "high": area[2],
@@ -59,6 +59,9 @@ def decomposition(page, studies):
         "interval, which is counted with the volume here). In a flow of constant volume (CV) the second "
         "term is the same for all images, so that it cannot be what is fooled."
     )
+    studies = _flows_among(page, studies)
+    if not studies:
+        return
     terms = {s.name: {n: s.terms(n) for n in [s.spec.dataset, *s.others]} for s in studies}
     for dataset in dict.fromkeys(s.spec.dataset for s in studies):
         group = [s for s in studies if s.spec.dataset == dataset]
@@ -143,7 +146,7 @@ def second_order(page, studies):
         "and the closed form only for flows that do not squeeze."
     )
     rows = []
-    for study in studies:
+    for study in _flows_among(page, studies):
         found = {name: study.comparison(name) for name in study.others}
         rows += [_estimate_row(study, name, value) for name, value in found.items()]
         if found:
@@ -226,7 +229,7 @@ def sweeps(page, studies):
                 for level, value in zip(levels, values, strict=True)
             ],
         )
-        means = {name: study.terms(name).log_prob.mean() for name in [study.spec.dataset, *study.others]}
+        means = {name: study.log_probs(name).mean() for name in [study.spec.dataset, *study.others]}
         page.figure(
             f"constants_{study.name}",
             figures.constant_curve(levels, values, means, size, f"Constant images: {study.name}"),
@@ -239,13 +242,27 @@ def samples(page, studies):
     """Samples at several latent temperatures."""
     page.section("Samples", "samples")
     for study in studies:
+        temperatures = TEMPERATURES if study.is_flow else (1.0,)
         page.figure(
             f"samples_{study.name}",
-            figures.temperature_grid(study.samples(), TEMPERATURES, f"Samples: {study.name}"),
+            figures.temperature_grid(study.samples(), temperatures, f"Samples: {study.name}"),
             f"Images drawn from {study.name}, a row for each latent temperature "
-            f"{', '.join(f'{t:g}' for t in TEMPERATURES)}.",
-            "The latent is multiplied by T; the rows share their random numbers.",
+            f"{', '.join(f'{t:g}' for t in temperatures)}.",
+            "The latent is multiplied by T; the rows share their random numbers."
+            if study.is_flow
+            else "The model's own samples.",
         )
+
+
+def _flows_among(page, studies):
+    """The runs that are flows; the page says which are not."""
+    left_out = [s.name for s in studies if not s.is_flow]
+    if left_out:
+        page.text(
+            f"Not for {', '.join(left_out)}: there is no change of variables, and no flow to expand, in a "
+            f"model that is no flow."
+        )
+    return [s for s in studies if s.is_flow]
 
 
 def _level_rows(study, terms):

@@ -132,6 +132,8 @@ def contrast_curves(sweeps, num_dimensions, title):
     for i, (name, sweep) in enumerate(sweeps.items()):
         error = quantization.bits_per_dim(sweep.measured_se, [num_dimensions])
         axes.errorbar(sweep.contrasts, measured[name], abs(error), marker="o", color=_colour(i), label=name)
+        if np.isnan(sweep.predicted).all():
+            continue
         k, predicted = _finely(sweep)
         predicted = -quantization.bits_per_dim(predicted, [num_dimensions])
         shown = np.where((predicted > low) & (predicted < high), predicted, np.nan)
@@ -139,7 +141,8 @@ def contrast_curves(sweeps, num_dimensions, title):
     axes.set_ylim(low, high)
     axes.set_xlabel("contrast k (the variance is k² times as large)")
     axes.set_ylabel("mean log P(x) (bits/dim)\nhigher: likelier")
-    axes.plot([], "--", color="0.4", linewidth=1, label="second order, full covariance")
+    if not all(np.isnan(sweep.predicted).all() for sweep in sweeps.values()):
+        axes.plot([], "--", color="0.4", linewidth=1, label="second order, full covariance")
     axes.set_title(title)
     axes.legend(fontsize="small")
     return figure

@@ -7,6 +7,7 @@ OUT/index.html is self-contained; OUT/figures holds every picture, OUT/tables an
 number. Each result is cached in OUT/cache: a second call is quick, and an interrupted one goes on.
 """
 
+import dataclasses
 import importlib.metadata
 import pathlib
 
@@ -21,7 +22,7 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines the flags of the report."""
-    flags.DEFINE_list("runs", None, "Folders of trained flows.")
+    flags.DEFINE_list("runs", None, "Folders of trained models; only flows are taken apart.")
     flags.DEFINE_list("datasets", None, f"Data sets to compare with: {cli.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Folder to write the report to.")
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
@@ -83,16 +84,14 @@ def write(out, studies, config):
 def _how(studies, config):
     lines = [
         f"{s.run.folder}: {s.title}, {s.spec.training['steps']:,} steps, seed {s.spec.training['seed']}, "
-        f"{s.spec.model.levels} levels of {s.spec.model.steps_per_level} steps, "
-        f"{s.spec.model.hidden_channels} hidden channels, prior {s.spec.model.prior}"
-        f"({s.spec.model.prior_scale:g})."
+        f"{_size_of(s)}."
         for s in studies
     ]
     for s in studies:
         lines += [f"{s.name} left out {name}: {why}." for name, why in s.left_out.items()]
     lines.append(
         "The moments of p* are of the training split, those of the other sets of their test split; "
-        "log-likelihoods are of test splits. Likelihoods are dequantised with one draw of uniform noise, "
+        "log-likelihoods are of test splits. Those of flows are dequantised with one draw of uniform noise, "
         "the same for all images."
     )
     lines.append(
@@ -102,6 +101,16 @@ def _how(studies, config):
     versions = ("tfp-flows", "tensorflow", "tensorflow-probability")
     lines.append(", ".join(f"{name} {_version(name)}" for name in versions) + ".")
     return lines
+
+
+def _size_of(study):
+    model = study.spec.model
+    if study.is_flow:
+        return (
+            f"{model.levels} levels of {model.steps_per_level} steps, {model.hidden_channels} hidden "
+            f"channels, prior {model.prior}({model.prior_scale:g})"
+        )
+    return ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(model).items())
 
 
 def _version(name):

@@ -24,7 +24,7 @@ def rows_of(studies):
     """A row for each ordered pair (trained on, judged on)."""
     rows = []
     for study in studies:
-        for name in study.others:
+        for name in study.others if study.is_flow else ():
             value = study.comparison(name)
             row = {
                 "run": study.name,

@@ -11,6 +11,8 @@ from analysis import cache, comparison, decomposition, moments, second_order, sw
 from analysis.errors import AnalysisError
 from tfp_flows import checkpoint, data, evaluation
 
+FAMILY_TITLES = {"vae": "VAE", "pixelcnn": "PixelCNN"}
+
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
@@ -45,7 +47,8 @@ class ContrastSweep:
       contrasts: The k; 1 is the data set itself.
       measured: Mean log-likelihoods.
       measured_se: Their standard errors.
-      predicted: The whole expansion with full covariances, level with `measured` at k = 1.
+      predicted: The whole expansion with full covariances, level with `measured` at k = 1; NaN for a
+        model that is no flow.
     """
 
     contrasts: np.ndarray
@@ -67,16 +70,10 @@ class RunStudy:
 
         Raises:
           RunError: If the folder holds no run.
-          AnalysisError: If the run's family has no exact density by a change of variables.
         """
         self.run = run
         self.name = run.folder.resolve().name
         self.spec = run.spec()
-        if self.spec.family != "glow":
-            raise AnalysisError(
-                f"--runs: {run.folder} is a {self.spec.family}, which has no exact density by a change "
-                f"of variables; the report needs flows."
-            )
         prefix = pathlib.Path(run.checkpoint_path())
         files = prefix.parent.glob(f"{prefix.name}.*")
         self._identity = {**self.spec.to_json(), "checkpoint": cache.digest_of_files(files)}
@@ -96,15 +93,20 @@ class RunStudy:
         return evaluation.compiled_log_prob(self.model)
 
     @property
+    def is_flow(self):
+        """Whether log p(x) is a change of variables, which can be taken apart."""
+        return self.spec.family == "glow"
+
+    @property
     def coupling(self):
-        """The couplings of the flow: "affine" (NVP-Glow) or "additive" (CV-Glow)."""
-        return self.spec.model.coupling
+        """The couplings of a flow: "affine" (NVP-Glow) or "additive" (CV-Glow); None for no flow."""
+        return self.spec.model.coupling if self.is_flow else None
 
     @property
     def title(self):
         """Such as "NVP-Glow on fashion_mnist"."""
-        kind = "NVP-Glow" if self.coupling == "affine" else "CV-Glow"
-        return f"{kind} on {self.spec.dataset}"
+        kinds = {"affine": "NVP-Glow", "additive": "CV-Glow", None: FAMILY_TITLES.get(self.spec.family)}
+        return f"{kinds[self.coupling] or self.spec.family} on {self.spec.dataset}"
 
     def choose_datasets(self):
         """Sets `others` to the data sets of the run's shape, and `left_out` to why the rest are not.
@@ -171,12 +173,22 @@ class RunStudy:
             num_dimensions=int(np.prod(self.spec.image_shape)),
         )
 
+    def log_probs(self, name):
+        """log P of the test images of a data set `[N]`, nats: the sum of a flow's terms, or as it is."""
+        if self.is_flow:
+            return self.terms(name).log_prob
+
+        def compute():
+            return {"log_prob": evaluation.log_probs(self.log_prob, self.images(name, "test").images)}
+
+        return self._cached("log_prob", compute, dataset=self._identify(name))["log_prob"]
+
     def auroc(self, name):
         """(AUROC of -log P with this data set as the positive class, low, high); see `evaluation.auroc`."""
 
         def compute():
-            own, other = self.terms(self.spec.dataset), self.terms(name)
-            return {"auroc": evaluation.auroc(-own.log_prob, -other.log_prob)}
+            own, other = self.log_probs(self.spec.dataset), self.log_probs(name)
+            return {"auroc": evaluation.auroc(-own, -other)}
 
         return tuple(self._cached("auroc", compute, dataset=self._identify(name))["auroc"].tolist())
 
@@ -224,9 +236,11 @@ class RunStudy:
             means, errors, sets = sweeps.contrast_sweep(
                 self.log_prob, name, contrasts, self._config.sweep_images, **self._where()
             )
-            predicted = np.array([self._predicted(images) for images in sets])
-            at_one = int(np.argmin(abs(contrasts - 1)))
-            predicted += means[at_one] - predicted[at_one]
+            predicted = np.full(len(sets), np.nan)
+            if self.is_flow:
+                predicted = np.array([self._predicted(images) for images in sets])
+                at_one = int(np.argmin(abs(contrasts - 1)))
+                predicted += means[at_one] - predicted[at_one]
             return dict(contrasts=contrasts, measured=means, measured_se=errors, predicted=predicted)
 
         found = self._cached(
@@ -250,10 +264,13 @@ class RunStudy:
         return found["levels"], found["values"]
 
     def samples(self):
-        """uint8 `[temperatures, N, H, W, C]`."""
+        """uint8 `[temperatures, N, H, W, C]`; one temperature for a model that is no flow."""
 
         def compute():
-            return {"images": sweeps.temperature_grid(self.model.flow, seed=self._config.seed)}
+            if self.is_flow:
+                return {"images": sweeps.temperature_grid(self.model.flow, seed=self._config.seed)}
+            drawn = self.model.sample(sweeps.NUM_SAMPLES, seed=(self._config.seed, 0)).numpy()
+            return {"images": drawn.astype(np.uint8)[np.newaxis]}
 
         return self._cached("samples", compute, seed=self._config.seed)["images"]
 
@@ -326,12 +343,13 @@ def compute_all(studies, progress=True):
     pairs = [(study, name) for study in studies for name in [study.spec.dataset, *study.others]]
     others = [(study, name) for study in studies for name in study.others]
     real = [(study, name) for study, name in pairs if not name.startswith(("constant", "noise"))]
+    flows = [(s, name) for s, name in others if s.is_flow]
     stages = {
         "moments": [functools.partial(s.moments, name, "test") for s, name in pairs]
         + [functools.partial(s.moments, s.spec.dataset, "train") for s in studies],
-        "log p(z) and volume": [functools.partial(s.terms, name) for s, name in pairs],
+        "log p": [functools.partial(s.log_probs, name) for s, name in pairs],
         "AUROC": [functools.partial(s.auroc, name) for s, name in others],
-        "second order": [functools.partial(s.comparison, name) for s, name in others],
+        "second order": [functools.partial(s.comparison, name) for s, name in flows],
         "contrast": [functools.partial(s.contrast, name) for s, name in real],
         "constants and samples": [f for s in studies for f in (s.constants, s.samples)],
     }

@@ -7,6 +7,7 @@ from tfp_flows import data, evaluation, quantization
 
 CONTRASTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 TEMPERATURES = (0.0, 0.4, 0.6, 0.8, 1.0)
+NUM_SAMPLES = 8
 
 
 def contrast_sweep(log_prob, name, contrasts=CONTRASTS, max_images=500, **where):
@@ -45,7 +46,7 @@ def constant_sweep(log_prob, image_shape, levels=range(0, 256, 5)):
     return levels, evaluation.log_probs(log_prob, images.astype(np.uint8))
 
 
-def temperature_grid(flow, num_samples=8, temperatures=TEMPERATURES, seed=0):
+def temperature_grid(flow, num_samples=NUM_SAMPLES, temperatures=TEMPERATURES, seed=0):
     """Samples at latent temperatures T: x = forward(T z), z from the prior; one z for all T.
 
     Args:

@@ -57,7 +57,7 @@ class PixelCNNAutoencoder(tf.Module):
     def encode(self, images):
         """The codes `[N, K]` of integer images `[N, H, W, C]`."""
         images = tf.cast(images, self.decoder.dtype)
-        return self.encoder(2.0 * images / tf.cast(self.decoder.high, images.dtype) - 1.0)
+        return self.encoder(2.0 * images / self.decoder.high - 1.0)
 
     def log_prob_given_code(self, images, dropout_seed=None):
         """log p(x | h(x)) `[N]` in nats: what training maximises."""

@@ -124,8 +124,8 @@ class PixelCNN(ImageDistribution):
 
     @property
     def high(self):
-        """The highest grey level, a float."""
-        return self._high
+        """The highest grey level, of the model's dtype."""
+        return tf.cast(self._high, self.dtype)
 
     def initialize(self, images, condition=None):
         """Sets every layer's scale and bias so that its outputs on these images have mean 0, variance 1.
@@ -154,9 +154,7 @@ class PixelCNN(ImageDistribution):
     def pixel_log_probs(self, images, condition=None, dropout_seed=None):
         """log P(x_rc | pixels before, h) `[N, H, W]` in nats; they sum to `log_prob`."""
         images = tf.cast(images, self.dtype)
-        values = mixture.log_prob(
-            images, self.pixel_mixtures(images, condition, dropout_seed), tf.cast(self._high, self.dtype)
-        )
+        values = mixture.log_prob(images, self.pixel_mixtures(images, condition, dropout_seed), self.high)
         above = tf.reduce_any(images > self._high, axis=-1)
         return tf.where(above, tf.cast(-np.inf, self.dtype), values)
 

@@ -47,7 +47,16 @@ ALLOWED = {
     "pixelcnn.layers": set(),
     "pixelcnn.network": {"noise", "pixelcnn.layers"},
     "pixelcnn.mixture": {"discretized_logistic"},
-    "pixelcnn.sampler": {"noise", "pixelcnn.mixture", "pixelcnn.network"},
+    "pixelcnn.sampling_weights": set(),
+    "pixelcnn.sampling_state": {"pixelcnn.sampling_weights"},
+    "pixelcnn.vertical_row": {"pixelcnn.layers", "pixelcnn.network"},
+    "pixelcnn.horizontal_row": {
+        *("pixelcnn.layers", "pixelcnn.mixture", "pixelcnn.network", "pixelcnn.sampling_state"),
+    },
+    "pixelcnn.sampler": {
+        *("noise", "pixelcnn.horizontal_row", "pixelcnn.mixture", "pixelcnn.sampling_state"),
+        *("pixelcnn.sampling_weights", "pixelcnn.vertical_row"),
+    },
     "pixelcnn.model": {"image_distribution", "pixelcnn.mixture", "pixelcnn.network", "pixelcnn.sampler"},
     "pixelcnn.tfp_weights": {"pixelcnn.model"},
     "pixelcnn.autoencoder": {"pixelcnn.model"},

@@ -15,7 +15,7 @@ import pytest
 
 import tfp_flows
 from analysis import cache
-from tfp_flows import checkpoint, data, training
+from tfp_flows import checkpoint, data, families, training
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATASETS = "digits@contrast=0.5,constant,noise,noise"
@@ -26,6 +26,16 @@ def _train(folder, coupling):
     config = tfp_flows.GlowConfig(levels=2, steps_per_level=1, hidden_channels=4, coupling=coupling)
     settings = training.TrainingConfig(steps=6, batch_size=32, validate_every=0)
     spec = checkpoint.RunSpec("glow", config, vars(settings), "digits", (8, 8, 1))
+    images = data.load("digits", "train").images
+    training.train(checkpoint.Run(folder), spec, "", images, images[:32], progress=False)
+
+
+def _train_other(folder, family):
+    family = families.family(family)
+    small = dict(num_resnet=1, num_hierarchies=2, num_filters=4)
+    config = family.config_class(**(small if family.name == "pixelcnn" else dict(architecture="small")))
+    settings = training.TrainingConfig(steps=2, batch_size=32, validate_every=0)
+    spec = checkpoint.RunSpec(family.name, config, vars(settings), "digits", (8, 8, 1))
     images = data.load("digits", "train").images
     training.train(checkpoint.Run(folder), spec, "", images, images[:32], progress=False)
 
@@ -171,3 +181,26 @@ def test_bad_input_gets_one_line(made, tmp_path, arguments, message):
     (line,) = result.stderr.splitlines()
     assert re.search(message.replace("one.npz", ".*one.npz"), line), line
     assert time.monotonic() - started < 120
+
+
+def test_models_that_are_no_flows_are_reported_as_far_as_they_go(made, tmp_path):
+    folder, _, _ = made
+    for family in ("vae", "pixelcnn"):
+        _train_other(tmp_path / family, family)
+    runs = f"--runs={folder / 'cv'},{tmp_path / 'vae'},{tmp_path / 'pixelcnn'}"
+    result = _report(runs, "--datasets=noise", f"--out={tmp_path / 'out'}", *SMALL)
+    assert result.returncode == 0, result.stderr
+    html = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "Not for vae, pixelcnn: there is no change of variables" in html
+    with open(tmp_path / "out" / "tables" / "likelihoods.csv", newline="", encoding="utf-8") as file:
+        rows = {(row["run"], row["data set"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 6
+    model, _ = checkpoint.load_model(checkpoint.Run(tmp_path / "pixelcnn"))
+    expected = model.log_prob(data.load("digits", "test", max_images=40).images).numpy().mean()
+    np.testing.assert_allclose(float(rows["pixelcnn", "digits"]["log P (nats)"]), expected, rtol=1e-5)
+    pictures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"samples_vae.png", "contrast_pixelcnn.png", "second_order_cv.png"} <= pictures
+    assert "second_order_vae.png" not in pictures
+    alone = _report(f"--runs={tmp_path / 'vae'}", "--datasets=noise", f"--out={tmp_path / 'o2'}", *SMALL)
+    assert alone.returncode == 0, alone.stderr
+    assert "There is nothing to compare with." in alone.stdout

@@ -1,10 +1,6 @@
 """The VAE: its bound against closed forms, its likelihoods, and the contract of density models."""
 
-import csv
 import itertools
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,7 +13,6 @@ from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
 
 tfd = tfp.distributions
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = dict(architecture="small", latent_size=3)
 
 
@@ -225,82 +220,3 @@ def test_saved_model_round_trip(tmp_path):
 def test_mistakes_get_one_line(arguments, message):
     with pytest.raises(ValueError, match=message):
         vae.VAE((4, 4, 1), **arguments)
-
-
-FLAGS = [
-    "--dataset=digits",
-    "--batch_size=16",
-    "--checkpoint_every=4",
-    "--log_every=4",
-    "--validate_every=0",
-    "--noprogress",
-]
-FAMILIES = {
-    "vae": ["--architecture=small", "--latent_size=4", "--likelihood=logistic"],
-    "pixelcnn": ["--num_resnet=1", "--num_hierarchies=2", "--num_filters=6", "--dropout=0.1"],
-}
-
-
-def _run(module, *arguments):
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-def _rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return [{k: v for k, v in r.items() if k != "images_per_second"} for r in csv.DictReader(file)]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_commands(tmp_path, family):
-    """Trained in one go, and in two: the same rows; evaluated by the family's protocol."""
-    flags = [*FLAGS, *FAMILIES[family]]
-    for steps in (4, 8):
-        part = _run(
-            f"{family}.train",
-            f"--run={tmp_path / 'parts'}",
-            *flags,
-            f"--steps={steps}",
-            "--decay=0",
-            "--warmup=0",
-        )
-        assert part.returncode == 0, part.stderr
-    again = _run(
-        f"{family}.train", f"--run={tmp_path / 'again'}", *flags, "--steps=8", "--decay=0", "--warmup=0"
-    )
-    assert again.returncode == 0, again.stderr
-    assert _rows(tmp_path / "parts" / "metrics.csv") == _rows(tmp_path / "again" / "metrics.csv")
-    text = (tmp_path / "again" / "flags.flags").read_text()
-    assert f"--family={family}" in text and "--levels" not in text
-    protocol = ["--num_importance_samples=8"] if family == "vae" else []
-    result = _run(
-        "tfp_flows.evaluate",
-        f"--run={tmp_path / 'again'}",
-        "--datasets=noise",
-        "--num_samples=4",
-        "--noprogress",
-        *protocol,
-    )
-    assert result.returncode == 0, result.stderr
-    (own, *_, noise) = _rows(tmp_path / "again" / "evaluation" / "bits_per_dim.csv")
-    assert float(noise["bits_per_dim"]) > float(own["bits_per_dim"])
-    assert (float(own["estimate_se"] or 0) > 0) == (family == "vae")
-    description = (tmp_path / "again" / "evaluation" / "protocol.json").read_text()
-    assert ('"num_importance_samples": 8' in description) == (family == "vae")
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "message"),
-    [
-        ("vae.train", ["--levels=2"], "--levels is a flag of glow; the family here is vae."),
-        ("vae.train", ["--latent_size=0"], "--latent_size must be a positive integer, got 0."),
-        ("pixelcnn.train", ["--num_hierarchies=5"], "halve evenly 4 times"),
-        ("pixelcnn.train", ["--likelihood=logistic"], "--likelihood is a flag of vae"),
-        ("tfp_flows.train", ["--dropout=0.1"], "--dropout is a flag of pixelcnn; the family here is glow."),
-    ],
-)
-def test_flags_that_do_not_fit(tmp_path, module, arguments, message):
-    result = _run(module, f"--run={tmp_path / 'run'}", *FLAGS, "--steps=2", *arguments)
-    assert result.returncode == 1
-    assert message in result.stderr and result.stderr.strip().count("\n") == 0, result.stderr
-    assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())

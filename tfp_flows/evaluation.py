@@ -13,6 +13,7 @@ import tqdm
 from tfp_flows import checkpoint, data, families, plots, quantization
 
 NUM_BOOTSTRAP = 200
+PROTOCOL_FILE = "protocol.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +177,7 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     rows += [_row(s, v, values[0], e) for s, v, e in zip(sets[1:], values[1:], errors[1:], strict=True)]
     _write_csv(run.evaluation / "bits_per_dim.csv", rows)
     description = json.dumps({"step": step, **dataclasses.asdict(protocol)}, indent=2)
-    checkpoint.write_atomically(run.evaluation / "protocol.json", description + "\n")
+    checkpoint.write_atomically(run.evaluation / PROTOCOL_FILE, description + "\n")
     np.savez_compressed(run.evaluation / "log_probs.npz", **dict(zip(labels, values, strict=True)))
     title = f"{run.spec().family} trained on {sets[0].name}, {step:,} steps"
     bits = {k: quantization.bits_per_dim(v, shape) for k, v in zip(labels, values, strict=True)}
@@ -193,9 +194,11 @@ def report(run, rows):
     likelier = [row.dataset for row in rows[1:] if row.split == "test" and row.auroc_high < 0.5]
     lines = [table(rows), ""]
     if rows[0].estimate_se is not None:
+        protocol = json.loads((run.evaluation / PROTOCOL_FILE).read_text(encoding="utf-8"))
+        settings = ", ".join(f"{k} {v}" for k, v in protocol.items() if k != "step")
         lines.append(
-            f"log p is estimated; the standard error of one image's is {rows[0].estimate_se:.2f} nats on "
-            f"average ({rows[0].dataset})."
+            f"log p is an estimate ({settings}); the standard error of one image's is "
+            f"{rows[0].estimate_se:.2f} nats on average ({rows[0].dataset})."
         )
     if likelier:
         lines.append(

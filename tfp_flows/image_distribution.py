@@ -57,6 +57,8 @@ class ImageDistribution(tfd.Distribution):
     def _log_prob(self, value, **kwargs):
         batch_shape = tf.shape(value)[:-3]
         images = tf.reshape(value, [-1, *self.event_shape])
+        if images.shape[0] == 0:  # TF 2.21's float32 convolution of no images has the wrong shape
+            return tf.zeros(value.shape[:-3], self.dtype)
         log_prob = tf.reshape(self._log_prob_of_images(images, **kwargs), batch_shape)
         return tf.ensure_shape(log_prob, value.shape[:-3])
 

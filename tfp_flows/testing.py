@@ -353,6 +353,7 @@ def check_density_model(model, images, atol=1e-3):
         model.log_prob(images[::-1]).numpy()[::-1], log_prob, atol=atol, err_msg="depends on order"
     )
     np.testing.assert_allclose(model.log_prob(images[0]), log_prob[0], atol=atol)
+    assert model.log_prob(images[:0]).shape == (0,), "no images give no log-probabilities"
     for wrong in (300, -1, 0.5, np.nan):
         bad = images.astype(np.float64)
         bad[0, 0, 0, 0] = wrong
