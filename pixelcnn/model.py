@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from pixelcnn import mixture, sampler
 from pixelcnn.network import PixelCNNNetwork
-from tfp_flows.image_distribution import ImageDistribution
+from tfp_flows.image_distribution import ImageDistribution, check_image_shape, check_images
 
 
 class PixelCNN(ImageDistribution):
@@ -89,7 +89,8 @@ class PixelCNN(ImageDistribution):
             raise ValueError(f"{name}: `dropout_p` must be in [0, 1), got {dropout_p!r}.")
         if high > 255:
             raise ValueError(f"{name}: `high` must be at most 255, got {high!r}.")
-        self._check_image_shape(name, image_shape, num_hierarchies)
+        image_shape = check_image_shape(image_shape, name)
+        _check_halving(name, image_shape, num_hierarchies)
         self._num_components = num_logistic_mix
         self._high = float(high)
         self._condition_size = condition_size
@@ -136,14 +137,15 @@ class PixelCNN(ImageDistribution):
           images: Integer images `[B, H, W, C]`.
           condition: None or `[B, K]`.
         """
-        images = tf.cast(images, self.dtype)
+        images = self._checked(images)
         condition = self._flat_condition(condition, len(images))
         self._network(mixture.to_unit(images, self._high), condition, initialize=True)
 
     def pixel_mixtures(self, images, condition=None, dropout_seed=None):
         """The `Mixture` of every pixel given those before it, for images `[N, H, W, C]`."""
-        images = tf.cast(images, self.dtype)
-        condition = self._flat_condition(condition, tf.shape(images)[0])
+        images = self._checked(images)
+        count = tf.shape(images)[0] if images.shape[0] is None else images.shape[0]
+        condition = self._flat_condition(condition, count)
         outputs = self._network(mixture.to_unit(images, self._high), condition, dropout_seed)
         return self.mixture_of(outputs)
 
@@ -153,10 +155,13 @@ class PixelCNN(ImageDistribution):
 
     def pixel_log_probs(self, images, condition=None, dropout_seed=None):
         """log P(x_rc | pixels before, h) `[N, H, W]` in nats; they sum to `log_prob`."""
-        images = tf.cast(images, self.dtype)
+        images = self._checked(images)
         values = mixture.log_prob(images, self.pixel_mixtures(images, condition, dropout_seed), self.high)
         above = tf.reduce_any(images > self._high, axis=-1)
         return tf.where(above, tf.cast(-np.inf, self.dtype), values)
+
+    def _checked(self, images):
+        return tf.cast(check_images(images, self.event_shape, self.name), self.dtype)
 
     def _call_log_prob(self, value, name, **kwargs):
         known = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
@@ -187,18 +192,22 @@ class PixelCNN(ImageDistribution):
                 f"got {condition.shape}; class labels go through tf.one_hot."
             )
         condition = tf.reshape(condition, [-1, self._condition_size])
+        rows, known = condition.shape[0], tf.get_static_value(tf.convert_to_tensor(count))
+        if known is not None and rows not in (None, 1, known):
+            raise ValueError(
+                f"{self.name}: there are {known} images, but `condition` has {rows} rows; give one for all "
+                f"or one for each."
+            )
         return tf.broadcast_to(condition, [count, self._condition_size])
 
-    @staticmethod
-    def _check_image_shape(name, image_shape, num_hierarchies):
-        height, width, _ = image_shape
-        factor = 2 ** (num_hierarchies - 1)
-        for size, side in ((height, "height"), (width, "width")):
-            if size % factor:
-                raise ValueError(
-                    f"{name}: the {side} of `image_shape` must halve evenly {num_hierarchies - 1} times "
-                    f"(num_hierarchies={num_hierarchies}), got {tuple(image_shape)}."
-                )
+
+def _check_halving(name, image_shape, num_hierarchies):
+    for size, side in zip(image_shape[:2], ("height", "width"), strict=True):
+        if size % 2 ** (num_hierarchies - 1):
+            raise ValueError(
+                f"{name}: the {side} of `image_shape` must halve evenly {num_hierarchies - 1} times "
+                f"(num_hierarchies={num_hierarchies}), got {image_shape}."
+            )
 
 
 def _check_positive(name, **values):

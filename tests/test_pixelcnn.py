@@ -274,6 +274,9 @@ def test_saved_model_round_trip(tmp_path):
     ("call", "message"),
     [
         (lambda: pixelcnn.PixelCNN((6, 6, 1), num_hierarchies=3), "height .* halve evenly 2 times"),
+        (lambda: pixelcnn.PixelCNN((4, 4)), r"must be \(height, width, channels\), got \(4, 4\)"),
+        (lambda: _model((4, 4, 1)).pixel_log_probs(np.full([1, 4, 4, 1], 0.5)), "integer grey levels"),
+        (lambda: _model((4, 4, 1), 2).sample(3, condition=np.eye(2), seed=0), "3 images, .* has 2 rows"),
         (lambda: pixelcnn.PixelCNN((4, 4, 1), num_filters=0), "`num_filters` must be a positive integer"),
         (lambda: pixelcnn.PixelCNN((4, 4, 1), dropout_p=1.0), r"`dropout_p` must be in \[0, 1\), got 1.0"),
         (lambda: pixelcnn.PixelCNN((4, 4, 1), high=300), "`high` must be at most 255"),

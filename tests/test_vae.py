@@ -209,6 +209,15 @@ def test_saved_model_round_trip(tmp_path):
     np.testing.assert_array_equal(loaded.draw(3, tf.constant([0, 5])), model.sample(3, seed=(0, 5)))
 
 
+def test_bad_images_are_refused_by_every_method():
+    model = vae.VAE((4, 4, 1), **SMALL)
+    for call in (model.encode, lambda x: model.elbo(x, 0), model.log_prob_and_standard_error):
+        with pytest.raises(ValueError, match="integer grey levels 0..255, got 0.5"):
+            call(np.full([1, 4, 4, 1], 0.5))
+    with pytest.raises(ValueError, match="must be .height, width, channels., got .4, 4."):
+        vae.VAE((4, 4))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -75,6 +75,18 @@ class ImageDistribution(tfd.Distribution):
         return tf.constant([], tf.int32)
 
 
+def check_image_shape(image_shape, owner):
+    """`image_shape` as a tuple of three positive integers.
+
+    Raises:
+      ValueError: If it is none.
+    """
+    shape = tuple(tf.TensorShape(image_shape).as_list())
+    if len(shape) != 3 or None in shape or min(shape) < 1:
+        raise ValueError(f"{owner}: `image_shape` must be (height, width, channels), got {image_shape}.")
+    return shape
+
+
 def check_images(value, image_shape, owner):
     """`value` as a tensor, if it can be a batch of integer images of this shape.
 

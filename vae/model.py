@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows import noise
-from tfp_flows.image_distribution import ImageDistribution
+from tfp_flows.image_distribution import ImageDistribution, check_image_shape, check_images
 from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
 from vae.networks import ARCHITECTURES, Decoder, Encoder
@@ -98,6 +98,7 @@ class VAE(ImageDistribution):
         """
         parameters = dict(locals())
         _check(name, architecture, likelihood, latent_size, num_mixtures, num_importance_samples)
+        image_shape = check_image_shape(image_shape, name)
         dtype = tf.as_dtype(dtype)
         channels = image_shape[-1]
         self._latent_size = latent_size
@@ -122,7 +123,7 @@ class VAE(ImageDistribution):
 
         With `shared_noise`, draws for all images come from the same noise.
         """
-        units = tf.cast(images, self.dtype) / 127.5 - 1.0
+        units = self._checked(images) / 127.5 - 1.0
         loc, raw_scale = tf.split(self._encoder(units), 2, axis=-1)
         normal = SharedNoiseNormal if shared_noise else tfd.Normal
         return tfd.Independent(normal(loc, tf.nn.softplus(raw_scale) + SMALLEST_SCALE), 1)
@@ -133,11 +134,11 @@ class VAE(ImageDistribution):
 
     def log_prob_and_standard_error(self, images, seed=None):
         """`ImportanceEstimate` of integer images `[N, H, W, C]`: log p(x) and its standard error, nats."""
-        return self._importance(tf.cast(images, self.dtype), seed, shared_noise=True)
+        return self._importance(self._checked(images), seed, shared_noise=True)
 
     def elbo(self, images, seed):
         """`Elbo` of integer images `[N, H, W, C]`, with noise of its own for each image."""
-        images = tf.cast(images, self.dtype)
+        images = self._checked(images)
         posterior = self.encode(images)
         z = posterior.distribution.loc + posterior.distribution.scale * self._noise(images, seed)
         standard = tfd.Normal(tf.zeros([], self.dtype), tf.ones([], self.dtype))
@@ -148,15 +149,18 @@ class VAE(ImageDistribution):
         """What training maximises `[N]`: the ELBO, or for K > 1 the importance-weighted bound."""
         if self._num_importance_samples == 1:
             return self.elbo(images, seed).elbo
-        return self._importance(tf.cast(images, self.dtype), seed, shared_noise=False).log_prob
+        return self._importance(self._checked(images), seed, shared_noise=False).log_prob
 
     def reconstruct(self, images, seed):
         """An image drawn from p(x | z), z ~ q(z | x), for each of `images`: integers `[N, H, W, C]`."""
         latent_seed, pixel_seed = tf.unstack(noise.split(seed, 2))
-        images = tf.cast(images, self.dtype)
+        images = self._checked(images)
         posterior = self.encode(images).distribution
         z = posterior.loc + posterior.scale * self._noise(images, latent_seed)
         return self.decode(z).sample(seed=pixel_seed)
+
+    def _checked(self, images):
+        return tf.cast(check_images(images, self.event_shape, self.name), self.dtype)
 
     def _noise(self, images, seed):
         return noise.normal([tf.shape(images)[0], self._latent_size], seed, self.dtype)
