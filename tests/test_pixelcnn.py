@@ -162,12 +162,14 @@ def _assert_near_a_boundary(model, image, noise, condition, row, column):
     assert (np.abs(value.numpy() % 1.0 - 0.5) < 1e-2).any()
 
 
-def test_teacher_forced_parameters_of_the_fast_sampler_agree():
+@pytest.mark.parametrize(("shape", "condition_size"), [((8, 8, 1), 2), ((8, 8, 3), 0)])
+def test_teacher_forced_parameters_of_the_fast_sampler_agree(shape, condition_size):
     """Forced to draw a given image, the cached activations give the parameters of a full pass to 1e-4."""
-    model = _model((8, 8, 3), dtype=tf.float32, perturb=False)
-    images = _images((8, 8, 3), 2)
-    full = model.pixel_mixtures(images)
-    forced = sampler.Sampler(model).teacher_forced(tf.cast(images, tf.float32))
+    model = _model(shape, condition_size, dtype=tf.float32, perturb=False)
+    images = _images(shape, 2)
+    condition = _condition(model, 2).get("condition")
+    full = model.pixel_mixtures(images, condition)
+    forced = sampler.Sampler(model).teacher_forced(tf.cast(images, tf.float32), condition)
     for ours, theirs in zip(forced, full, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
