@@ -31,7 +31,11 @@ ALLOWED = {
     "checkpoint": {"families"},
     "evaluation": {"checkpoint", "data", "families", "plots", "quantization"},
     "metrics": {"checkpoint"},
-    "training": {"metrics", "checkpoint", "data", "evaluation", "families", "quantization"},
+    "mutation": {"noise", "quantization"},
+    "objective": {"mutation", "noise", "quantization"},
+    "training": {
+        *("metrics", "checkpoint", "data", "evaluation", "families", "objective", "quantization"),
+    },
     "analysis": {"tfp_flows"},  # for its quiet start
     "vae": {"tfp_flows", "vae.importance", "vae.model"},
     "vae.importance": {"noise"},

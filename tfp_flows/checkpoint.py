@@ -134,9 +134,12 @@ class Run:
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"--run: {self.spec_file} is damaged: {error}.") from error
 
-    def check_same(self, spec):
-        """Raises `RunError` where `spec` is not the run's own, but for a larger number of steps."""
-        old, new = _flat(self.spec()), _flat(spec)
+    def check_same(self, spec, defaults):
+        """Raises `RunError` where `spec` is not the run's own, but for a larger number of steps.
+
+        `defaults` are the values of settings that the run may be too old to know.
+        """
+        old, new = {**defaults, **_flat(self.spec())}, {**defaults, **_flat(spec)}
         changed = [
             f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
             for key in sorted(old | new)
@@ -237,6 +240,22 @@ def load_model(run, protocol=None):
         raise RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
     average.to_variables()
     return model, int(step)
+
+
+def load_twin(run, spec):
+    """The trained model of a run that has the family, shape and settings of `spec`, but for the seed.
+
+    Raises:
+      RunError: If it has others, or there is no model.
+    """
+    own = run.spec()
+    if (own.family, own.image_shape) != (spec.family, spec.image_shape) or (
+        dataclasses.replace(own.model, seed=0) != dataclasses.replace(spec.model, seed=0)
+    ):
+        raise RunError(
+            f"--init_from: {run.folder} is no {spec.family} of the same settings and image shape."
+        )
+    return load_model(run)[0]
 
 
 def write_atomically(path, text):

@@ -106,6 +106,8 @@ def _define_field(field):
     choices = field.metadata.get("choices")
     if choices:
         flags.DEFINE_enum(field.name, default, choices, text)
+    elif field.type is str:
+        flags.DEFINE_string(field.name, default, text)
     elif field.type is int:
         flags.DEFINE_integer(field.name, default, text)
     else:

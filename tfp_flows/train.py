@@ -8,6 +8,7 @@ The same command again resumes a run that was interrupted; in a resumed run only
 import dataclasses
 import sys
 
+import numpy as np
 from absl import flags
 
 from tfp_flows import checkpoint, cli, data, evaluation, families, training
@@ -37,6 +38,7 @@ def main(flag_names):
     where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     train_set = data.load(FLAGS.dataset, "train", **where)
     validation_set = data.load(FLAGS.dataset, "validation", **where)
+    outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
     spec = checkpoint.RunSpec(
         family=family.name,
         model=model_config,
@@ -54,6 +56,7 @@ def main(flag_names):
         train_set.images,
         validation_set.images,
         FLAGS.progress,
+        outliers,
     )
     if outcome.interrupted:
         print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
@@ -68,6 +71,14 @@ def run(family="glow"):
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
     cli.run(lambda: main(flag_names), errors=[ValueError])
+
+
+def _load_outliers(names, image_shape, where):
+    """The training images of the sets joined by "+", as one array; None for no name."""
+    if not names:
+        return None
+    sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names.split("+")]
+    return np.concatenate([image_set.images for image_set in sets])
 
 
 def _config_classes():

@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 import tqdm
 
-from tfp_flows import checkpoint, data, evaluation, families, quantization
+from tfp_flows import checkpoint, data, evaluation, families, objective, quantization
 from tfp_flows.metrics import Metrics
 
 OPTIMIZERS = {
@@ -54,6 +54,19 @@ class TrainingConfig:
     early_stopping: int = _field(
         0, "Stop after so many validations without improvement, and keep the best; 0 for never."
     )
+    init_from: str = _field("", "Folder of a run of the same model, whose weights training starts from.")
+    mutation_rate: float = _field(
+        0.0,
+        "Probability that a value of a training image is replaced by a random grey level: a background "
+        "model for likelihood ratios.",
+    )
+    outlier_dataset: str = _field(
+        "", "Images to be made less likely than the training images (outlier exposure); several joined by +."
+    )
+    outlier_margin: float = _field(
+        1.0, "How much less likely, in bits per dimension, an outlier must be before it costs nothing."
+    )
+    outlier_weight: float = _field(1.0, "Weight of that cost beside the bits per dimension.")
 
     def __post_init__(self):
         """Raises `ValueError`, naming the flag, where a value makes no sense."""
@@ -61,12 +74,13 @@ class TrainingConfig:
         for field in positive:
             if not 0 < getattr(self, field) < math.inf:
                 raise ValueError(f"--{field} must be positive and finite, got {getattr(self, field)}.")
-        for field in ("clip_norm", "validate_every", "early_stopping", "seed"):
+        not_negative = ("clip_norm", "validate_every", "early_stopping", "seed")
+        for field in (*not_negative, "outlier_margin", "outlier_weight"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(f"--{field} must be finite and not negative, got {getattr(self, field)}.")
         if self.seed >= 2**63:
             raise ValueError(f"--seed must be below 2**63, got {self.seed}.")
-        for field in ("warmup", "decay"):
+        for field in ("warmup", "decay", "mutation_rate"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"--{field} is a fraction 0..1, got {getattr(self, field)}.")
         if not 0 <= self.ema_decay < 1:
@@ -136,15 +150,15 @@ class TrainingState(tf.train.Checkpoint):
 
 
 def make_train_step(family, state, config, image_shape):
-    """The compiled step: images uint8 `[B, H, W, C]` -> (bits per dimension, gradient norm)."""
+    """The compiled step: images uint8 `[B, H, W, C]`, outliers -> (bits per dimension, gradient norm)."""
     variables = state.model.trainable_variables
+    loss_of = objective.make_loss(family, state.model, config, image_shape)
 
     @tf.function
-    def train_step(images):
+    def train_step(images, outliers=None):
         seed = tf.stack([tf.constant(config.seed, tf.int64), state.step])
         with tf.GradientTape() as tape:
-            log_prob = family.training_log_prob(state.model, images, seed)
-            loss = tf.reduce_mean(quantization.bits_per_dim(log_prob, image_shape))
+            loss, bits_per_dim = loss_of(images, outliers, seed)
         gradients = tape.gradient(loss, variables)
         norm = tf.linalg.global_norm(gradients)
         if config.clip_norm:
@@ -152,12 +166,12 @@ def make_train_step(family, state, config, image_shape):
         state.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         state.average.update(state.step)
         state.step.assign_add(1)
-        return loss, norm
+        return bits_per_dim, norm
 
     return train_step
 
 
-def train(run, spec, flags_text, train_images, validation_images, progress=True):
+def train(run, spec, flags_text, train_images, validation_images, progress=True, outlier_images=None):
     """Trains a run from its beginning or its last checkpoint to `steps`.
 
     Args:
@@ -167,12 +181,13 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True)
       train_images: uint8 `[N, H, W, C]`.
       validation_images: uint8 `[M, H, W, C]`, for validation and early stopping.
       progress: Whether to show a progress bar.
+      outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
 
     Raises:
-      RunError: If the folder holds another run, or its checkpoint cannot be read.
+      RunError: If the folder holds another run, or its checkpoint or that of `init_from` cannot be read.
       TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
     """
     tf.config.experimental.enable_op_determinism()
@@ -181,7 +196,7 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True)
     model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
     state = TrainingState(model, config)
     if run.exists():
-        run.check_same(spec)
+        run.check_same(spec, _defaults())
         run.write(spec, flags_text)
     else:
         run.create(spec, flags_text)
@@ -194,10 +209,10 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True)
             f'write model_checkpoint_path: "ckpt-N" into it, N being the largest number there is.'
         )
     else:
-        _initialize(family, state, config, train_images)
+        _initialize(family, state, config, train_images, spec)
         manager.save(checkpoint_number=0)
     loop = _Loop(run, family, state, manager, config, spec.image_shape)
-    return loop.run(train_images, validation_images, progress)
+    return loop.run(train_images, validation_images, progress, outlier_images)
 
 
 class _Loop:
@@ -212,12 +227,11 @@ class _Loop:
         self._train_step = make_train_step(family, state, config, image_shape)
         self._log_prob = evaluation.compiled_log_prob(state.model)
 
-    def run(self, train_images, validation_images, progress):
+    def run(self, train_images, validation_images, progress, outlier_images):
         config, state = self._config, self._state
         start = int(state.step)
-        batches = data.training_batches(
-            train_images, config.batch_size, config.seed, start, config.steps - start
-        )
+        sources = [images for images in (train_images, outlier_images) if images is not None]
+        batches = tf.data.Dataset.zip(tuple(self._batches(images, start) for images in sources))
         if self._stopped_early():
             return Outcome(start, interrupted=False)
         with (
@@ -228,8 +242,9 @@ class _Loop:
             ) as bar,
         ):
             self._clock, self._clock_step = time.perf_counter(), start
-            for images in batches if start < config.steps else ():
-                step = self._one_step(images, bar)
+            for batch in batches if start < config.steps else ():
+                images = batch[0]
+                step = self._one_step(batch, bar)
                 if step % config.log_every == 0 or step == config.steps:
                     self._log(step, metrics)
                 stop = self._validation_due(step) and self._validate(step, validation_images, metrics)
@@ -243,6 +258,10 @@ class _Loop:
             step = int(state.step)
         return Outcome(step, interrupted=bool(interrupted))
 
+    def _batches(self, images, start):
+        config = self._config
+        return data.training_batches(images, config.batch_size, config.seed, start, config.steps - start)
+
     def _save(self, step, images, metrics):
         # The loss of a step is that of the weights before it: the new ones are tried out here.
         log_prob = self._log_prob(images)
@@ -250,8 +269,8 @@ class _Loop:
         metrics.flush()  # first, so that a checkpoint never lacks the rows before it
         self._manager.save(checkpoint_number=step)
 
-    def _one_step(self, images, bar):
-        loss, norm = (float(value) for value in self._train_step(images))
+    def _one_step(self, batch, bar):
+        loss, norm = (float(value) for value in self._train_step(*batch))
         step = int(self._state.step)
         self._check(step, loss, norm)
         self._state.window.assign_add([1.0, loss, norm])
@@ -311,8 +330,19 @@ class _Loop:
         return patience > 0 and int(self._state.since_best) >= patience
 
 
-def _initialize(family, state, config, images):
-    """Data-dependent initialisation from the first images in training order."""
+def _defaults():
+    """What a run means that was begun before a setting existed."""
+    return {f"training.{field.name}": field.default for field in dataclasses.fields(TrainingConfig)}
+
+
+def _initialize(family, state, config, images, spec):
+    """From another run's weights, or by data-dependent initialisation from the first training images."""
+    if config.init_from:
+        source = checkpoint.load_twin(checkpoint.Run(config.init_from), spec)
+        for variable, value in zip(state.model.variables, source.variables, strict=True):
+            variable.assign(value)
+        state.average.reset()
+        return
     count = min(len(images), max(256, config.batch_size))
     batch = next(iter(data.training_batches(images, count, config.seed, 0, 1)))
     family.initialize(state.model, batch, tf.constant([config.seed, -1], tf.int64))

@@ -1,0 +1,49 @@
+"""What a training step minimises: bits per dimension, of mutated images, or with outliers beside them."""
+
+import tensorflow as tf
+
+from tfp_flows import mutation, noise, quantization
+
+
+def make_loss(family, model, config, image_shape):
+    """The loss of a step, in bits per dimension.
+
+        L = mean_i [ b(x_i) + w max(0, m + b(x_i) - b(o_i)) ],        b(x) = -log p(x) / (D ln 2)
+
+    x_i are training images, mutated first where `config.mutation_rate` is positive (Ren et al. 2019); o_i
+    are outliers, if there are any: the margin ranking loss of outlier exposure for density models
+    (Hendrycks et al. 2019, section 4.4), with margin m = `outlier_margin` and weight w = `outlier_weight`.
+    No public code of that version is known.
+
+    Args:
+      family: `Family` of the model.
+      model: Density model over integer images.
+      config: `training.TrainingConfig`.
+      image_shape: (H, W, C).
+
+    Returns:
+      Function (images uint8 `[B, H, W, C]`, outliers likewise or None, seed) -> (L, mean b(x)).
+
+    #### References
+
+    [1]: Dan Hendrycks, Mantas Mazeika and Thomas Dietterich. Deep anomaly detection with outlier exposure.
+         ICLR 2019. https://arxiv.org/abs/1812.04606
+    [2]: Jie Ren et al. Likelihood ratios for out-of-distribution detection. NeurIPS 2019.
+         https://arxiv.org/abs/1906.02845
+    """
+
+    def bits_per_dim(images, seed):
+        return quantization.bits_per_dim(family.training_log_prob(model, images, seed), image_shape)
+
+    def loss(images, outliers, seed):
+        mutation_seed, outlier_seed = tf.unstack(noise.split(seed, 2))
+        if config.mutation_rate > 0:
+            images = mutation.mutate(images, config.mutation_rate, mutation_seed)
+        bits = bits_per_dim(images, seed)
+        mean = tf.reduce_mean(bits)
+        if outliers is None:
+            return mean, mean
+        violation = tf.nn.relu(config.outlier_margin + bits - bits_per_dim(outliers, outlier_seed))
+        return mean + config.outlier_weight * tf.reduce_mean(violation), mean
+
+    return loss
