@@ -44,14 +44,6 @@ class Cache:
         return values
 
 
-def digest_of_files(paths):
-    """A digest of the contents of files, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 def _digest(key):
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 

@@ -12,10 +12,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from analysis import hessian
 from analysis.errors import AnalysisError
 from analysis.levels import CHAINS
-from tfp_flows import bijectors
+from tfp_flows import bijectors, hessian
 from tfp_flows.bijectors.fused_chain import INVERT
 
 tfd = tfp.distributions

@@ -2,12 +2,11 @@
 
 import dataclasses
 import functools
-import pathlib
 
 import numpy as np
 import tqdm
 
-from analysis import cache, comparison, decomposition, moments, second_order, sweeps
+from analysis import comparison, decomposition, moments, second_order, sweeps
 from analysis.errors import AnalysisError
 from tfp_flows import checkpoint, data, evaluation
 
@@ -74,9 +73,7 @@ class RunStudy:
         self.run = run
         self.name = run.folder.resolve().name
         self.spec = run.spec()
-        prefix = pathlib.Path(run.checkpoint_path())
-        files = prefix.parent.glob(f"{prefix.name}.*")
-        self._identity = {**self.spec.to_json(), "checkpoint": cache.digest_of_files(files)}
+        self._identity = {**self.spec.to_json(), "checkpoint": run.checkpoint_digest()}
         self._config = config
         self._cache = results
         self.others = []

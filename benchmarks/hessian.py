@@ -28,8 +28,10 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import tfp_flows  # noqa: E402
-from analysis import hessian  # noqa: E402
-from tfp_flows import testing  # noqa: E402
+from tfp_flows import (
+    hessian,  # noqa: E402
+    testing,  # noqa: E402
+)
 
 
 @dataclasses.dataclass(frozen=True)

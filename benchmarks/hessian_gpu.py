@@ -28,8 +28,8 @@ def lower(folder, smoke):
     import numpy as np
     import tensorflow as tf
 
-    from analysis import hessian
     from benchmarks import hessian as sizes
+    from tfp_flows import hessian
 
     size = sizes.TINY if smoke else sizes.Size()
     flow = sizes.make_flow(size)

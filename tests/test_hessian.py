@@ -8,8 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flows
-from analysis import hessian
-from tfp_flows import testing
+from tfp_flows import hessian, testing
 
 tfd = tfp.distributions
 SHAPE = (4, 4, 1)

@@ -10,6 +10,7 @@ RUN/evaluation/      what `python -m tfp_flows.evaluate` wrote
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -110,7 +111,7 @@ class Run:
     def write(self, spec, flags_text):
         """Writes spec and flags, each at once or not at all."""
         write_atomically(self.flags_file, flags_text)
-        values = {"format": FORMAT, **spec.to_json(), "versions": _versions()}
+        values = {"format": FORMAT, **spec.to_json(), "versions": versions()}
         write_atomically(self.spec_file, json.dumps(values, indent=2) + "\n")
 
     def spec(self):
@@ -167,6 +168,14 @@ class Run:
             raise RunError(f"--run: {self.folder} has no checkpoint yet.")
         return path
 
+    def checkpoint_digest(self):
+        """A digest of the files of `checkpoint_path`."""
+        prefix = pathlib.Path(self.checkpoint_path())
+        digest = hashlib.sha256()
+        for path in sorted(prefix.parent.glob(f"{prefix.name}.*")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return digest.hexdigest()
+
 
 class WeightAverage(tf.Module):
     """Exponential moving average of variables: average <- d * average + (1 - d) * variable.
@@ -221,7 +230,8 @@ def load_model(run, protocol=None):
         for its defaults.
 
     Returns:
-      (density model over integer images, the step it was trained to).
+      (density model over integer images, the step it was trained to); the model's `run_reference` says whose
+      it is.
 
     Raises:
       RunError: If there is no run or no checkpoint, or the checkpoint is damaged.
@@ -229,7 +239,8 @@ def load_model(run, protocol=None):
     spec = run.spec()
     path = run.checkpoint_path()
     family = families.family(spec.family)
-    model = family.build(spec.model, spec.image_shape, protocol or family.protocol_class())
+    protocol = protocol or family.protocol_class()
+    model = family.build(spec.model, spec.image_shape, protocol)
     average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     state = tf.train.Checkpoint(model=model, average=average, step=step)
@@ -239,7 +250,46 @@ def load_model(run, protocol=None):
         reason = str(error).splitlines()[0]
         raise RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
     average.to_variables()
+    model.run_reference = RunReference(run.folder, run.checkpoint_digest(), dataclasses.asdict(protocol))
     return model, int(step)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReference:
+    """Which run's checkpoint a model is, and how its log-probabilities are estimated.
+
+    Attributes:
+      folder: The run's folder.
+      digest: Of the checkpoint's files.
+      protocol: The family's protocol as a dict.
+    """
+
+    folder: pathlib.Path
+    digest: str
+    protocol: dict
+
+    def to_json(self, beside):
+        """A JSON-ready dict, the folder relative to the folder `beside`."""
+        folder = os.path.relpath(self.folder.resolve(), pathlib.Path(beside).resolve())
+        return {"run": pathlib.Path(folder).as_posix(), "digest": self.digest, "protocol": self.protocol}
+
+    @classmethod
+    def from_json(cls, values, beside):
+        """The reverse of `to_json`."""
+        folder = pathlib.Path(beside).resolve() / values["run"]
+        return cls(pathlib.Path(os.path.normpath(folder)), values["digest"], values["protocol"])
+
+    def load_model(self):
+        """The model.
+
+        Raises:
+          RunError: If the run is gone, or has been trained further.
+        """
+        run = Run(self.folder)
+        family = families.family(run.spec().family)
+        if run.checkpoint_digest() != self.digest:
+            raise RunError(f"--run: {self.folder} has another checkpoint than the one that was referred to.")
+        return load_model(run, family.protocol_class(**self.protocol))[0]
 
 
 def load_twin(run, spec):
@@ -273,7 +323,8 @@ def _flat(spec):
     return flat
 
 
-def _versions():
+def versions():
+    """The versions of what a result depends on, by package; None for one that is not installed."""
     packages = ("tfp-flows", "tensorflow", "tensorflow-probability", "tf-keras", "numpy")
     return {package: _version(package) for package in packages}
 

@@ -1,0 +1,67 @@
+"""Split conformal p-values: a threshold for any score, valid for any distribution."""
+
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows.detectors.errors import DetectorError
+
+
+def p_value(scores, calibration_scores):
+    """The conformal p-value of each score, against those of held-out in-distribution images.
+
+        p(s) = (1 + #{i : s_i >= s}) / (n + 1)
+
+    If the n calibration images and the tested one are exchangeable, P(p <= alpha) <= alpha for every alpha,
+    whatever the score and the distribution, and >= alpha - 1 / (n + 1) where no two scores are equal. It
+    holds on average over calibration sets, and only if the calibration images were used for nothing else.
+
+    Args:
+      scores: Floating tensor `[B]`, higher = more out of distribution; infinity is allowed.
+      calibration_scores: Tensor `[n]` of the same type, in ascending order.
+
+    Returns:
+      Tensor `[B]`, in [1 / (n + 1), 1].
+
+    #### References
+
+    [1]: Vladimir Vovk, Alex Gammerman and Glenn Shafer. Algorithmic learning in a random world. 2005.
+    [2]: Stephen Bates et al. Testing for outliers with conformal p-values. Annals of Statistics, 2023.
+         https://arxiv.org/abs/2104.08279
+    """
+    return tail_fraction(scores, calibration_scores)
+
+
+def tail_fraction(values, ascending):
+    """(1 + #{reference >= value}) / (n + 1) for each value, the references in ascending order."""
+    below = tf.searchsorted(ascending, values, side="left")
+    count = tf.shape(ascending)[0]
+    return tf.cast(1 + count - below, values.dtype) / tf.cast(count + 1, values.dtype)
+
+
+def sorted_scores(scores):
+    """`scores` in the form that `p_value` takes: float32, ascending.
+
+    Raises:
+      DetectorError: If there is none.
+    """
+    if not len(scores):
+        raise DetectorError("calibrate: at least one image is needed.")
+    return np.sort(np.asarray(scores, np.float32))
+
+
+def check_level(alpha, num_calibration):
+    """Warns where no p-value can be as small as `alpha`.
+
+    Raises:
+      DetectorError: If `alpha` is no number in (0, 1).
+    """
+    if not 0 < alpha < 1:
+        raise DetectorError(f"`alpha` must be in (0, 1), got {alpha}.")
+    if num_calibration < 1 / alpha - 1:
+        warnings.warn(
+            f"{num_calibration} calibration images cannot give a p-value of {alpha:g} or less, so nothing "
+            f"will be called out of distribution; give at least {int(np.ceil(1 / alpha - 1))}.",
+            stacklevel=3,
+        )

@@ -1,0 +1,111 @@
+"""Density of states: are the model's statistics of this image those of its data?"""
+
+import numpy as np
+import sklearn.svm
+import tensorflow as tf
+
+from tfp_flows import quantization
+from tfp_flows.detectors import latent, models
+from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.errors import DetectorError
+
+DENSITIES = ("kde", "svm")
+NUM_SAMPLES = 4
+NU = 0.1
+LOG_SQRT_2_PI = 0.5 * float(np.log(2.0 * np.pi))
+
+
+class DensityOfStates(Detector):
+    """DoSE: score(x) = -sum_s log q_s(T_s(x)), q_s the density of statistic T_s over in-distribution images.
+
+    The statistics: log p(x), log p(z) and log|det dz/dy| for a flow; log p(x), E_q[log p(x | z)] and
+    KL(q || p(z)) for a VAE; log p(x) for any other model. `density="kde"` estimates each q_s by Gaussian
+    kernels of Scott's bandwidth, n^(-1/5) standard deviations; `density="svm"` takes the negative decision
+    function of a one-class support vector machine (RBF kernel, nu = 0.1) on the standardised
+    statistics. Both are fitted by SciPy's and scikit-learn's rules and kept as arrays, and scored in
+    TensorFlow.
+
+    Published AUROC, Glow: FashionMNIST/MNIST 1.00, CIFAR-10/SVHN 0.97 (authors), 0.955 and 0.752 (re-runs).
+
+    #### References
+
+    [1]: Warren Morningstar et al. Density of states estimation for out of distribution detection.
+         AISTATS 2021. https://arxiv.org/abs/2006.09273
+    """
+
+    name = "density_of_states"
+    exportable = True
+
+    def __init__(self, model, density="kde", batch_size=256):
+        """Takes the density model and how the statistics' density is estimated.
+
+        Raises:
+          DetectorError: If there is no such way.
+        """
+        if density not in DENSITIES:
+            raise DetectorError(
+                f"{self.name}: `density` must be one of {', '.join(DENSITIES)}, got {density!r}."
+            )
+        super().__init__([model], {"density": density}, batch_size)
+
+    def _graph_statistics(self, images):
+        model = self.models[0]
+        if models.is_flow(model):
+            return _flow_statistics(model, images)
+        log_prob = models.log_prob(model, images)
+        if not models.is_latent_variable_model(model):
+            return log_prob[:, tf.newaxis]
+        images = models.as_input(model, images)
+        loc, log_scale = latent.posterior_of(model, images)
+        terms = latent.elbo_terms(model, images, loc, log_scale, NUM_SAMPLES, seed=0)
+        return tf.stack([log_prob, terms.reconstruction, terms.kl], axis=-1)
+
+    def _fit_statistics(self, statistics):
+        if len(statistics) < 2:
+            raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
+        scale = statistics.std(axis=0, ddof=1)
+        if not (np.isfinite(scale).all() and (scale > 0).all()):
+            raise DetectorError(
+                f"{self.name}: a statistic of the images given to fit is constant or infinite."
+            )
+        if self.settings["density"] == "kde":
+            return {"states": statistics, "bandwidth": scale * len(statistics) ** (-1 / 5)}
+        loc = statistics.mean(axis=0)
+        svm = sklearn.svm.OneClassSVM(nu=NU, gamma="scale").fit((statistics - loc) / scale)
+        return {
+            "loc": loc,
+            "scale": scale,
+            "support": svm.support_vectors_,
+            "weights": svm.dual_coef_[0],
+            "intercept": np.float64(svm.intercept_[0]),
+            "gamma": np.float64(svm._gamma),
+        }
+
+    def _formula(self, statistics, fitted):
+        if self.settings["density"] == "kde":
+            return -_log_kernel_density(statistics, fitted["states"], fitted["bandwidth"])
+        standardised = (statistics - fitted["loc"]) / fitted["scale"]
+        squares = tf.reduce_sum((standardised[:, tf.newaxis] - fitted["support"]) ** 2, axis=-1)
+        kernel = tf.exp(-fitted["gamma"] * squares)
+        return -(tf.linalg.matvec(kernel, fitted["weights"]) + fitted["intercept"])
+
+    def _needed(self):
+        return ("states",) if self.settings["density"] == "kde" else ("support",)
+
+
+def _flow_statistics(model, images):
+    """log P(x), log p(z) and log|det dz/dy| of a flow `[B, 3]`, nats, for the first draw of the noise."""
+    flow = model.flow
+    y = quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
+    log_prob = flow.log_prob(tf.identity(y))
+    log_prob_z = flow.distribution.log_prob(flow.bijector.inverse(y))
+    constant = np.prod(flow.event_shape) * np.log(quantization.NUM_LEVELS)
+    return tf.stack([log_prob - constant, log_prob_z, log_prob - log_prob_z], axis=-1)
+
+
+def _log_kernel_density(statistics, states, bandwidth):
+    """sum_s log (1/n) sum_i N(T_s; t_is, h_s^2): `[B]`."""
+    distance = (statistics[:, tf.newaxis] - states) / bandwidth  # [B, n, S]
+    log_kernels = -0.5 * distance**2 - tf.math.log(bandwidth) - LOG_SQRT_2_PI
+    count = tf.cast(tf.shape(states)[0], statistics.dtype)
+    return tf.reduce_sum(tf.reduce_logsumexp(log_kernels, axis=1) - tf.math.log(count), axis=-1)

@@ -1,0 +1,52 @@
+"""The likelihood itself: the baseline that fails."""
+
+from tfp_flows.detectors import models
+from tfp_flows.detectors.detector import Detector
+
+
+class Likelihood(Detector):
+    """score(x) = -log p(x), in nats.
+
+    The baseline (Bishop 1994) that Nalisnick et al. (2019) show to fail: published AUROC about 0.08 (Glow)
+    and 0.09 (PixelCNN) for CIFAR-10 against SVHN, 0.09 (PixelCNN) for FashionMNIST against MNIST; see
+    `analysis/published.py` for sources.
+
+    For a model with `pixel_log_probs` (PixelCNN) `score_map` is -log p(x_hw | x_<hw); it sums to the score.
+
+    #### References
+
+    [1]: Christopher Bishop. Novelty detection and neural network validation. IEE Proceedings, 1994.
+    [2]: Eric Nalisnick et al. Do deep generative models know what they don't know? ICLR 2019.
+         https://arxiv.org/abs/1810.09136
+    """
+
+    name = "likelihood"
+    exportable = True
+
+    def __init__(self, model, batch_size=256):
+        """Takes the density model."""
+        super().__init__([model], batch_size=batch_size)
+
+    def _formula(self, statistics, fitted):
+        return -statistics[:, 0]
+
+    def _map_of_batch(self, images):
+        return -models.pixel_log_probs(self.models[0], images, self.name)
+
+
+class OutlierExposure(Likelihood):
+    """score(x) = -log p(x) under a model that was trained with outliers beside its data.
+
+    Training adds a margin ranking loss, which makes outliers less likely than the training images (see
+    `tfp_flows.objective`, and the flag `--outlier_dataset` of training). The only score here that has seen
+    other images: not the ones it is tested on, but it is no label-free score.
+
+    Published, density version: AUROC 0.758 for CIFAR-10 against SVHN (PixelCNN++).
+
+    #### References
+
+    [1]: Dan Hendrycks, Mantas Mazeika and Thomas Dietterich. Deep anomaly detection with outlier exposure.
+         ICLR 2019. https://arxiv.org/abs/1812.04606
+    """
+
+    name = "outlier_exposure"

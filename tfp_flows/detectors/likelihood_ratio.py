@@ -1,0 +1,76 @@
+"""The likelihood ratio against a model of the background."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows.detectors import models
+from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.errors import DetectorError
+
+
+class LikelihoodRatio(Detector):
+    """score(x) = log p_background(x) - log p(x), in nats.
+
+    The background model has the architecture of the model and was trained on images mutated anew at every
+    step (`--mutation_rate` of training); what both explain cancels. Ren et al. choose the mutation rate with
+    images of a third data set. Here `fit` chooses among the backgrounds without any: the one that
+    maximises
+
+        mean_i r(x_i) / std_i r(x_i),       r = log p - log p_background
+
+    over in-distribution images, i.e. sets them furthest from r = 0, where an image is all background, in
+    units of their spread.
+
+    Published AUROC: FashionMNIST/MNIST 0.994, CIFAR-10/SVHN 0.931 (authors, PixelCNN); 0.064 on Glow, C/S
+    (re-run).
+
+    For models with `pixel_log_probs`, `score_map` is the difference for each pixel; it sums to the score.
+
+    #### References
+
+    [1]: Jie Ren et al. Likelihood ratios for out-of-distribution detection. NeurIPS 2019.
+         https://arxiv.org/abs/1906.02845
+    """
+
+    name = "likelihood_ratio"
+    exportable = True
+
+    def __init__(self, model, backgrounds, batch_size=256):
+        """Takes the model and the list of background models, of one mutation rate each.
+
+        Raises:
+          DetectorError: If there is no background.
+        """
+        if not backgrounds:
+            raise DetectorError(f"{self.name}: needs at least one background model.")
+        super().__init__([model, *backgrounds], batch_size=batch_size)
+
+    @classmethod
+    def of_models(cls, density_models, settings):
+        """The detector of a model and the backgrounds after it."""
+        return cls(density_models[0], density_models[1:], **settings)
+
+    def _graph_statistics(self, images):
+        return tf.stack([models.log_prob(model, images) for model in self.models], axis=-1)
+
+    def _fit_statistics(self, statistics):
+        ratios = statistics[:, :1] - statistics[:, 1:]
+        if len(ratios) < 2:
+            raise DetectorError(f"{self.name}: fit needs at least two images, got {len(ratios)}.")
+        spread = ratios.std(axis=0)
+        distance = np.divide(
+            ratios.mean(axis=0), spread, out=np.full(len(spread), -np.inf), where=spread > 0
+        )
+        return {"chosen": np.int64(np.argmax(distance)), "distance": distance}
+
+    def _formula(self, statistics, fitted):
+        return tf.gather(statistics, 1 + fitted["chosen"], axis=1) - statistics[:, 0]
+
+    def _map_of_batch(self, images):
+        background = self.models[1 + int(self.fitted["chosen"])]
+        return models.pixel_log_probs(background, images, self.name) - models.pixel_log_probs(
+            self.models[0], images, self.name
+        )
+
+    def _needed(self):
+        return ("chosen",)

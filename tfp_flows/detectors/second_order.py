@@ -1,0 +1,70 @@
+"""The second-order term that explains the failure, as a score."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows import hessian, quantization
+from tfp_flows.detectors import models
+from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.errors import DetectorError
+
+
+class SecondOrder(Detector):
+    """score(x) = |1/2 Tr(H (D_x - Sigma))|,    D_x = diag((y - y0)^2), in nats.
+
+    The trace term by which Nalisnick et al. (2019, section 5) explain that one data set is likelier than
+    another, with the variance of a data set replaced by that of the single image: H is the Hessian of log p
+    at y0 = E[y], the mean of in-distribution images, and Sigma their diagonal covariance. Images of less
+    contrast, and of more, than the data's both count as foreign. It uses no likelihood of x at all: what
+    it is worth says how much of the failure, and of its cure, is contrast.
+
+    `score_map` sums to the score.
+
+    #### References
+
+    [1]: Eric Nalisnick et al. Do deep generative models know what they don't know? ICLR 2019.
+         https://arxiv.org/abs/1810.09136 (equation 5); the score is ours
+    """
+
+    name = "second_order"
+    prepares = True
+
+    def __init__(self, model, batch_size=256):
+        """Takes a flow over dequantised images.
+
+        Raises:
+          DetectorError: If the model is no flow.
+        """
+        models.need_flow(model, self.name)
+        super().__init__([model], batch_size=batch_size)
+
+    def _prepare(self, images):
+        if len(images) < 2:
+            raise DetectorError(f"{self.name}: fit needs at least two images, got {len(images)}.")
+        flow = self.models[0].flow
+        mean = (images.mean(axis=0, dtype=np.float64) + 0.5) / quantization.NUM_LEVELS
+        variance = images.var(axis=0, dtype=np.float64) / quantization.NUM_LEVELS**2
+        point = tf.constant(mean[np.newaxis], flow.dtype)
+        diagonal = hessian.hessian_diagonal(flow.log_prob, point)[0].numpy().astype(np.float64)
+        self.fitted.update(mean=mean, variance=variance, diagonal=diagonal)
+
+    def _graph_statistics(self, images):
+        return tf.reduce_sum(self._terms(images), axis=[1, 2, 3])[:, tf.newaxis]
+
+    def _terms(self, images):
+        y = (tf.cast(images, tf.float64) + 0.5) / quantization.NUM_LEVELS
+        excess = (y - self.fitted["mean"]) ** 2 - self.fitted["variance"]
+        return 0.5 * self.fitted["diagonal"] * excess
+
+    def _formula(self, statistics, fitted):
+        return tf.abs(statistics[:, 0])
+
+    def _map_of_batch(self, images):
+        terms = tf.reduce_sum(self._terms(images), axis=-1)
+        return terms * tf.sign(tf.reduce_sum(terms, axis=[1, 2], keepdims=True))
+
+    def _needed(self):
+        return ("diagonal",)
+
+    def _check_prepared(self):
+        self._check_fitted()
