@@ -151,18 +151,8 @@ def make_generator(image_shape, width, seed):
             layers.Input([LATENT_SIZE]),
             layers.Dense(int(np.prod(small)), "relu", kernel_initializer=_initializer(seeds)),
             layers.Reshape(small),
-            layers.Conv2DTranspose(
-                width, 5, 2, "same", activation="relu", kernel_initializer=_initializer(seeds)
-            ),
-            layers.Conv2DTranspose(
-                channels,
-                5,
-                2,
-                "same",
-                "channels_last",
-                activation="tanh",
-                kernel_initializer=_initializer(seeds),
-            ),
+            _upsample(width, "relu", seeds),
+            _upsample(channels, "tanh", seeds),
             layers.Cropping2D([(0, 4 * small[0] - height), (0, 4 * small[1] - width_px)]),
         ]
     )
@@ -211,6 +201,12 @@ def train_critic(images, num_steps, width, batch_images, seed):
 
 def _apply(optimizer, tape, loss, variables):
     optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+
+def _upsample(channels, activation, seeds):
+    return tf_keras.layers.Conv2DTranspose(
+        channels, 5, 2, "same", activation=activation, kernel_initializer=_initializer(seeds)
+    )
 
 
 def _initializer(seeds):

@@ -123,11 +123,15 @@ def _estimate_singular_values_below(inverse, y, largest, num_probes, num_steps, 
 
     def product(vectors):  # J^T J v, for [B, D]
         direction = tf.reshape(vectors, tf.shape(y))
-        with tf.GradientTape() as tape:
-            tape.watch(y)
-            with tf.autodiff.ForwardAccumulator(y, direction) as accumulator:
-                z = inverse(y)
-            forward = accumulator.jvp(z)
+        with tf.GradientTape() as outer:
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(y)
+                z = inverse(tf.identity(y))
+            weights = tf.zeros_like(z)
+            outer.watch(weights)
+            pulled = tape.gradient(z, y, output_gradients=weights)  # J^T w, linear in w
+        # J v as the derivative of that: forward mode fails on tf.ensure_shape of an unknown batch (TF 2.21).
+        forward = outer.gradient(pulled, weights, output_gradients=direction)
         return tf.reshape(tape.gradient(z, y, output_gradients=forward), tf.shape(vectors))
 
     total = 0.0

@@ -1,0 +1,210 @@
+"""The chapters of a comparison of detectors."""
+
+import numpy as np
+
+from analysis import detector_figures, published
+from tfp_flows import detectors
+from tfp_flows.detectors import typicality
+
+GROUP_SIZES = (1, 2, 10, 25)
+LEVEL = 0.01
+NUM_MAPS = 8
+GOAL = 0.95
+
+
+def warnings(page, lines, how_held_out):
+    """What was held out, and what may mislead."""
+    page.section("Read this first", "audit")
+    page.text(how_held_out)
+    for line in lines:
+        page.text(f"Warning: {line}")
+
+
+def comparison(page, study, results):
+    """The table of every detector, and its pictures, for each foreign set."""
+    page.section("Detectors", "detectors")
+    for foreign in dict.fromkeys(r.foreign for r in results):
+        chosen = [r for r in results if r.foreign == foreign]
+        page.heading(f"{study.own} against {foreign}")
+        page.table(
+            f"detectors_{_file_name(foreign)}",
+            [row(r) for r in chosen],
+            f"{foreign} is the positive class; brackets of the intervals are 95 % bootstrap (low, "
+            "high). False alarms and detected: share of own and of foreign test images with a p-value "
+            "of at most 0.05, by split conformal calibration. Milliseconds: for an image, on the "
+            "machine that made this page.",
+            formats={
+                **dict.fromkeys(("own images", "foreign images"), ",d"),
+                **dict.fromkeys(("AUROC", "AUROC low", "AUROC high"), ".3f"),
+                **dict.fromkeys(("average precision", "AP low", "AP high"), ".3f"),
+                **dict.fromkeys(("FPR at 95 % TPR", "FPR low", "FPR high"), ".3f"),
+                **dict.fromkeys(("false alarms", "detected"), ".3f"),
+                "ms/image": ".2f",
+            },
+        )
+        groups = {}
+        for result in chosen:
+            groups.setdefault(result.candidate.run, []).append(result)
+        page.figure(
+            f"auroc_{_file_name(foreign)}",
+            detector_figures.auroc_dots(groups, foreign, GOAL),
+            f"AUROC of {len(chosen)} detectors for {study.own} against {foreign}: "
+            + "; ".join(f"{r.candidate.label} {r.separation.auroc.value:.3f}" for r in chosen),
+        )
+        for run, group in groups.items():
+            panels = [
+                (r.candidate.title, study.scores(r.candidate, study.own), study.scores(r.candidate, foreign))
+                for r in group
+            ]
+            page.figure(
+                f"scores_{_file_name(run)}_{_file_name(foreign)}",
+                detector_figures.score_histograms(panels, study.own, foreign),
+                f"Histograms of the scores of {study.own} and {foreign} for {run}: "
+                + ", ".join(title for title, *_ in panels),
+                f"{run}. Scores beyond the frame are drawn at its edge.",
+            )
+
+
+def row(result):
+    """A result as a row of the table."""
+    measures = result.separation
+    return {
+        "score": result.candidate.title,
+        "model": result.candidate.run,
+        "own images": result.counts[0],
+        "foreign images": result.counts[1],
+        "AUROC": measures.auroc.value,
+        "AUROC low": measures.auroc.low,
+        "AUROC high": measures.auroc.high,
+        "average precision": measures.average_precision.value,
+        "AP low": measures.average_precision.low,
+        "AP high": measures.average_precision.high,
+        "FPR at 95 % TPR": measures.fpr_at_95_tpr.value,
+        "FPR low": measures.fpr_at_95_tpr.low,
+        "FPR high": measures.fpr_at_95_tpr.high,
+        "false alarms": result.false_alarms,
+        "detected": result.detected,
+        "ms/image": 1000 * result.seconds,
+        "label-free": "no" if result.candidate.outliers else "yes",
+    }
+
+
+def literature(page, study, results):
+    """Published numbers, others' re-runs and ours, side by side."""
+    page.section("Beside the literature", "literature")
+    rows = []
+    for result in results:
+        for number in published.numbers(result.candidate.kind.name, study.own, result.foreign):
+            rows.append(
+                {
+                    "score": result.candidate.title,
+                    "against": result.foreign,
+                    "published": number.auroc if number.by_authors else "",
+                    "re-run": "" if number.by_authors else number.auroc,
+                    "their model": number.model,
+                    "who": number.who,
+                    "how sure": published.SOURCES[number.source],
+                    "ours": result.separation.auroc.value,
+                    "our model": result.candidate.run,
+                }
+            )
+    if not rows:
+        page.text(f"No published number is on record for {study.own} against these sets.")
+        return
+    page.text(
+        "AUROC. The literature contradicts itself, so each number stands with who measured it. "
+        "Models, training and (for CIFAR-10 and SVHN, if they are subsets or rebuilt) data differ "
+        "from ours: the table says what to expect, not who is right."
+    )
+    page.table(
+        "literature",
+        rows,
+        "Published: by the score's authors. Re-run: by others.",
+        formats=dict.fromkeys(("published", "re-run", "ours"), ".3f"),
+    )
+
+
+def groups_of_images(page, study, results):
+    """Typicality of M images that come together: rejection rates, as its authors report them."""
+    chosen = [r for r in results if r.candidate.kind is detectors.Typicality]
+    if not chosen:
+        return
+    page.section("Typicality of several images together", "typicality")
+    page.text(
+        "The test of Nalisnick et al. 2019 asks whether M images come from the data; it rejects where "
+        f"the mean of -log p is further from the entropy than in {100 * (1 - LEVEL):g} % of resampled "
+        f"groups of calibration images. These are rejection rates at level {LEVEL:g}, not AUROC: own "
+        f"images should be rejected as rarely as that."
+    )
+    rows = []
+    for result in chosen:
+        fit, held_out = (
+            study.log_probs(result.candidate, study.own, s) for s in ("validation", "calibration")
+        )
+        entropy = -fit.mean()
+        for name in (study.own, result.foreign):
+            tested = study.log_probs(result.candidate, name, "test")
+            tested = np.random.default_rng(0).permutation(tested)  # a test split may be sorted
+            rates = {
+                f"M = {m}": typicality.rejection_rate(tested, held_out, entropy, m, LEVEL)
+                for m in GROUP_SIZES
+            }
+            rows.append({"model": result.candidate.run, "images": name, **rates})
+    rows = list({(r["model"], r["images"]): r for r in rows}.values())
+    page.table(
+        "typicality",
+        rows,
+        "Share of groups of M images that are rejected.",
+        formats=dict.fromkeys((f"M = {m}" for m in GROUP_SIZES), ".3f"),
+    )
+
+
+def maps(page, study, results):
+    """Where scores come from, for those that can tell."""
+    shown = False
+    for result in results:
+        fitted = study.fitted(result.candidate)
+        pairs = [(name, study.images(name, "test", NUM_MAPS).images) for name in (study.own, result.foreign)]
+        try:
+            rows = [(name, images, fitted.score_map(images)) for name, images in pairs]
+        except detectors.DetectorError:
+            continue
+        if not shown:
+            page.section("Where a score comes from", "maps")
+            page.text("Maps of the scores that are sums over pixels, or nearly: red pixels look foreign.")
+            shown = True
+        name = f"map_{_file_name(result.candidate.label)}_{_file_name(result.foreign)}"
+        page.figure(
+            name,
+            detector_figures.score_maps(rows, result.candidate.label),
+            f"Images of {study.own} and {result.foreign} with maps of the score {result.candidate.label}.",
+        )
+
+
+def text_table(results):
+    """The results as an aligned text table."""
+    lines = [("score", "model", "against", "AUROC [95 %]", "AP", "FPR@95", "alarms", "found", "ms/image")]
+    for r in results:
+        auroc = r.separation.auroc
+        lines.append(
+            (
+                r.candidate.title,
+                r.candidate.run,
+                r.foreign,
+                f"{auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}]",
+                f"{r.separation.average_precision.value:.3f}",
+                f"{r.separation.fpr_at_95_tpr.value:.3f}",
+                f"{r.false_alarms:.3f}",
+                f"{r.detected:.3f}",
+                f"{1000 * r.seconds:.2f}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _file_name(text):
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in text)

@@ -1,0 +1,112 @@
+r"""Compares every detector on the same trained models, and writes one page.
+
+    python -m analysis.detectors --runs=runs/glow_fashion_mnist,runs/pixelcnn_fashion_mnist \
+        --in=fashion_mnist --out=mnist --data_dir=DIR --report=detectors_fashion_mnist \
+        --ensemble=runs/small_0,runs/small_1 --backgrounds=runs/background_0.1,runs/background_0.3 \
+        --outlier_exposed=runs/outlier_exposure
+
+REPORT/index.html is self-contained; REPORT/figures, REPORT/tables and REPORT/results.json hold its parts.
+Scores are cached in REPORT/cache: adding a detector, a run or a data set computes nothing twice.
+"""
+
+import importlib.metadata
+import pathlib
+
+from absl import flags
+
+from analysis import audit, cache, detector_chapters, detector_study, page
+from analysis.errors import AnalysisError
+from tfp_flows import checkpoint, cli
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of the comparison."""
+    flags.DEFINE_list("runs", None, "Folders of trained models; every score that suits one is made of it.")
+    flags.DEFINE_string("in", None, "The in-distribution set: what the models were trained on.")
+    flags.DEFINE_list("out", None, f"Out-of-distribution sets: {cli.DATASET_HELP}")
+    flags.DEFINE_string("report", None, "Folder to write to.")
+    flags.DEFINE_list("ensemble", [], "Runs that differ in --seed alone, for WAIC.")
+    flags.DEFINE_list("backgrounds", [], "Runs trained with --mutation_rate, for likelihood ratios.")
+    flags.DEFINE_list("outlier_exposed", [], "Runs trained with --outlier_dataset.")
+    flags.DEFINE_bool("critics", True, "Train an ensemble of Wasserstein critics too.")
+    flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
+    flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")
+    flags.DEFINE_bool("progress", True, "Show progress bars.")
+    flags.DEFINE_integer("max_images", None, "Images of a set for scores of one pass each.", lower_bound=2)
+    flags.DEFINE_integer("slow_images", 1000, "Images of a set where each needs gradients.", lower_bound=2)
+    flags.DEFINE_integer(
+        "jacobian_images", 200, "Images of a set where each needs a Jacobian.", lower_bound=2
+    )
+    flags.mark_flags_as_required(["runs", "in", "out", "report"])
+
+
+def main():
+    """Computes what the cache lacks, prints the table and writes the page."""
+    folder = pathlib.Path(FLAGS.report)
+    if folder.exists() and not folder.is_dir():
+        raise AnalysisError(f"--report: {folder} is a file; name a folder.")
+    own, foreign = (
+        FLAGS["in"].value,
+        [name for name in dict.fromkeys(FLAGS.out) if name != FLAGS["in"].value],
+    )
+    if not FLAGS.runs or not foreign:
+        raise AnalysisError("--runs and --out: name at least one run and one set other than --in.")
+    roles = detector_study.Roles(
+        *(
+            tuple(checkpoint.Run(path) for path in FLAGS[name].value)
+            for name in ("runs", "ensemble", "backgrounds", "outlier_exposed")
+        )
+    )
+    image_shape = roles.bases[0].spec().image_shape
+    limits = detector_study.Limits(
+        FLAGS.max_images, _smaller(FLAGS.slow_images), _smaller(FLAGS.jacobian_images)
+    )
+    study = detector_study.DetectorStudy(
+        own, image_shape, cache.Cache(folder / "cache"), FLAGS.data_dir, FLAGS.download
+    )
+    candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics)
+    counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
+    warnings = audit.warnings(own, foreign, candidates, counts)
+    for line in warnings:
+        print(f"Warning: {line}")
+    results = [study.result(c, name, FLAGS.progress) for name in foreign for c in candidates]
+    print(detector_chapters.text_table(results))
+    index = write(folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir))
+    print(f"Written to {index}")
+
+
+def write(folder, study, results, warnings, how_held_out):
+    """Writes the page; returns the path of index.html."""
+    report = page.Page(
+        folder,
+        f"What finds the images that a model of {study.own} does not know?",
+        "The likelihood does not. Here is every remedy of the library on the same models, with the "
+        "same images, thresholds from held-out images, and no labels.",
+    )
+    detector_chapters.warnings(report, warnings, how_held_out)
+    detector_chapters.comparison(report, study, results)
+    detector_chapters.literature(report, study, results)
+    detector_chapters.groups_of_images(report, study, results)
+    detector_chapters.maps(report, study, results)
+    return report.write(_how(results))
+
+
+def _how(results):
+    lines = []
+    for candidate in dict.fromkeys(result.candidate for result in results):
+        runs = ", ".join(str(run.folder) for run in candidate.runs) or "no density model"
+        settings = ", ".join(f"{k} {v}" for k, v in candidate.settings.items())
+        lines.append(f"{candidate.label}: {runs}{'; ' if settings else ''}{settings}.")
+    versions = ("tfp-flows", "tensorflow", "tensorflow-probability", "scikit-learn")
+    return [*lines, ", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions) + "."]
+
+
+def _smaller(limit):
+    return limit if FLAGS.max_images is None else min(limit, FLAGS.max_images)
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, errors=[ValueError])

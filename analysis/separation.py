@@ -1,0 +1,75 @@
+"""How well a score tells two sets of images apart: scikit-learn's metrics with bootstrap intervals."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+import sklearn.metrics
+
+TRUE_POSITIVE_RATE = 0.95
+
+
+class Estimate(NamedTuple):
+    """A value and its 95 % percentile bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Separation:
+    """Out-of-distribution images are the positive class, a higher score is more so.
+
+    Attributes:
+      auroc: Area under the ROC curve: the probability that a foreign image scores higher than one of the
+        model's own kind, ties counted half; 0.5 is chance.
+      average_precision: Of the precision-recall curve; chance is the share of foreign images.
+      fpr_at_95_tpr: The share of own images called foreign where 95 % of the foreign ones are.
+    """
+
+    auroc: Estimate
+    average_precision: Estimate
+    fpr_at_95_tpr: Estimate
+
+
+def separation(own, foreign, num_bootstrap=200, seed=0):
+    """`Separation` of two sets by their scores.
+
+    Args:
+      own: Scores `[N]` of in-distribution images; infinite ones are allowed.
+      foreign: Scores `[M]` of the others.
+      num_bootstrap: Resamples, of both sets.
+      seed: Of the resamples.
+
+    Returns:
+      `Separation`.
+    """
+    # Metrics depend on the order alone, and scikit-learn refuses infinity.
+    ranks = scipy.stats.rankdata(np.concatenate([own, foreign]), method="dense")
+    labels = np.repeat([0, 1], [len(own), len(foreign)])
+    rng = np.random.default_rng(seed)
+    resampled = np.array(
+        [
+            _metrics(labels, ranks, _bootstrap_weights(rng, len(own), len(foreign)))
+            for _ in range(num_bootstrap)
+        ]
+    )
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    values = _metrics(labels, ranks, np.ones(len(labels)))
+    return Separation(*(Estimate(*map(float, parts)) for parts in zip(values, low, high, strict=True)))
+
+
+def _bootstrap_weights(rng, *sizes):
+    return np.concatenate([rng.multinomial(n, np.full(n, 1 / n)) for n in sizes])
+
+
+def _metrics(labels, scores, weights):
+    false_positive, true_positive, _ = sklearn.metrics.roc_curve(labels, scores, sample_weight=weights)
+    at = np.searchsorted(true_positive, TRUE_POSITIVE_RATE * (1 - 1e-12))
+    return (
+        sklearn.metrics.auc(false_positive, true_positive),
+        sklearn.metrics.average_precision_score(labels, scores, sample_weight=weights),
+        false_positive[at],
+    )

@@ -1,0 +1,89 @@
+r"""Fits a detector of foreign images to a trained model, calibrates and saves it.
+
+    python -m tfp_flows.detect --run=runs/glow_fashion_mnist --detector=input_complexity \
+        --out=runs/glow_fashion_mnist/detector --data_dir=DIR
+
+It is fitted to the validation images of the run's own data set and calibrated with its calibration images:
+neither was trained on, and no other image is seen. `tfp_flows.detectors.load` reads the folder.
+"""
+
+import json
+
+import numpy as np
+from absl import flags
+
+from tfp_flows import checkpoint, cli, data, detectors
+
+FLAGS = flags.FLAGS
+ALPHA = 0.05
+
+
+def define_flags():
+    """Defines the flags of the command."""
+    cli.define_common_flags()
+    flags.adopt_module_key_flags(cli)
+    flags.DEFINE_enum("detector", None, list(detectors.DETECTORS), "Name of the score.")
+    flags.DEFINE_string("out", None, "Folder to save the detector to.")
+    flags.DEFINE_list("with", [], "Further runs: an ensemble's other members, or a ratio's backgrounds.")
+    flags.DEFINE_multi_string(
+        "set", [], "A setting of the detector as NAME=VALUE, such as compressor=jpegxl."
+    )
+    flags.DEFINE_integer("max_images", None, "Images to fit to, and to calibrate with.", lower_bound=2)
+    flags.mark_flags_as_required(["detector", "out"])
+
+
+def main():
+    """Fits, calibrates, saves."""
+    runs = [checkpoint.Run(path) for path in [FLAGS.run, *FLAGS["with"].value]]
+    spec = runs[0].spec()
+    kind = detectors.DETECTORS[FLAGS.detector]
+    settings = dict(_setting(text) for text in FLAGS.set)
+    models = [checkpoint.load_model(run)[0] for run in runs]
+    if kind is detectors.Critics:
+        models, settings = [], {"image_shape": spec.image_shape, **settings}
+    try:
+        detector = kind.of_models(models, settings)
+    except TypeError as error:
+        raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
+    images = {split: _load(spec, split) for split in ("validation", "calibration")}
+    detector.fit(images["validation"], "fit" if FLAGS.progress else None)
+    detector.calibrate(images["calibration"], "calibrate" if FLAGS.progress else None)
+    detector.save(FLAGS.out)
+    print(_summary(detector, len(images["validation"])))
+
+
+def _load(spec, split):
+    return data.load(
+        spec.dataset,
+        split,
+        data_dir=FLAGS.data_dir,
+        download=FLAGS.download,
+        image_shape=spec.image_shape,
+        max_images=FLAGS.max_images,
+    )
+
+
+def _setting(text):
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise detectors.DetectorError(f"--set: {text!r} is not NAME=VALUE.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _summary(detector, num_fit):
+    scores = detector.calibration_scores
+    threshold = np.quantile(scores, 1 - ALPHA, method="higher")
+    return (
+        f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; scores above "
+        f"{threshold:.6g} have a p-value of about {ALPHA:g} or less.\n"
+        f"{'It runs in a graph, so it can be exported.' if detector.exportable else 'It cannot be exported.'} "
+        f"Saved to {FLAGS.out}."
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, errors=[ValueError])
