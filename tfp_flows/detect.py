@@ -76,11 +76,10 @@ def _setting(text):
 def _summary(detector, num_fit):
     scores = detector.calibration_scores
     threshold = np.quantile(scores, 1 - ALPHA, method="higher")
+    export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"
     return (
         f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; scores above "
-        f"{threshold:.6g} have a p-value of about {ALPHA:g} or less.\n"
-        f"{'It runs in a graph, so it can be exported.' if detector.exportable else 'It cannot be exported.'} "
-        f"Saved to {FLAGS.out}."
+        f"{threshold:.6g} have a p-value of about {ALPHA:g} or less.\n{export}. Saved to {FLAGS.out}."
     )
 
 

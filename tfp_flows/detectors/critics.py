@@ -92,7 +92,9 @@ class Critics(Detector):
 
     def _graph_statistics(self, images):
         units = tf.cast(images, tf.float32) / 127.5 - 1.0
-        return tf.concat([network(units) for network in self._restored()], axis=-1)
+        with tf.init_scope():
+            networks = self._restored()
+        return tf.concat([network(units) for network in networks], axis=-1)
 
     def _fit_statistics(self, statistics):
         scale = statistics.std(axis=0)

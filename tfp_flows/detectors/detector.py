@@ -75,9 +75,14 @@ class Detector:
 
     @classmethod
     def of_models(cls, density_models, settings):
-        """The detector of these models and `settings`; the reverse of the attributes."""
-        (model,) = density_models
-        return cls(model, **settings)
+        """The detector of these models and `settings`; the reverse of the attributes.
+
+        Raises:
+          DetectorError: If it takes another number of models.
+        """
+        if len(density_models) != 1:
+            raise DetectorError(f"{cls.name}: takes one model, got {len(density_models)}.")
+        return cls(density_models[0], **settings)
 
     @classmethod
     def of_statistics(cls, statistics, settings):

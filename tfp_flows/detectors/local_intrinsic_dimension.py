@@ -134,16 +134,19 @@ def _estimate_singular_values_below(inverse, y, largest, num_probes, num_steps, 
         forward = outer.gradient(pulled, weights, output_gradients=direction)
         return tf.reshape(tape.gradient(z, y, output_gradients=forward), tf.shape(vectors))
 
-    total = 0.0
-    for probe_seed in tf.unstack(noise.split(seed, num_probes)):
+    def estimate(probe_seed):
         signs = tf.sign(noise.uniform([1, size], probe_seed, y.dtype) - 0.5)
         start = tf.repeat(signs / size**0.5, tf.shape(y)[0], axis=0)
         diagonal, off_diagonal = _lanczos(product, start, num_steps)
         tridiagonal = tf.linalg.diag(diagonal) + _symmetric_off_diagonal(off_diagonal)
         theta, vectors = tf.linalg.eigh(tf.cast(tridiagonal, tf.float64))
         below = tf.cast(theta < largest**2, tf.float64)
-        total += tf.reduce_sum(below * vectors[..., 0, :] ** 2, axis=-1)
-    return tf.cast(total * size / num_probes, y.dtype)
+        return tf.reduce_sum(below * vectors[..., 0, :] ** 2, axis=-1)
+
+    shares = tf.map_fn(
+        estimate, noise.split(seed, num_probes), parallel_iterations=1, fn_output_signature=tf.float64
+    )
+    return tf.cast(tf.reduce_mean(shares, axis=0) * size, y.dtype)
 
 
 def _lanczos(product, start, num_steps):
