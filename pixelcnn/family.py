@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from pixelcnn.model import PixelCNN
-from tfp_flows.family import Family
+from tfp_flows.family import Family, Method
 
 DTYPES = ("float32", "float64")
 
@@ -66,6 +66,16 @@ def _training_log_prob(model, images, seed):
     return model.log_prob(images, dropout_seed=seed)
 
 
+def _methods(model):
+    """log_prob_parts: log P of each pixel given those before it."""
+    images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
+    return {
+        "log_prob_parts": Method(
+            lambda images: {"pixel_log_probs": model.pixel_log_probs(images)}, (images,)
+        )
+    }
+
+
 FAMILY = Family(
     name="pixelcnn",
     config_class=PixelCNNConfig,
@@ -75,4 +85,6 @@ FAMILY = Family(
     training_log_prob=_training_log_prob,
     training_protocol=lambda config: PixelCNNProtocol(),
     sample=lambda model, n, seed, progress: model.sample(n, seed=seed, progress=progress),
+    methods=_methods,
+    noisy=False,
 )

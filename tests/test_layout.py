@@ -29,6 +29,9 @@ ALLOWED = {
     "_quiet": set(),
     "glow": {"bijectors", "networks"},
     "families": {"glow_family"},
+    "serving": {"detectors", "noise", "quantization"},
+    "model_card": set(),
+    "scoring": {"checkpoint"},
     "checkpoint": {"families"},
     "evaluation": {"checkpoint", "data", "families", "plots", "quantization"},
     "metrics": {"checkpoint"},
@@ -93,7 +96,16 @@ ALLOWED = {
     "analysis.chapters": {"analysis.comparison", "analysis.figures", "analysis.sweeps", "quantization"},
 }
 MAINS = (
-    *("tfp_flows", "train", "evaluate", "detect", "analysis.report", "analysis.detectors"),
+    *(
+        "tfp_flows",
+        "train",
+        "evaluate",
+        "detect",
+        "export",
+        "score",
+        "analysis.report",
+        "analysis.detectors",
+    ),
     *("pixelcnn.train", "vae.train"),
 )
 PRIVATE_TFP = "tensorflow_probability.python"

@@ -2,6 +2,19 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Method(NamedTuple):
+    """A function that an exported model offers beside `log_prob` and `sample`.
+
+    Attributes:
+      function: From tensors to a dict of named tensors; runs inside a graph.
+      inputs: Tuple of `tf.TensorSpec`, named as the arguments.
+    """
+
+    function: Callable
+    inputs: tuple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +33,8 @@ class Family:
       training_protocol: `config -> protocol`, of the model that is trained, by which validation images are
         scored too.
       sample: `(model, n, seed, progress) -> [n, H, W, C]`, integers.
+      methods: `model -> {name: Method}`, what else an exported model offers.
+      noisy: Whether `log_prob` is an estimate from noise and takes a `seed`.
     """
 
     name: str
@@ -30,3 +45,5 @@ class Family:
     training_log_prob: Callable
     training_protocol: Callable
     sample: Callable = lambda model, n, seed, progress: model.sample(n, seed=seed)
+    methods: Callable = lambda model: {}
+    noisy: bool = True

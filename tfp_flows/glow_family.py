@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfp_flows import bijectors, noise, quantization
 from tfp_flows.dequantized import BOUNDS, Dequantized
-from tfp_flows.family import Family
+from tfp_flows.family import Family, Method
 from tfp_flows.glow import GlowConfig, glow
 
 
@@ -55,6 +55,37 @@ def _training_log_prob(model, images, seed):
     return continuous - np.prod(model.event_shape) * np.log(quantization.NUM_LEVELS)
 
 
+def _methods(model):
+    """encode, decode and log_prob_parts; the noise is the first draw of the model's own."""
+    flow = model.flow
+    constant = -np.prod(flow.event_shape) * np.log(quantization.NUM_LEVELS)
+
+    def dequantized(images):
+        return quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
+
+    def decode(latents):
+        return {"images": tf.cast(quantization.quantize(flow.bijector.forward(latents)), tf.uint8)}
+
+    def log_prob_parts(images):
+        y = dequantized(images)
+        log_prob = flow.log_prob(tf.identity(y))
+        log_prob_z = flow.distribution.log_prob(flow.bijector.inverse(y))
+        dequantization = tf.fill(tf.shape(log_prob), tf.cast(constant, flow.dtype))
+        return {
+            "log_prob_z": log_prob_z,
+            "log_det": log_prob - log_prob_z,
+            "dequantization": dequantization,
+        }
+
+    images = tf.TensorSpec([None, *flow.event_shape], tf.uint8, name="images")
+    latents = tf.TensorSpec([None, *flow.event_shape], flow.dtype, name="latents")
+    return {
+        "encode": Method(lambda images: {"latents": flow.bijector.inverse(dequantized(images))}, (images,)),
+        "decode": Method(decode, (latents,)),
+        "log_prob_parts": Method(log_prob_parts, (images,)),
+    }
+
+
 FAMILY = Family(
     name="glow",
     config_class=GlowConfig,
@@ -63,4 +94,5 @@ FAMILY = Family(
     initialize=_initialize,
     training_log_prob=_training_log_prob,
     training_protocol=lambda config: GlowProtocol(),
+    methods=_methods,
 )

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfp_flows.family import Family
+from tfp_flows.family import Family, Method
 from vae.likelihoods import LIKELIHOODS
 from vae.model import VAE
 from vae.networks import ARCHITECTURES
@@ -94,6 +94,29 @@ def _initialize(model, images, seed):
     del model, images, seed
 
 
+def _methods(model):
+    """encode, decode (an image drawn from p(x | z)) and log_prob_parts (the terms of the ELBO)."""
+
+    def encode(images):
+        posterior = model.encode(images).distribution
+        return {"mean": tf.identity(posterior.loc), "scale": tf.identity(posterior.scale)}
+
+    def decode(latents):
+        return {"images": tf.cast(model.decode(latents).sample(seed=(0, 0)), tf.uint8)}
+
+    def log_prob_parts(images):
+        terms = model.elbo(images, seed=(0, 0), shared_noise=True)
+        return {"reconstruction": terms.reconstruction, "kl": terms.kl}
+
+    images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
+    latents = tf.TensorSpec([None, *model.prior.event_shape], model.dtype, name="latents")
+    return {
+        "encode": Method(encode, (images,)),
+        "decode": Method(decode, (latents,)),
+        "log_prob_parts": Method(log_prob_parts, (images,)),
+    }
+
+
 FAMILY = Family(
     name="vae",
     config_class=VAEConfig,
@@ -102,4 +125,5 @@ FAMILY = Family(
     initialize=_initialize,
     training_log_prob=VAE.training_log_prob,
     training_protocol=_training_protocol,
+    methods=_methods,
 )

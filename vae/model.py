@@ -136,11 +136,12 @@ class VAE(ImageDistribution):
         """`ImportanceEstimate` of integer images `[N, H, W, C]`: log p(x) and its standard error, nats."""
         return self._importance(self._checked(images), seed, shared_noise=True)
 
-    def elbo(self, images, seed):
-        """`Elbo` of integer images `[N, H, W, C]`, with noise of its own for each image."""
+    def elbo(self, images, seed, shared_noise=False):
+        """`Elbo` of integer images `[N, H, W, C]`, with noise of its own for each image, or one for all."""
         images = self._checked(images)
         posterior = self.encode(images)
-        z = posterior.distribution.loc + posterior.distribution.scale * self._noise(images, seed)
+        draws = self._noise(images[:1] if shared_noise else images, seed)
+        z = posterior.distribution.loc + posterior.distribution.scale * draws
         standard = tfd.Normal(tf.zeros([], self.dtype), tf.ones([], self.dtype))
         kl = tf.reduce_sum(tfd.kl_divergence(posterior.distribution, standard), axis=-1)
         return Elbo(self.decode(z).log_prob(images), kl)

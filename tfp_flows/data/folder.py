@@ -91,10 +91,10 @@ def _part(root: Path, file: str) -> str:
 
 
 def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:
-    first = _decode(root / files[0])
+    first = decode_file(root / files[0])
     images = np.empty((len(files), *first.shape), np.uint8)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
-        decoded = pool.map(_decode, (root / file for file in files))
+        decoded = pool.map(decode_file, (root / file for file in files))
         for index, image in enumerate(decoded):
             if image.shape != first.shape:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -106,8 +106,12 @@ def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:
     return images
 
 
-def _decode(file: Path) -> np.ndarray:
-    """Reads one file as `uint8 [H, W, 1 or 3]`."""
+def decode_file(file) -> np.ndarray:
+    """Reads one PNG or JPEG, a path or a binary file, as `uint8 [H, W, 1 or 3]`.
+
+    Raises:
+      DataError: If it is none, or of a kind that is refused.
+    """
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as image:
             _refuse_lossy(image, file)
@@ -135,6 +139,8 @@ def _is_16_bit(image: Image.Image, file: Path) -> bool:
     """Reads the bit depth from the PNG header: Pillow opens 16-bit RGB as 8 bits, in silence."""
     if image.format != "PNG":
         return False
+    if hasattr(file, "getvalue"):
+        return file.getvalue()[_PNG_BIT_DEPTH_OFFSET] == 16
     with open(file, "rb") as stream:
         return stream.read(_PNG_BIT_DEPTH_OFFSET + 1)[_PNG_BIT_DEPTH_OFFSET] == 16
 

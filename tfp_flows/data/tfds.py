@@ -64,6 +64,23 @@ def read_tfds(name: str, part: str, options: TfdsOptions) -> ImageSet:
             raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
 
 
+def stream_tfds(name: str, split: str, options: TfdsOptions):
+    """Yields (key, image uint8 `[H, W, C]`) of one split, in the order of `read_tfds`.
+
+    Raises:
+      DataError: As `read_tfds`.
+    """
+    with _quiet():
+        builder = _builder(name, options)
+        _check_contents(builder, name, split)
+        images = _dataset(builder, split, None).as_numpy_iterator()
+    try:
+        for index, example in enumerate(images):
+            yield os.fsdecode(example["id"]) if "id" in example else f"{split}_{index}", example["image"]
+    except (tf.errors.OpError, OSError) as error:
+        raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
+
+
 def prepared_sets(options: TfdsOptions) -> list[str]:
     """The names of the sets that are in the folder, sorted."""
     patterns = ("*/*/dataset_info.json", "*/*/*/dataset_info.json")
@@ -143,18 +160,8 @@ def _feature(builder, key: str):
 
 
 def _read(builder, name: str, part: str) -> ImageSet:
-    import tensorflow_datasets as tfds
-
-    wanted = {key: True for key in _FEATURES if _feature(builder, key) is not None}
-    batches = list(
-        builder.as_dataset(
-            split=part,
-            shuffle_files=False,
-            batch_size=_READ_BATCH,
-            decoders=tfds.decode.PartialDecoding(wanted),
-            read_config=tfds.ReadConfig(try_autocache=False),
-        ).as_numpy_iterator()
-    )
+    wanted = _wanted(builder)
+    batches = list(_dataset(builder, part, _READ_BATCH).as_numpy_iterator())
     images = np.concatenate([batch["image"] for batch in batches])
     labels = ids = None
     if _is_integer_scalar(_feature(builder, "label")):
@@ -163,6 +170,22 @@ def _read(builder, name: str, part: str) -> ImageSet:
         ids = [os.fsdecode(key) for batch in batches for key in batch["id"].tolist()]
     keys = ids or [f"{part}_{index}" for index in range(len(images))]
     return ImageSet(name, part, images, labels, tuple(keys))
+
+
+def _wanted(builder) -> dict:
+    return {key: True for key in _FEATURES if _feature(builder, key) is not None}
+
+
+def _dataset(builder, part: str, batch_size: int | None):
+    import tensorflow_datasets as tfds
+
+    return builder.as_dataset(
+        split=part,
+        shuffle_files=False,
+        batch_size=batch_size,
+        decoders=tfds.decode.PartialDecoding(_wanted(builder)),
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
 
 
 def _is_integer_scalar(feature) -> bool:

@@ -35,6 +35,7 @@ class Critics(Detector):
     """
 
     name = "critics"
+    log_prob_first = False
     exportable = True
     prepares = True
 

@@ -34,6 +34,7 @@ class DensityOfStates(Detector):
     """
 
     name = "density_of_states"
+    log_prob_first = False
     exportable = True
 
     def __init__(self, model, density="kde", batch_size=256):

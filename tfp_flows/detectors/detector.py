@@ -39,6 +39,7 @@ class Detector:
       name: As in files and flags.
       exportable: Whether the whole score runs inside a graph, and so in an exported model.
       prepares: Whether the statistics depend on what `fit` saw.
+      log_prob_first: Whether the first statistic is log p(x) under the first model.
       settings: Constructor arguments other than models, JSON-ready.
       models: List of the density models that it looks at.
       fitted: dict from string to array: what `fit` found.
@@ -48,6 +49,7 @@ class Detector:
     name = None
     exportable = False
     prepares = False
+    log_prob_first = True
 
     def __init__(self, density_models, settings=None, batch_size=256):
         """Keeps the models.
@@ -180,11 +182,15 @@ class Detector:
         Raises:
           DetectorError: If the detector is not `exportable`.
         """
+        self.check_exportable()
+        return self.graph_score_statistics(self.graph_statistics(images))
+
+    def check_exportable(self):
+        """Raises `DetectorError` where the score does not run inside a graph."""
         if not self.exportable:
             raise DetectorError(
                 f"{self.name}: this score does not run inside a graph; it cannot be exported."
             )
-        return self.graph_score_statistics(self.graph_statistics(images))
 
     def graph_statistics(self, images):
         """The part of `statistics` that is TensorFlow's: uint8 `[B, H, W, C]` -> float64 `[B, S]`."""

@@ -29,6 +29,7 @@ class GradientNorms(Detector):
     """
 
     name = "gradient_norms"
+    log_prob_first = False
 
     def __init__(self, model, batch_size=32):
         """Takes a density model with `trainable_variables`."""

@@ -29,6 +29,7 @@ class LikelihoodRegret(Detector):
     """
 
     name = "likelihood_regret"
+    log_prob_first = False
 
     def __init__(self, model, num_steps=50, learning_rate=0.1, num_samples=2, seed=0, batch_size=256):
         """Takes a VAE: `encode(images)`, `decode(z)` and `prior`, as `vae.VAE` has them.

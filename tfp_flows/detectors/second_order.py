@@ -27,6 +27,7 @@ class SecondOrder(Detector):
     """
 
     name = "second_order"
+    log_prob_first = False
     prepares = True
 
     def __init__(self, model, batch_size=256):

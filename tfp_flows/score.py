@@ -1,0 +1,97 @@
+r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an exported model.
+
+    python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
+    python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
+
+One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out" where
+p_value <= alpha). An image that cannot be read becomes a row of OUT.errors.csv, and the exit status is 3.
+The same command goes on with a job that was interrupted.
+"""
+
+import functools
+import json
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from tfp_flows import cli, detectors, quantization, scoring
+from tfp_flows.data import streams
+
+FLAGS = flags.FLAGS
+SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
+
+
+def define_flags():
+    """Defines the flags of the command."""
+    flags.DEFINE_string("model", None, "Folder of an exported model, from tfp_flows.export.")
+    flags.DEFINE_string("detector", None, "Instead: folder of a detector, from tfp_flows.detect.")
+    flags.DEFINE_string("images", None, "folder:PATH, npz:PATH, tfrecord:GLOB or tfds:NAME.")
+    flags.DEFINE_string("out", None, "Table to write: .csv or .parquet.")
+    flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
+    flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
+    flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
+    flags.DEFINE_string("split", "test", "Split of a TFDS set.")
+    flags.DEFINE_bool("progress", True, "Show a progress bar.")
+    flags.mark_flags_as_required(["images", "out"])
+    flags.mark_flags_as_mutual_exclusive(["model", "detector"], required=True)
+
+
+def main():
+    """Scores, and says how many."""
+    if not 0 < FLAGS.alpha < 1:
+        raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
+    load = _exported if FLAGS.model else _detector
+    path = FLAGS.model or FLAGS.detector
+    scorer, image_shape = load(path)
+    source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
+    job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
+    open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
+    counts = scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
+    print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}")
+    if counts.failed:
+        print(f"The reasons are in {FLAGS.out}.errors.csv.")
+        sys.exit(SOME_FAILED)
+
+
+def _exported(path):
+    """(function of uint8 images to a dict of arrays, image shape) of a SavedModel."""
+    try:
+        described = json.loads((pathlib.Path(path) / "signature.json").read_text(encoding="utf-8"))
+        shape = tuple(described["image_shape"])
+        loaded = tf.saved_model.load(str(path))
+        function = loaded.signatures["serving_default"]
+    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise scoring.ScoringError(f"--model: {path} is no exported model: {reason}") from error
+
+    def scorer(images, keep_alive=loaded):
+        return {k: v.numpy() for k, v in function(images=tf.constant(images)).items()}
+
+    return scorer, shape
+
+
+def _detector(path):
+    """The same of a saved detector, exportable or not."""
+    detector = detectors.load(path)
+
+    def scorer(images):
+        statistics = detector.statistics(images)
+        score = detector.score_statistics(statistics)
+        found = {"score": score}
+        if detector.log_prob_first:
+            log_prob = statistics[:, 0].astype(np.float32)
+            bits = quantization.bits_per_dim(log_prob, detector.image_shape)
+            found.update(log_prob=log_prob, bits_per_dim=bits.astype(np.float32))
+        if detector.calibration_scores is not None:
+            found["p_value"] = detector.p_value_of_scores(score)
+        return found
+
+    return scorer, detector.image_shape
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, errors=[ValueError])

@@ -1,0 +1,196 @@
+"""Scores a stream of images into a table, in bounded memory; an interrupted job goes on where it was.
+
+OUT (.csv or .parquet)   one row per image that could be read
+OUT.errors.csv           one row per image that could not, with the reason
+OUT.progress.json        while the job is unfinished: how far both tables go
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+
+from tfp_flows import checkpoint
+
+COLUMNS = ("key", "log_prob", "bits_per_dim", "score", "p_value", "verdict")
+ERROR_COLUMNS = ("key", "error")
+FOREIGN, OWN = "out", "in"
+
+
+class ScoringError(ValueError):
+    """Images cannot be scored; the message is one line that says why."""
+
+
+class Counts(NamedTuple):
+    """How many images were scored, and how many could not be read."""
+
+    scored: int
+    failed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What makes a job the same job when it is started again.
+
+    Attributes:
+      images: Name of the stream.
+      model: What scores, as a string.
+      alpha: Level of the verdict.
+    """
+
+    images: str
+    model: str
+    alpha: float
+
+
+def verdicts(p_values, alpha):
+    """ "out" where p <= alpha, else "in"."""
+    return np.where(np.asarray(p_values) <= alpha, FOREIGN, OWN)
+
+
+def score_stream(scorer, open_stream, out, job, batch_size=128, progress=True):
+    """Scores every image of a stream.
+
+    Rows in = rows out + errors, always: tables and progress are written after each batch, and what a killed
+    job wrote beyond the last progress is cut off before it goes on.
+
+    Args:
+      scorer: Function from uint8 `[B, H, W, C]` to a dict of arrays `[B]`: log_prob, bits_per_dim and, where
+        there is a detector, score and p_value.
+      open_stream: Function from a number of items to leave out to an iterator of `data.streams.Item`.
+      out: Path of the table, .csv or .parquet.
+      job: `Job`.
+      batch_size: Images scored at once.
+      progress: Whether to show a bar with images/s.
+
+    Returns:
+      `Counts` over the whole job.
+
+    Raises:
+      ScoringError: If another job wrote `out`, or it has another ending.
+    """
+    journal = _Journal(out, job)
+    counts = journal.begin()
+    bar = tqdm.tqdm(unit="image", initial=sum(counts), disable=not progress, desc=job.images)
+    with bar:
+        for batch in _batches(open_stream(sum(counts)), batch_size):
+            good = [item for item in batch if item.image is not None]
+            bad = [(item.key, item.error) for item in batch if item.image is None]
+            rows = _rows(scorer, good, job.alpha) if good else []
+            counts = Counts(counts.scored + len(rows), counts.failed + len(bad))
+            journal.append(rows, bad, counts)
+            bar.update(len(batch))
+    journal.finish()
+    return counts
+
+
+def _rows(scorer, items, alpha):
+    values = {k: np.asarray(v) for k, v in scorer(np.stack([item.image for item in items])).items()}
+    if "p_value" in values:
+        values["verdict"] = verdicts(values["p_value"], alpha)
+    columns = [values.get(name, [""] * len(items)) for name in COLUMNS[1:]]
+    return [(item.key, *map(_text, row)) for item, *row in zip(items, *columns, strict=True)]
+
+
+def _text(value):
+    """The shortest text that reads back as the same float32."""
+    return str(value) if isinstance(value, str | np.str_) else np.format_float_positional(value, trim="0")
+
+
+def _batches(items, size):
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+class _Journal:
+    """Two growing tables and a note of how far they are trusted."""
+
+    def __init__(self, out, job):
+        self._out = pathlib.Path(out)
+        if self._out.suffix not in (".csv", ".parquet"):
+            raise ScoringError(f"--out: {out} must end in .csv or .parquet.")
+        # A table that is not finished is always text: Parquet cannot be appended to.
+        self._rows = self._out.with_name(self._out.name + ".part")
+        self._errors = self._out.with_name(self._out.name + ".errors.csv")
+        self._progress = self._out.with_name(self._out.name + ".progress.json")
+        self._job = dataclasses.asdict(job)
+
+    def begin(self):
+        """Opens the tables at the end of what is trusted; the counts so far."""
+        if self._out.exists():
+            raise ScoringError(f"--out: {self._out} is there already; remove it to score anew.")
+        self._out.parent.mkdir(parents=True, exist_ok=True)
+        if not self._progress.exists():
+            for path, columns in ((self._rows, COLUMNS), (self._errors, ERROR_COLUMNS)):
+                path.write_text(_csv([columns]), encoding="utf-8")
+            self._note(Counts(0, 0))
+        noted = json.loads(self._progress.read_text(encoding="utf-8"))
+        if noted["job"] != self._job:
+            changed = [k for k, v in self._job.items() if noted["job"].get(k) != v]
+            raise ScoringError(
+                f"--out: {self._progress} is of a job with another {', '.join(changed)}; finish that "
+                f"one, or remove it."
+            )
+        for path, size in ((self._rows, noted["rows"]), (self._errors, noted["errors"])):
+            if not path.exists() or path.stat().st_size < size:
+                raise ScoringError(f"--out: {path} is shorter than {self._progress} says; remove both.")
+            os.truncate(path, size)
+        return Counts(*noted["counts"])
+
+    def append(self, rows, errors, counts):
+        """Adds to both tables, then notes it."""
+        for path, new in ((self._rows, rows), (self._errors, errors)):
+            with open(path, "a", encoding="utf-8", newline="") as file:
+                file.write(_csv(new))
+                file.flush()
+                os.fsync(file.fileno())
+        self._note(counts)
+
+    def finish(self):
+        """Gives the table its name; the note goes last."""
+        if self._out.suffix == ".parquet":
+            _to_parquet(self._rows, self._out)
+            self._rows.unlink()
+        else:
+            os.replace(self._rows, self._out)
+        self._progress.unlink()
+
+    def _note(self, counts):
+        sizes = {"rows": self._rows.stat().st_size, "errors": self._errors.stat().st_size}
+        text = json.dumps({"job": self._job, "counts": list(counts), **sizes})
+        checkpoint.write_atomically(self._progress, text + "\n")
+
+
+def _csv(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _to_parquet(source, target):
+    """Rewrites the text table as Parquet, a block at a time."""
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    numbers = dict.fromkeys(COLUMNS[1:-1], pyarrow.float32())
+    types = {"key": pyarrow.string(), "verdict": pyarrow.string(), **numbers}
+    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    temporary = target.with_name(target.name + ".tmp")
+    with pyarrow.csv.open_csv(source, convert_options=options) as reader:
+        with pyarrow.parquet.ParquetWriter(temporary, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    os.replace(temporary, target)
