@@ -50,8 +50,8 @@ and the `p_value`.{% else %}This export has no detector.{% endif %}
 {{ key }} {{ value }}{{ ", " if not loop.last }}{% endfor %}){% endif %}: a higher score is more out of
 distribution. {% if calibration %}Calibrated with {{ "{:,}".format(calibration) }} held-out images: an image
 of the same kind has a p-value of at most alpha with a probability of at most alpha. At alpha = {{ alpha }}
-the threshold is a score of about {{ "%.6g"|format(threshold) }}.{% else %}It was not calibrated: there are no
-p-values.{% endif %}
+the threshold is a score of about {{ "%.6g"|format(threshold) }}.{% else %}It was not calibrated: there are
+no p-values.{% endif %}
 
 
 {% endif %}

@@ -3,9 +3,9 @@ r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an expor
     python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
     python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
 
-One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out" where
-p_value <= alpha). An image that cannot be read becomes a row of OUT.errors.csv, and the exit status is 3.
-The same command goes on with a job that was interrupted.
+One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
+where p_value <= alpha). An image that cannot be read becomes a row of OUT.errors.csv, and the exit
+status is 3. The same command goes on with a job that was interrupted.
 """
 
 import functools

@@ -50,7 +50,7 @@ class Job:
 
 
 def verdicts(p_values, alpha):
-    """ "out" where p <= alpha, else "in"."""
+    """The word for each p-value: "out" where p <= alpha, else "in"."""
     return np.where(np.asarray(p_values) <= alpha, FOREIGN, OWN)
 
 

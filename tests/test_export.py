@@ -1,0 +1,417 @@
+"""Exported models: with TensorFlow alone the same numbers, any batch size, and a table of scores."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tfp_flows
+from tfp_flows import checkpoint, data, detectors, export, families, scoring, training
+from tfp_flows.data import DataError, streams
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHAPE = (8, 8, 1)
+SMALL = {
+    "glow": dict(levels=1, steps_per_level=2, hidden_channels=4),
+    "vae": dict(architecture="small", latent_size=3, likelihood="logistic"),
+    "pixelcnn": dict(num_resnet=1, num_hierarchies=2, num_filters=4),
+}
+METHODS = {
+    "glow": {"encode", "decode", "log_prob_parts", "log_prob_seeded"},
+    "vae": {"encode", "decode", "log_prob_parts", "log_prob_seeded"},
+    "pixelcnn": {"log_prob_parts"},
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", "test").images
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of each family, trained for a moment, and a calibrated detector of each."""
+    folder = tmp_path_factory.mktemp("export")
+    images = {split: data.load("digits", split).images for split in ("train", "validation", "calibration")}
+    for name, settings in SMALL.items():
+        config = families.family(name).config_class(**settings)
+        values = training.TrainingConfig(steps=3, batch_size=32, validate_every=3)
+        spec = checkpoint.RunSpec(name, config, vars(values), "digits", SHAPE)
+        run = checkpoint.Run(folder / name)
+        training.train(run, spec, "", images["train"], images["validation"], progress=False)
+        model, _ = checkpoint.load_model(run)
+        detector = detectors.Typicality(model).fit(images["validation"]).calibrate(images["calibration"])
+        detector.save(folder / f"{name}_detector")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(runs):
+    """The export of each, with its detector."""
+    for name in SMALL:
+        run = checkpoint.Run(runs / name)
+        export.export(run, runs / f"{name}_exported", runs / f"{name}_detector")
+    return runs
+
+
+# Loads an export while every import but TensorFlow's own fails.
+TENSORFLOW_ALONE = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        names = ("tfp_flows", "vae", "pixelcnn", "tensorflow_probability", "tf_keras", "jax", "sklearn",
+                 "scipy", "matplotlib", "tensorflow_datasets", "jinja2", "PIL", "imagecodecs", "pyarrow")
+        if name.split(".")[0] in names:
+            raise ImportError("blocked: " + name)
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+import tensorflow as tf
+
+loaded = tf.saved_model.load(sys.argv[1])
+images = np.load(sys.argv[2])
+found = {"log_prob_attribute": loaded.log_prob(images)}
+for count in (len(images), 1, 3):
+    found.update({f"{k}_{count}": v for k, v in loaded.signatures["serving_default"](
+        images=tf.constant(images[:count])).items()})
+drawn = loaded.signatures["sample"](n=tf.constant(2), seed=tf.constant(5, tf.int64))
+found["sample"] = drawn["images"]
+for name in ("encode", "log_prob_parts"):
+    if name in loaded.signatures:
+        found.update({f"{name}_{k}": v for k, v in loaded.signatures[name](
+            images=tf.constant(images)).items()})
+if "decode" in loaded.signatures:
+    latents = found.get("encode_latents", found.get("encode_mean"))
+    found["decode"] = loaded.signatures["decode"](latents=latents)["images"]
+if "log_prob_seeded" in loaded.signatures:
+    for seed in (0, 1):
+        found[f"seeded_{seed}"] = loaded.signatures["log_prob_seeded"](
+            images=tf.constant(images), seed=tf.constant(seed, tf.int64))["log_prob"]
+np.savez(sys.argv[3], **{k: v.numpy() for k, v in found.items()})
+"""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_with_tensorflow_alone_the_numbers_are_those_of_the_live_model(exported, tmp_path, digits, name):
+    images = digits[:7]
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-c", TENSORFLOW_ALONE, str(exported / f"{name}_exported")]
+    command += [str(tmp_path / "images.npy"), str(tmp_path / "found.npz")]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    found = np.load(tmp_path / "found.npz")
+    model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
+    detector = detectors.load(exported / f"{name}_detector")
+    log_prob = model.log_prob(images).numpy()
+    close = dict(rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(found["log_prob_attribute"], log_prob, **close)
+    for count in (7, 1, 3):
+        np.testing.assert_allclose(found[f"log_prob_{count}"], log_prob[:count], **close)
+        bits = tfp_flows.bits_per_dim(log_prob[:count], SHAPE)
+        np.testing.assert_allclose(found[f"bits_per_dim_{count}"], bits, rtol=1e-5)
+        np.testing.assert_allclose(found[f"score_{count}"], detector.score(images[:count]), **close)
+        np.testing.assert_allclose(found[f"p_value_{count}"], detector.p_value(images[:count]), atol=0.02)
+    family = families.family(name)
+    np.testing.assert_array_equal(
+        found["sample"], family.sample(model, 2, (0, 5), False).numpy().astype(np.uint8)
+    )
+    described = json.loads((exported / f"{name}_exported" / "signature.json").read_text())
+    assert set(described["methods"]) == METHODS[name] | {"serving_default", "sample"}
+    assert described["methods"]["sample"]["inputs"] == {
+        "n": {"dtype": "int32", "shape": []},
+        "seed": {"dtype": "int64", "shape": []},
+    }
+    if family.noisy:
+        np.testing.assert_allclose(found[f"seeded_{described['seed']}"], log_prob, **close)
+        assert np.abs(found["seeded_1"] - log_prob).max() > 1e-3
+    _check_parts(name, found, images, log_prob)
+
+
+def _check_parts(name, found, images, log_prob):
+    if name == "glow":
+        total = sum(found[f"log_prob_parts_{k}"] for k in ("log_prob_z", "log_det", "dequantization"))
+        np.testing.assert_allclose(total, log_prob, rtol=1e-5, atol=1e-3)
+        assert np.abs(found["decode"].astype(int) - images).max() <= 1
+    elif name == "vae":
+        elbo = found["log_prob_parts_reconstruction"] - found["log_prob_parts_kl"]
+        assert (elbo < log_prob + 1.0).all() and (found["log_prob_parts_kl"] >= 0).all()
+        assert found["decode"].shape == images.shape and found["decode"].dtype == np.uint8
+        assert (found["encode_scale"] > 0).all()
+    else:
+        pixels = found["log_prob_parts_pixel_log_probs"]
+        np.testing.assert_allclose(pixels.sum(axis=(1, 2)), log_prob, rtol=1e-5, atol=1e-3)
+
+
+def test_model_card_says_what_it_was_trained_on(exported):
+    card = (exported / "glow_exported" / "model_card.md").read_text()
+    for text in ("glow over 8x8x1 images, trained on digits", "`typicality`", "bits/dim |", "does not mean"):
+        assert text in card
+    count = len(data.load("digits", "calibration"))
+    assert f"Calibrated with {count} held-out images" in card
+
+
+def test_with_xla_batches_are_padded_to_few_sizes(runs, digits, tmp_path):
+    run = checkpoint.Run(runs / "glow")
+    export.export(run, tmp_path / "xla", runs / "glow_detector", jit_compile=True)
+    loaded = tf.saved_model.load(str(tmp_path / "xla"))
+    model, _ = checkpoint.load_model(run)
+    images = np.concatenate([digits] * 2)[:150]
+    for count in (1, 2, 17, 150):
+        found = loaded.signatures["serving_default"](images=tf.constant(images[:count]))
+        np.testing.assert_allclose(found["log_prob"], model.log_prob(images[:count]), rtol=1e-4, atol=1e-2)
+    assert json.loads((tmp_path / "xla" / "signature.json").read_text())["jit_compile"] is True
+
+
+def test_what_cannot_be_exported(runs, tmp_path):
+    run = checkpoint.Run(runs / "glow")
+    model, _ = checkpoint.load_model(run)
+    images = data.load("digits", "validation").images[:30]
+    detectors.GradientNorms(model).fit(images).save(tmp_path / "slow")
+    with pytest.raises(detectors.DetectorError, match="gradient_norms: .* cannot be exported"):
+        export.export(run, tmp_path / "out", tmp_path / "slow")
+    with pytest.raises(detectors.DetectorError, match=r"is of .*vae, not of .*glow"):
+        export.export(run, tmp_path / "out", runs / "vae_detector")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(checkpoint.RunError, match="is no export"):
+        export.export(run, tmp_path / "mine")
+    assert {path.name for path in tmp_path.iterdir()} == {"slow", "mine"}
+
+
+# Scoring
+
+
+def _folder(path, digits, count=9):
+    path.mkdir()
+    for i in range(count):
+        Image.fromarray(digits[i, ..., 0]).save(path / f"{i:02d}.png")
+    (path / "03.png").write_bytes(b"no picture")
+    Image.fromarray(np.zeros([4, 4], np.uint8)).save(path / "05.png")
+    return path
+
+
+def _read(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _score(*arguments, **settings):
+    command = [sys.executable, "-m", "tfp_flows.score", "--noprogress", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **settings)
+
+
+def test_score_command_on_a_folder_with_broken_files(exported, tmp_path, digits):
+    folder = _folder(tmp_path / "images", digits)
+    model = f"--model={exported / 'glow_exported'}"
+    result = _score(model, f"--images=folder:{folder}", f"--out={tmp_path / 's.csv'}", "--batch_size=4")
+    assert result.returncode == 3, result.stderr
+    assert "7 images scored, 2 could not be read" in result.stdout
+    rows, errors = _read(tmp_path / "s.csv"), _read(tmp_path / "s.csv.errors.csv")
+    good = [i for i in range(9) if i not in (3, 5)]
+    assert [row["key"] for row in rows] == [f"{i:02d}.png" for i in good]
+    assert [row["key"] for row in errors] == ["03.png", "05.png"]
+    assert "cannot be read" in errors[0]["error"] and "is 4x4x1, but 8x8x1 is wanted" in errors[1]["error"]
+    live = detectors.load(exported / "glow_detector")
+    scores = live.score(digits[good])
+    np.testing.assert_allclose([float(row["score"]) for row in rows], scores, rtol=1e-5, atol=1e-3)
+    p_values = np.array([float(row["p_value"]) for row in rows])
+    assert [row["verdict"] for row in rows] == ["out" if p <= 0.05 else "in" for p in p_values]
+    assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob("*.progress.json"))
+    again = _score(model, f"--images=folder:{folder}", f"--out={tmp_path / 's.csv'}")
+    assert again.returncode == 1 and "is there already; remove it" in again.stderr
+
+
+def test_score_command_with_a_saved_detector_and_parquet(exported, tmp_path, digits):
+    np.savez(tmp_path / "images.npz", images=digits[:20, ..., 0])
+    result = _score(
+        f"--detector={exported / 'vae_detector'}",
+        f"--images=npz:{tmp_path / 'images.npz'}",
+        f"--out={tmp_path / 's.parquet'}",
+    )
+    assert result.returncode == 0, result.stderr
+    table = pyarrow.parquet.read_table(tmp_path / "s.parquet").to_pydict()
+    assert table["key"] == [f"images:{i}" for i in range(20)] and set(table["verdict"]) <= {"in", "out"}
+    detector = detectors.load(exported / "vae_detector")
+    np.testing.assert_allclose(table["score"], detector.score(digits[:20]), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(table["log_prob"], detector.models[0].log_prob(digits[:20]), rtol=1e-5)
+
+
+def _slow_scorer(images):
+    values = images.astype(np.float32).sum(axis=(1, 2, 3))
+    return {"log_prob": -values, "bits_per_dim": values / 7, "score": values, "p_value": values / 1e5}
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_job_that_was_killed_goes_on_without_a_row_lost_or_twice(tmp_path, digits, ending):
+    folder = _folder(tmp_path / "images", digits, count=12)
+    job = scoring.Job("folder", "model", 0.05)
+
+    def open_stream(skip):
+        return streams.stream(f"folder:{folder}", SHAPE, skip=skip)
+
+    expected = tmp_path / f"whole.{ending}"
+    counts = scoring.score_stream(_slow_scorer, open_stream, expected, job, 2, progress=False)
+    assert counts == (10, 2)
+    out = tmp_path / f"parts.{ending}"
+    calls = []
+
+    def dying(images):
+        calls.append(len(images))
+        if len(calls) % 3 == 2:
+            raise _Killed
+        return _slow_scorer(images)
+
+    for _ in range(20):
+        try:
+            scoring.score_stream(dying, open_stream, out, job, 2, progress=False)
+            break
+        except _Killed:
+            # What a killed process may have written beyond the last note.
+            with open(f"{out}.part", "a", encoding="utf-8") as file:
+                file.write("half a ro")
+    assert len(calls) > 6 and out.read_bytes() == expected.read_bytes()
+    errors = [pathlib.Path(f"{path}.errors.csv").read_text() for path in (out, expected)]
+    assert errors[0] == errors[1]
+    with pytest.raises(scoring.ScoringError, match="must end in .csv or .parquet"):
+        scoring.score_stream(_slow_scorer, open_stream, tmp_path / "x.txt", job)
+
+
+def test_another_job_does_not_go_on_with_the_table_of_the_first(tmp_path, digits):
+    folder = _folder(tmp_path / "images", digits)
+
+    def die(images):
+        raise _Killed
+
+    def score(job):
+        scoring.score_stream(
+            die,
+            lambda n: streams.stream(f"folder:{folder}", SHAPE),
+            tmp_path / "x.csv",
+            job,
+            2,
+            progress=False,
+        )
+
+    with pytest.raises(_Killed):
+        score(scoring.Job("a", "model", 0.05))
+    with pytest.raises(scoring.ScoringError, match="is of a job with another alpha"):
+        score(scoring.Job("a", "model", 0.1))
+
+
+def test_numbers_in_the_table_read_back_exactly(tmp_path, digits):
+    values = np.float32([-1234.5678, 1e-7, np.inf, -0.0, 3.0])
+
+    def scorer(images):
+        return dict.fromkeys(("log_prob", "bits_per_dim", "score", "p_value"), values)
+
+    items = [streams.Item(f"a,{i}\n", image) for i, image in enumerate(digits[:5])]
+    scoring.score_stream(
+        scorer, lambda n: iter(items[n:]), tmp_path / "x.csv", scoring.Job("", "", 0.1), 5, False
+    )
+    rows = _read(tmp_path / "x.csv")
+    np.testing.assert_array_equal(np.float32([row["score"] for row in rows]), values)
+    assert [row["key"] for row in rows] == [item.key for item in items]
+
+
+def test_sigint_leaves_a_job_that_goes_on(exported, tmp_path, digits):
+    np.savez(tmp_path / "images.npz", images=np.concatenate([digits] * 300))
+    arguments = [f"--model={exported / 'glow_exported'}", f"--images=npz:{tmp_path / 'images.npz'}"]
+    arguments += [f"--out={tmp_path / 's.csv'}", "--batch_size=16", "--noprogress"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfp_flows.score", *arguments], cwd=ROOT, stderr=subprocess.PIPE
+    )
+    part, deadline = tmp_path / "s.csv.part", time.monotonic() + 120
+    while not (part.exists() and part.stat().st_size > 5000):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1].decode().strip().endswith("Interrupted.") and process.returncode == 130
+    noted = json.loads((tmp_path / "s.csv.progress.json").read_text())
+    assert 0 < noted["counts"][0] < 300 * len(digits)
+    os.truncate(part, noted["rows"])
+    assert len(_read(part)) == noted["counts"][0]
+
+
+# Streams
+
+
+def _keys(name, **settings):
+    return [item.key for item in streams.stream(name, SHAPE, **settings)]
+
+
+def test_streams_of_every_kind_and_their_skip(tmp_path, digits, shared_images):
+    folder = _folder(tmp_path / "images", digits)
+    np.savez(tmp_path / "a.npz", test=digits[:3], train=digits[3:5, ..., 0], labels=np.arange(3))
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for i in range(4):
+            writer.write(_example(digits[i], f"key{i}" if i < 2 else ""))
+        writer.write(b"no example")
+    for name in (f"folder:{folder}", f"npz:{tmp_path / 'a.npz'}", f"tfrecord:{tmp_path / '*.tfrecord'}"):
+        whole = list(streams.stream(name, SHAPE))
+        assert _keys(name, skip=2) == [item.key for item in whole[2:]]
+        assert all((item.image is None) == bool(item.error) for item in whole)
+    items = list(streams.stream(f"npz:{tmp_path / 'a.npz'}", SHAPE))
+    assert [item.key for item in items] == ["test:0", "test:1", "test:2", "train:0", "train:1"]
+    np.testing.assert_array_equal([item.image for item in items], digits[:5])
+    records = list(streams.stream(f"tfrecord:{tmp_path / 'a.tfrecord'}", SHAPE))
+    assert [r.key for r in records[:2]] == ["key0", "key1"] and records[2].key.endswith("a.tfrecord:2")
+    np.testing.assert_array_equal([r.image for r in records[:4]], digits[:4])
+    assert "no tf.train.Example" in records[4].error
+    name = "tfds:mnist@resize=8"
+    first = next(streams.stream(name, SHAPE, data_dir=shared_images, skip=3))
+    loaded = data.load("mnist@resize=8", "test", data_dir=shared_images, max_images=4)
+    np.testing.assert_array_equal(first.image, loaded.images[3])
+    assert first.key == loaded.keys[3]
+
+
+def _example(image, key):
+    png = tf.io.encode_png(image).numpy()
+    feature = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png]))}
+    if key:
+        feature["key"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[key.encode()]))
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def test_damaged_archives_become_errors_and_bad_names_one_line(tmp_path, digits):
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for i in range(4):
+            writer.write(_example(digits[i], f"key{i}"))
+    data_bytes = (tmp_path / "a.tfrecord").read_bytes()
+    (tmp_path / "a.tfrecord").write_bytes(data_bytes[:-10])
+    items = list(streams.stream(f"tfrecord:{tmp_path / 'a.tfrecord'}", SHAPE))
+    assert [item.key for item in items[:3]] == ["key0", "key1", "key2"]
+    assert items[3].error == "the file is damaged from here on" and len(items) == 4
+    with zipfile.ZipFile(tmp_path / "evil.npz", "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00\x10\x00not a header at all")
+    for name, message in (
+        (f"npz:{tmp_path / 'evil.npz'}", "cannot be read"),
+        ("npz:nowhere.npz", "no such file"),
+        ("folder:nowhere", "no such folder"),
+        ("tfrecord:nowhere*", "no such file"),
+        ("mnist", "folder:..., npz:..., tfrecord:..., tfds:..."),
+        ("folder:x@contrast=0.5", "@contrast needs the mean of a training set"),
+    ):
+        with pytest.raises(DataError, match=message) as error:
+            list(streams.stream(name, SHAPE))
+        assert "\n" not in str(error.value)
+
+
+def test_what_is_no_export_is_refused(tmp_path):
+    result = _score(f"--model={tmp_path}", "--images=folder:x", f"--out={tmp_path / 's.csv'}")
+    assert result.returncode == 1 and "is no exported model" in result.stderr
+    assert result.stderr.strip().count("\n") == 0 and not list(tmp_path.iterdir())
