@@ -14,11 +14,13 @@ setup(
     packages=find_packages(include=["tfp_flows", "tfp_flows.*"]),
     install_requires=[
         "absl-py>=2.1",
+        "imagecodecs>=2024.6",
         "importlib-resources>=6",  # imported by tensorflow-datasets, but not required by it
         "jinja2>=3.1",
         "matplotlib>=3.9",
         "numpy>=1.26",
         "pillow>=10",
+        "pyarrow>=15",
         "scikit-learn>=1.5",
         "scipy>=1.11",
         "setuptools; python_version >= '3.12'",  # TFP 0.25 imports distutils
@@ -30,7 +32,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["jax>=0.5", "pytest>=8", "ruff>=0.6", "selenium>=4.20"],
+        "test": ["jax>=0.5", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "selenium>=4.20"],
         "bench": ["jax>=0.5", "normflows>=1.7.3", "torch>=2.4"],
     },
     classifiers=[

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import imagecodecs
 import numpy as np
 import pytest
 import scipy.stats
@@ -206,8 +207,6 @@ def test_input_complexity_is_in_bits_on_both_sides():
 @pytest.mark.parametrize("codec", input_complexity.CODECS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_codecs_lose_nothing(codec, channels):
-    import imagecodecs
-
     image = _images(1, (16, 12, channels))[0].squeeze()
     function, arguments = input_complexity.CODECS[codec]
     encoded = getattr(imagecodecs, function)(image, **arguments)

@@ -14,6 +14,9 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
 import tqdm
 
 from tfp_flows import checkpoint
@@ -181,10 +184,6 @@ def _csv(rows):
 
 def _to_parquet(source, target):
     """Rewrites the text table as Parquet, a block at a time."""
-    import pyarrow
-    import pyarrow.csv
-    import pyarrow.parquet
-
     numbers = dict.fromkeys(COLUMNS[1:-1], pyarrow.float32())
     types = {"key": pyarrow.string(), "verdict": pyarrow.string(), **numbers}
     options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)

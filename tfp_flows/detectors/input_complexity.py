@@ -1,5 +1,6 @@
 """The likelihood, corrected by how well a general compressor does."""
 
+import imagecodecs
 import numpy as np
 import tensorflow as tf
 
@@ -26,7 +27,7 @@ class InputComplexity(Detector):
 
     `compressor`: "png" (TensorFlow's, so that the score can be exported), "jpegls", "jpeg2000", "jpegxl"
     (the successor of FLIF), or "best": for each image the shortest of all four, as the paper has it for
-    its own three. All but png need the package imagecodecs. Headers count; they are the same for all
+    its own three. Headers count; they are the same for all
     images of a shape, but for "best".
 
     Published AUROC: FashionMNIST/MNIST 0.998, CIFAR-10/SVHN 0.950 (Glow and FLIF), 0.929 (PixelCNN++).
@@ -43,15 +44,13 @@ class InputComplexity(Detector):
         """Takes the density model and the name of the compressor.
 
         Raises:
-          DetectorError: If there is no such compressor, or its package is missing.
+          DetectorError: If there is no such compressor.
         """
         if compressor not in COMPRESSORS:
             raise DetectorError(
                 f"{self.name}: `compressor` must be one of {', '.join(COMPRESSORS)}, got {compressor!r}."
             )
         super().__init__([model], {"compressor": compressor}, batch_size)
-        if self._codecs:
-            _imagecodecs()
 
     @property
     def exportable(self):
@@ -90,18 +89,5 @@ def encoded_bits(image, codec):
     """Bits of an image uint8 `[H, W, C]` as encoded losslessly by one of `CODECS`."""
     function, arguments = CODECS[codec]
     return 8 * len(
-        getattr(_imagecodecs(), function)(
-            np.squeeze(image, -1) if image.shape[-1] == 1 else image, **arguments
-        )
+        getattr(imagecodecs, function)(np.squeeze(image, -1) if image.shape[-1] == 1 else image, **arguments)
     )
-
-
-def _imagecodecs():
-    try:
-        import imagecodecs
-    except ImportError as error:
-        raise DetectorError(
-            "input_complexity: compressors other than png need the package imagecodecs (pip install "
-            "imagecodecs)."
-        ) from error
-    return imagecodecs
