@@ -70,59 +70,38 @@ def test_registry_holds_every_detector():
 
 @pytest.mark.parametrize("name", CASES)
 def test_contract(name, tmp_path):
-    detector = CASES[name]()
-    assert detector.name == name
     images = HELD_OUT[:6]
-    if detector._needed():
+    unfitted = CASES[name]()
+    assert unfitted.name == name
+    if unfitted._needed():
         with pytest.raises(detectors.DetectorError, match="call fit first"):
-            detector.score(images)
-        with pytest.raises(detectors.DetectorError, match="call fit first"):
-            detector.save(tmp_path / "unfitted")
-    with pytest.raises(detectors.DetectorError, match="call calibrate first"):
-        detector.fit(DIGITS[:24]).p_value(images)
-    detector.calibrate(HELD_OUT[6:36])
-    scores = detector.score(images)
-    assert scores.dtype == np.float32 and scores.shape == (6,) and np.isfinite(scores).all()
-    assert np.ptp(scores) > 0
-    one_by_one = np.concatenate([detector.score(images[i : i + 1]) for i in range(6)])
-    np.testing.assert_allclose(one_by_one, scores, rtol=2e-4, atol=2e-3, err_msg="depends on the batch")
-    np.testing.assert_allclose(detector.score(images[::-1])[::-1], scores, rtol=2e-4, atol=2e-3)
-    np.testing.assert_array_equal(detector.score(images.astype(np.float32)), detector.score(images))
-    assert detector.score(images[:0]).shape == (0,)
-    reference = np.sort(detector.score(HELD_OUT[6:36]))
-    expected = [(1 + (reference >= s).sum()) / 31 for s in scores]
-    np.testing.assert_allclose(detector.p_value(images), expected, rtol=1e-6)
-    np.testing.assert_array_equal(detector.predict(images, 0.5), np.array(expected) <= 0.5)
-    _check_refusals(detector, images)
-    _check_graph(detector, images, scores)
+            unfitted.save(tmp_path / "unfitted")
+    detector = testing.check_detector(CASES[name], DIGITS[:24], HELD_OUT[6:36], images)
     detector.save(tmp_path / "saved")
     again = detectors.load(tmp_path / "saved")
-    np.testing.assert_allclose(again.score(images), scores, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(again.score(images), detector.score(images), rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(again.calibration_scores, detector.calibration_scores)
     assert again.predict(images, 0.5).dtype == bool
 
 
-def _check_refusals(detector, images):
-    for wrong, message in (
-        (images[:, :4], r"images must be \[N, 8, 8, 1\], got \[6, 4, 8, 1\]"),
-        (images[0], r"got \[8, 8, 1\]"),
-        (images + 0.5, "integer grey levels 0..255, got"),
-        (images.astype(int) + 300, "integer grey levels 0..255, got"),
-        (images.astype(str), "must be numbers"),
-    ):
-        with pytest.raises(detectors.DetectorError, match=message) as error:
-            detector.score(wrong)
-        assert "\n" not in str(error.value)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d, s, x: s + np.arange(len(s)), "depends on the"),
+        (lambda d, s, x: s / len(x), "depends on the batch size"),
+        (lambda d, s, x: s * np.nan, "the scores are"),
+        (lambda d, s, x: s.astype(np.float64), "float64"),
+    ],
+)
+def test_the_contract_finds_what_is_wrong(change, message):
+    class Wrong(detectors.Likelihood):
+        def score(self, images, progress=None):
+            return change(self, super().score(images), np.asarray(images)).astype(
+                np.float64 if message == "float64" else np.float32
+            )
 
-
-def _check_graph(detector, images, scores):
-    if not detector.exportable:
-        with pytest.raises(detectors.DetectorError, match="cannot be exported"):
-            detector.graph_score(tf.constant(images))
-        return
-    function = tf.function(detector.graph_score, input_signature=[tf.TensorSpec([None, *SHAPE], tf.uint8)])
-    np.testing.assert_allclose(function(images), scores, rtol=1e-5, atol=1e-4)
-    assert function(images[:1]).shape == [1] and function.experimental_get_tracing_count() == 1
+    with pytest.raises(AssertionError, match=message):
+        testing.check_detector(lambda: Wrong(_glow()), DIGITS[:24], HELD_OUT[6:36], HELD_OUT[:6])
 
 
 def _gaussian(loc=100.0, scale=40.0, shape=(4, 4, 1)):
