@@ -524,6 +524,10 @@ def test_a_run_is_saved_by_reference(run, tmp_path):
     (tmp_path / "detector" / "detector.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match="no run in"):
         detectors.load(tmp_path / "detector")
+    description["models"] = [{"run": "../x", "digest": "", "protocol": {"no_such": 1}}, {}]
+    (tmp_path / "detector" / "detector.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="no run in|is damaged"):
+        detectors.load(tmp_path / "detector")
     given = detectors.load(tmp_path / "detector", model=[model, _glow(1)])
     assert given.score(HELD_OUT[:5]).shape == (5,)
 

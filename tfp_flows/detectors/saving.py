@@ -114,7 +114,10 @@ def _models(references, path, model):
         return list(model) if isinstance(model, list | tuple) else [model]
     if references is None:
         return None
-    return [checkpoint.RunReference.from_json(reference, path).load_model() for reference in references]
+    try:
+        return [checkpoint.RunReference.from_json(r, path).load_model() for r in references]
+    except (KeyError, TypeError) as error:
+        raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
 
 
 def _make(kind, settings, density_models, path):
