@@ -26,19 +26,16 @@ def comparison(page, study, results):
     for foreign in dict.fromkeys(r.foreign for r in results):
         chosen = [r for r in results if r.foreign == foreign]
         page.heading(f"{study.own} against {foreign}")
+        page.data(f"detectors_{_file_name(foreign)}", [row(r) for r in chosen])
         page.table(
-            f"detectors_{_file_name(foreign)}",
-            [row(r) for r in chosen],
-            f"{foreign} is the positive class; brackets of the intervals are 95 % bootstrap (low, "
-            "high). False alarms and detected: share of own and of foreign test images with a p-value "
-            "of at most 0.05, by split conformal calibration. Milliseconds: for an image, on the "
-            "machine that made this page.",
+            f"detectors_{_file_name(foreign)}_short",
+            [_short_row(r) for r in chosen],
+            f"{foreign} is the positive class; brackets: 95 % bootstrap intervals (those of AP, the average "
+            f"precision, and FPR are in tables/detectors_{_file_name(foreign)}.csv). False alarms and "
+            f"detected: share of own and of foreign test images with a p-value of at most 0.05, by split "
+            f"conformal calibration. Milliseconds: for an image, on the machine that made this page.",
             formats={
-                **dict.fromkeys(("own images", "foreign images"), ",d"),
-                **dict.fromkeys(("AUROC", "AUROC low", "AUROC high"), ".3f"),
-                **dict.fromkeys(("average precision", "AP low", "AP high"), ".3f"),
-                **dict.fromkeys(("FPR at 95 % TPR", "FPR low", "FPR high"), ".3f"),
-                **dict.fromkeys(("false alarms", "detected"), ".3f"),
+                **dict.fromkeys(("AP", "FPR at 95 % TPR", "false alarms", "detected"), ".3f"),
                 "ms/image": ".2f",
             },
         )
@@ -51,7 +48,7 @@ def comparison(page, study, results):
             f"AUROC of {len(chosen)} detectors for {study.own} against {foreign}: "
             + "; ".join(f"{r.candidate.label} {r.separation.auroc.value:.3f}" for r in chosen),
         )
-        for run, group in groups.items():
+        for run, group in _with_company(groups).items():
             panels = [
                 (r.candidate.title, study.scores(r.candidate, study.own), study.scores(r.candidate, foreign))
                 for r in group
@@ -65,8 +62,36 @@ def comparison(page, study, results):
             )
 
 
+def _with_company(groups):
+    """The groups, those of a single result put together as "others"."""
+    alone = [group[0] for group in groups.values() if len(group) == 1]
+    several = {run: group for run, group in groups.items() if len(group) > 1}
+    return {**several, "others": alone} if alone else several
+
+
+def _short_row(result):
+    """A result as a row of the page."""
+    measures = result.separation
+    return {
+        "score": result.candidate.title,
+        "model": result.candidate.run,
+        "images": " / ".join(f"{count:,}" for count in result.counts),
+        "AUROC": _with_interval(measures.auroc),
+        "AP": measures.average_precision.value,
+        "FPR at 95 % TPR": measures.fpr_at_95_tpr.value,
+        "false alarms": result.false_alarms,
+        "detected": result.detected,
+        "ms/image": 1000 * result.seconds,
+        "label-free": "no" if result.candidate.outliers else "yes",
+    }
+
+
+def _with_interval(estimate):
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
 def row(result):
-    """A result as a row of the table."""
+    """A result as a row of tables/*.csv and results.json."""
     measures = result.separation
     return {
         "score": result.candidate.title,
@@ -185,13 +210,12 @@ def text_table(results):
     """The results as an aligned text table."""
     lines = [("score", "model", "against", "AUROC [95 %]", "AP", "FPR@95", "alarms", "found", "ms/image")]
     for r in results:
-        auroc = r.separation.auroc
         lines.append(
             (
                 r.candidate.title,
                 r.candidate.run,
                 r.foreign,
-                f"{auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}]",
+                _with_interval(r.separation.auroc),
                 f"{r.separation.average_precision.value:.3f}",
                 f"{r.separation.fpr_at_95_tpr.value:.3f}",
                 f"{r.false_alarms:.3f}",
