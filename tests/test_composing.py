@@ -49,7 +49,7 @@ def test_joint_log_prob_is_the_sum_of_its_parts(names):
 
 def test_variational_inference_finds_the_banana(names):
     losses = names["kl_losses"].numpy()
-    assert losses[0] > 0.5 and losses[-20:].mean() < 0.15
+    assert losses[0] > 0.5 and losses[-20:].mean() < 0.2
     draws = names["surrogate"].sample(4000, seed=(0, 2)).numpy()
     residual = draws[:, 1] - draws[:, 0] ** 2
     assert abs(np.median(residual)) < 0.2 and 0.3 < residual.std() < 0.8
