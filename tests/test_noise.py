@@ -1,0 +1,37 @@
+"""Noise is that of TensorFlow's kernels, and the same under XLA, where TensorFlow's own is not."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_flows import noise
+
+SHAPES = ([1, 50], [3, 7, 5], [1001], [2, 0])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+@pytest.mark.parametrize("name", ["uniform", "normal"])
+def test_noise_is_that_of_the_kernels_with_and_without_xla(name, dtype, shape):
+    function = getattr(noise, name)
+    kernel = getattr(tf.random, f"stateless_{name}")
+    seed = tf.constant([3, -4])  # an argument: a constant would be folded before XLA sees it
+    found = function(shape, seed, dtype)
+    assert found.dtype == dtype and found.shape == shape
+    atol = {tf.float32: 2e-6, tf.float64: 1e-12}[dtype] if name == "normal" else 0
+    np.testing.assert_allclose(found, kernel(shape, seed, dtype=dtype, alg="philox"), atol=atol, rtol=0)
+    compiled = tf.function(lambda s: function(shape, s, dtype), jit_compile=True)
+    np.testing.assert_allclose(compiled(seed), found, atol=atol, rtol=0)
+    if found.shape.num_elements():
+        assert (function(shape, 7, dtype).numpy() != found.numpy()).any()
+
+
+def test_shapes_that_are_known_only_in_the_graph():
+    function = tf.function(
+        lambda n, s: (noise.uniform([n, 4], s), noise.normal([n, 4], s), noise.split(s, 3)),
+        input_signature=[tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int64)],
+    )
+    uniform, normal, seeds = function(5, [1, 2])
+    np.testing.assert_array_equal(uniform, noise.uniform([5, 4], tf.constant([1, 2], tf.int64)))
+    np.testing.assert_allclose(normal, noise.normal(tf.constant([5, 4]), tf.constant([1, 2])), atol=2e-6)
+    assert seeds.shape == [3, 2]
