@@ -24,7 +24,8 @@ class Critics(Detector):
 
     with x_hat between an image and a generated one. A critic has no scale of its own: c_k is f_k
     standardised over the images given to `fit`. The ensemble of Choi, Jang and Alemi's second
-    experiment, which needs no density model; they score by the variance. Their numbers were not at hand; see the README for ours.
+    experiment, which needs no density model; they score by the variance. Their numbers were not at
+    hand; see the README for ours.
 
     #### References
 

@@ -20,8 +20,8 @@ class GradientNorms(Detector):
     in-distribution images. A layer-wise, diagonal approximation to the Fisher information metric of the
     gradient, which the authors show not to depend on how the data are represented, as the likelihood does.
 
-    It costs a gradient for each single image: slow. The authors' numbers were not at hand; see the README for
-    ours.
+    It costs a gradient for each single image: slow. The authors' numbers were not at hand; see the
+    README for ours.
 
     #### References
 
