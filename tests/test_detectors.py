@@ -250,6 +250,17 @@ def test_density_of_states_against_scipy_and_scikit_learn(density):
     np.testing.assert_allclose(detector.score(images), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_scores_are_computed_in_blocks(monkeypatch):
+    """So that memory does not grow with images times images given to `fit`."""
+    detector = detectors.DensityOfStates(_gaussian(), batch_size=8).fit(_images(30))
+    sizes, formula = [], detector._formula
+    monkeypatch.setattr(detector, "_formula", lambda s, f: sizes.append(len(s)) or formula(s, f))
+    scores = detector.score(_images(20))
+    assert sizes == [8, 8, 4]
+    whole = detectors.DensityOfStates(_gaussian(), batch_size=64).fit(_images(30)).score(_images(20))
+    np.testing.assert_allclose(scores, whole, rtol=1e-6)
+
+
 def test_states_are_the_terms_of_the_change_of_variables_and_of_the_bound():
     images = HELD_OUT[:5]
     found = detectors.DensityOfStates(_glow()).statistics(images)

@@ -168,7 +168,10 @@ class Detector:
     def score_statistics(self, statistics):
         """The score from the statistics `[N, S]`: float32 `[N]`."""
         self._check_fitted()
-        return self.graph_score_statistics(tf.constant(statistics, tf.float64)).numpy()
+        # In blocks: a kernel density compares every image with all those given to `fit`.
+        starts = range(0, len(statistics), self._batch_size)
+        blocks = [tf.constant(statistics[i : i + self._batch_size], tf.float64) for i in starts]
+        return np.concatenate([self.graph_score_statistics(block).numpy() for block in blocks])
 
     def graph_score_statistics(self, statistics):
         """`score_statistics` in a graph."""
