@@ -483,6 +483,17 @@ def test_saved_model_of_a_strangers_model_runs_in_a_process_that_does_not_know_i
     np.testing.assert_allclose(np.array(result.stdout.split(), float), detector.score(images), rtol=1e-5)
 
 
+def test_a_stored_model_is_neither_fitted_again_nor_mapped(tmp_path):
+    detector = detectors.SecondOrder(_linear_flow(np.full(16, 0.3))).fit(_images())
+    detector.save(tmp_path / "d")
+    again = detectors.load(tmp_path / "d")
+    np.testing.assert_allclose(again.score(_images(3)), detector.score(_images(3)), rtol=1e-5)
+    for call in (lambda: again.fit(_images()), lambda: again.score_map(_images(3))):
+        with pytest.raises(detectors.DetectorError, match="stored as statistics alone.*load it with model="):
+            call()
+    assert detectors.load(tmp_path / "d", model=_linear_flow(np.full(16, 0.3))).score_map(_images(3)).any()
+
+
 def test_a_model_that_cannot_be_stored_says_why(tmp_path):
     class InPython(_PixelModel):
         def log_prob(self, images):

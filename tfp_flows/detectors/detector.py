@@ -68,6 +68,7 @@ class Detector:
         self.calibration_scores = None
         self._batch_size = batch_size
         self._compiled = None
+        self._has_statistics_alone = False
         for model in self.models:
             models.check_model(model, self.name)
         shapes = {shape for shape in map(models.image_shape_of, self.models) if shape}
@@ -97,6 +98,7 @@ class Detector:
         detector = cls.__new__(cls)
         Detector.__init__(detector, [], settings)
         detector._compiled = statistics
+        detector._has_statistics_alone = True
         return detector
 
     def fit(self, images, progress=None):
@@ -117,9 +119,11 @@ class Detector:
 
     def prepare(self, images):
         """The part of `fit` that must come before statistics can be computed."""
+        if not self.prepares:
+            return
+        self._check_not_restored("fitted again")
         self._prepare(self._checked(images))
-        if self.prepares:
-            self._compiled = None
+        self._compiled = None
 
     def fit_statistics(self, statistics):
         """The rest of `fit`, from the statistics `[N, S]` of its images; returns the detector."""
@@ -207,6 +211,7 @@ class Detector:
         Raises:
           DetectorError: If this score, or this model, has no such map.
         """
+        self._check_not_restored("asked for maps")
         images = self._checked(images)
         self._check_fitted()
         batches = data.evaluation_batches(images, self._batch_size)
@@ -282,6 +287,13 @@ class Detector:
         missing = [name for name in self._needed() if name not in self.fitted]
         if missing:
             raise DetectorError(f"{self.name}: call fit first, with in-distribution images.")
+
+    def _check_not_restored(self, what):
+        if self._has_statistics_alone:
+            raise DetectorError(
+                f"{self.name}: its model was stored as statistics alone, so it cannot be {what}; "
+                f"load it with model=..."
+            )
 
     def _checked(self, images):
         array = models.check_image_batch(images, self.image_shape, self.name)
