@@ -5,6 +5,7 @@ those and the pixels of row r left of c. It is the network of `tfd.PixelCNN`; `t
 from one to the other.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -194,7 +195,7 @@ class PixelCNNNetwork(tf.Module):
         if seed is None or self._dropout_p == 0:
             return iter([tf.identity] * count)
         seeds = tf.unstack(noise.split(seed, count))
-        return (_dropout(self._dropout_p, own) for own in seeds)
+        return (functools.partial(noise.dropout, rate=self._dropout_p, seed=own) for own in seeds)
 
 
 class _Pass:
@@ -243,10 +244,3 @@ def shift_down(x):
 def shift_right(x):
     """Column c of the result is column c - 1 of `[N, H, W, C]`, the first is 0."""
     return tf.pad(x[:, :, :-1], [[0, 0], [0, 0], [1, 0], [0, 0]])
-
-
-def _dropout(rate, seed):
-    def apply(x):
-        return tf.nn.experimental.stateless_dropout(x, rate, seed, rng_alg=noise.ALGORITHM)
-
-    return apply

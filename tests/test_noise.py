@@ -35,3 +35,32 @@ def test_shapes_that_are_known_only_in_the_graph():
     np.testing.assert_array_equal(uniform, noise.uniform([5, 4], tf.constant([1, 2], tf.int64)))
     np.testing.assert_allclose(normal, noise.normal(tf.constant([5, 4]), tf.constant([1, 2])), atol=2e-6)
     assert seeds.shape == [3, 2]
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+@pytest.mark.parametrize("name", ["uniform", "normal"])
+def test_parts_of_a_batch_get_the_noise_of_the_whole(name, dtype):
+    function = getattr(noise, name)
+    seed = tf.constant([3, -4], tf.int64)
+    for axis, whole, own in ((0, [6, 5], [2, 5]), (1, [3, 6, 5], [3, 2, 5])):
+        parts = [function(own, noise.part(seed, i, 3), dtype, axis=axis) for i in range(3)]
+        np.testing.assert_array_equal(tf.concat(parts, axis), function(whole, seed, dtype))
+    children = [noise.split(noise.part(seed, i, 3), 2) for i in range(3)]
+    for child, whole in enumerate(noise.split(seed, 2)):
+        parts = [function([2, 5], own[child], dtype) for own in children]
+        np.testing.assert_array_equal(tf.concat(parts, 0), function([6, 5], whole, dtype))
+    np.testing.assert_array_equal(noise.part(7, 0, 1), [0, 7])
+
+
+def test_dropout():
+    x = tf.random.stateless_normal([6, 400], (0, 0))
+    dropped = noise.dropout(x, 0.25, (1, 2)).numpy()
+    assert 0.2 < (dropped == 0).mean() < 0.3
+    np.testing.assert_allclose(dropped[dropped != 0], (x.numpy() / 0.75)[dropped != 0], rtol=1e-6)
+    ones = tf.ones([6, 400])
+    np.testing.assert_array_equal(
+        noise.dropout(ones, 0.25, (1, 2)),
+        tf.nn.experimental.stateless_dropout(ones, 0.25, (1, 2), rng_alg="philox"),
+    )
+    parts = [noise.dropout(x[3 * i :][:3], 0.25, noise.part((1, 2), i, 2)) for i in range(2)]
+    np.testing.assert_array_equal(tf.concat(parts, 0), dropped)

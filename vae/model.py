@@ -11,7 +11,7 @@ from tfp_flows.image_distribution import ImageDistribution, check_image_shape, c
 from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
 from vae.networks import ARCHITECTURES, Decoder, Encoder
-from vae.shared_noise import SharedNoiseNormal
+from vae.posterior import Posterior
 
 tfd = tfp.distributions
 
@@ -125,8 +125,8 @@ class VAE(ImageDistribution):
         """
         units = self._checked(images) / 127.5 - 1.0
         loc, raw_scale = tf.split(self._encoder(units), 2, axis=-1)
-        normal = SharedNoiseNormal if shared_noise else tfd.Normal
-        return tfd.Independent(normal(loc, tf.nn.softplus(raw_scale) + SMALLEST_SCALE), 1)
+        scale = tf.nn.softplus(raw_scale) + SMALLEST_SCALE
+        return tfd.Independent(Posterior(loc, scale, shared_noise), 1)
 
     def decode(self, z):
         """p(x | z): a distribution over integer images for latents `[..., latent_size]`."""

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows import precision
+
 KERNEL_SIZE = 5
 # (channels, stride) of the encoder's layers; the decoder mirrors them.
 ARCHITECTURES = {
@@ -83,7 +85,7 @@ class _Convolution(tf.Module):
         self._stride = stride
 
     def __call__(self, x):
-        return tf.nn.bias_add(tf.nn.conv2d(x, self.kernel, self._stride, "SAME"), self.bias)
+        return tf.nn.bias_add(precision.conv2d(x, self.kernel, self._stride, "SAME"), self.bias)
 
 
 class _TransposedConvolution(tf.Module):
@@ -99,7 +101,7 @@ class _TransposedConvolution(tf.Module):
 
     def __call__(self, x):
         shape = [tf.shape(x)[0], *self._out_shape]
-        x = tf.nn.conv2d_transpose(x, self.kernel, shape, self._stride, "SAME")
+        x = precision.conv2d_transpose(x, self.kernel, shape, self._stride, "SAME")
         return tf.nn.bias_add(x, self.bias)
 
 
@@ -110,7 +112,7 @@ class _Dense(tf.Module):
         self.bias = tf.Variable(tf.zeros([out_channels], dtype), name="bias")
 
     def __call__(self, x):
-        return tf.matmul(x, self.kernel) + self.bias
+        return precision.matmul(x, self.kernel) + self.bias
 
 
 def _he_normal(shape, fan_in, seed, dtype):

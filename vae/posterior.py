@@ -1,0 +1,34 @@
+"""The normal distribution that an encoder returns, with noise from `tfp_flows.noise`."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flows import noise
+
+tfd = tfp.distributions
+
+
+class Posterior(tfd.Normal):
+    """Normal of batch shape `[B, L]`: a draw is loc_b + scale_b eps_b, where eps_b `[L]` is standard normal.
+
+    With `shared_noise` eps is the same for all b. Each element's draws are still those of a normal, but
+    those of two elements are not independent; so an estimate depends neither on the size of a batch nor on
+    its order. A seed may be a part of a batch's (`noise.part`).
+    """
+
+    def __init__(self, loc, scale, shared_noise=False, name="posterior"):
+        """Takes `loc` and `scale` `[B, L]`."""
+        parameters = dict(locals())
+        super().__init__(loc, scale, name=name)
+        self._parameters = parameters
+        self._shared_noise = shared_noise
+
+    def _sample_n(self, n, seed=None):
+        if seed is None:
+            seed = np.random.SeedSequence().generate_state(2).astype(np.int64)
+        if self._shared_noise:
+            eps = noise.normal([n, 1, self.loc.shape[-1]], seed, self.dtype)
+        else:
+            eps = noise.normal(tf.concat([[n], tf.shape(self.loc)], 0), seed, self.dtype, axis=1)
+        return self.loc + self.scale * eps
