@@ -12,6 +12,8 @@ columns c - 1 and c.
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows import precision
+
 # The standard deviation of a constant pre-activation is 0: its scale is bounded.
 SMALLEST_DEVIATION = 1e-3
 
@@ -73,7 +75,7 @@ class CausalConv(WeightNormed):
 
     def linear(self, x, kernel):
         """The convolution."""
-        return tf.nn.conv2d(tf.pad(x, self.paddings), kernel, self.stride, "VALID")
+        return precision.conv2d(tf.pad(x, self.paddings), kernel, self.stride, "VALID")
 
 
 class CausalUpsample(WeightNormed):
@@ -93,7 +95,7 @@ class CausalUpsample(WeightNormed):
         height, width = 2 * x.shape[1], 2 * x.shape[2]
         full = width + self._width - 2
         shape = [tf.shape(x)[0], height, full, self.bias.shape[0]]
-        y = tf.nn.conv2d_transpose(x, kernel, shape, 2, "VALID")
+        y = precision.conv2d_transpose(x, kernel, shape, 2, "VALID")
         return y[:, :, self._pad_left : self._pad_left + width]
 
 
@@ -106,7 +108,7 @@ class Pointwise(WeightNormed):
 
     def linear(self, x, kernel):
         """The product."""
-        product = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel)
+        product = precision.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel)
         return tf.reshape(product, tf.concat([tf.shape(x)[:-1], [self.bias.shape[0]]], 0))
 
 
@@ -121,7 +123,7 @@ class Projection(tf.Module):
 
     def __call__(self, condition):
         """The product."""
-        return tf.matmul(condition, self.kernel)
+        return precision.matmul(condition, self.kernel)
 
 
 def concat_elu(x):

@@ -7,6 +7,8 @@ last layer starts at zero, so that a new coupling is the identity (up to its ini
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows import precision
+
 
 class ConvNetwork(tf.Module):
     """Glow's coupling network: 3x3 convolution, ReLU, 1x1 convolution, ReLU, 3x3 convolution.
@@ -156,7 +158,7 @@ class _Conv2D(tf.Module):
     def __call__(self, x):
         if x.shape[0] == 0:  # TF 2.21's float32 convolution of no images has the input's channels
             return tf.zeros(x.shape[:-1].concatenate(self.bias.shape), x.dtype)
-        return tf.nn.bias_add(tf.nn.conv2d(x, self.kernel, strides=1, padding="SAME"), self.bias)
+        return tf.nn.bias_add(precision.conv2d(x, self.kernel, 1, "SAME"), self.bias)
 
 
 class _Dense(tf.Module):
@@ -175,7 +177,7 @@ class _Dense(tf.Module):
     def __call__(self, x, activation=tf.identity):
         flat = tf.reshape(x, [-1, x.shape[-1]])
         # Before the reshape, where TF fuses product, bias and ReLU.
-        flat = activation(tf.nn.bias_add(tf.matmul(flat, self.kernel), self.bias))
+        flat = activation(tf.nn.bias_add(precision.matmul(flat, self.kernel), self.bias))
         if x.shape.rank == 2:
             return flat
         shape = tf.concat([tf.shape(x)[:-1], tf.shape(flat)[-1:]], 0)

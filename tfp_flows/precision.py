@@ -1,0 +1,52 @@
+"""Mixed precision: inside `reduced`, convolutions and matrix products of the networks use fewer bits.
+
+    with precision.reduced(tf.bfloat16):
+        loss = ...          # traced here, and its gradient
+
+Each product casts its two factors, and casts its result back: weights, biases, activations, flows,
+log-determinants and losses keep their own type. It is what `torch.autocast` and Keras's "mixed_bfloat16" do
+to such layers, and holds for the networks of this project, which call the functions below. bfloat16 has the
+exponents of float32, so that no loss needs to be scaled (Kalamkar et al. 2019,
+https://arxiv.org/abs/1905.12322). Outside `reduced` nothing is cast.
+"""
+
+import contextlib
+import contextvars
+
+import tensorflow as tf
+
+CHOICES = ("none", "bfloat16")
+_reduced = contextvars.ContextVar("tfp_flows_precision", default=None)
+
+
+@contextlib.contextmanager
+def reduced(dtype):
+    """Lets products that are traced (or run) inside use `dtype`; None changes nothing."""
+    token = _reduced.set(dtype)
+    try:
+        yield
+    finally:
+        _reduced.reset(token)
+
+
+def matmul(a, b):
+    """`tf.matmul(a, b)`."""
+    return _product(tf.matmul, a, b)
+
+
+def conv2d(x, kernel, strides, padding):
+    """`tf.nn.conv2d`."""
+    return _product(tf.nn.conv2d, x, kernel, strides, padding)
+
+
+def conv2d_transpose(x, kernel, output_shape, strides, padding):
+    """`tf.nn.conv2d_transpose`."""
+    return _product(tf.nn.conv2d_transpose, x, kernel, output_shape, strides, padding)
+
+
+def _product(function, a, b, *args):
+    dtype = _reduced.get()
+    if dtype is None:
+        return function(a, b, *args)
+    a = tf.convert_to_tensor(a)
+    return tf.cast(function(tf.cast(a, dtype), tf.cast(b, dtype), *args), a.dtype)
