@@ -13,7 +13,9 @@ PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 # Room (a module or package of this project, "tfp_flows." left out) -> the rooms that it may import.
 ALLOWED = {
     "bijectors": set(),
-    "networks": set(),
+    "networks": {"precision"},
+    "precision": set(),
+    "strategies": set(),
     "data": set(),
     "quantization": set(),
     "noise": set(),
@@ -38,21 +40,22 @@ ALLOWED = {
     "mutation": {"noise", "quantization"},
     "objective": {"mutation", "noise", "quantization"},
     "training": {
-        *("metrics", "checkpoint", "data", "evaluation", "families", "objective", "quantization"),
+        *("metrics", "checkpoint", "data", "evaluation", "families", "noise", "objective", "precision"),
+        *("quantization", "strategies"),
     },
     "analysis": {"tfp_flows"},  # for its quiet start
     "vae": {"tfp_flows", "vae.importance", "vae.model"},
     "vae.importance": {"noise"},
-    "vae.shared_noise": {"noise"},
-    "vae.networks": set(),
+    "vae.posterior": {"noise"},
+    "vae.networks": {"precision"},
     "vae.likelihoods": {"discretized_logistic", "noise"},
     "vae.model": {
         *("image_distribution", "noise", "vae.importance", "vae.likelihoods", "vae.networks"),
-        "vae.shared_noise",
+        "vae.posterior",
     },
     "vae.family": {"family", "vae.likelihoods", "vae.model", "vae.networks"},
     "pixelcnn": {"tfp_flows", "pixelcnn.autoencoder", "pixelcnn.model", "pixelcnn.tfp_weights"},
-    "pixelcnn.layers": set(),
+    "pixelcnn.layers": {"precision"},
     "pixelcnn.network": {"noise", "pixelcnn.layers"},
     "pixelcnn.mixture": {"discretized_logistic"},
     "pixelcnn.sampling_weights": set(),

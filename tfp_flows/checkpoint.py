@@ -201,8 +201,13 @@ class WeightAverage(tf.Module):
             return
         step = tf.cast(step, tf.float32)
         rate = 1.0 - tf.minimum(self._decay, (1.0 + step) / (10.0 + step))
-        for average, variable in zip(self.averages, self._variables, strict=True):
+
+        def move(average, variable):
             average.assign_sub(tf.cast(rate, average.dtype) * (average - variable))
+
+        everywhere = tf.distribute.get_strategy().extended  # each device moves its own copy
+        for average, variable in zip(self.averages, self._variables, strict=True):
+            everywhere.update(average, move, args=(variable,))
 
     def __enter__(self):
         """Puts the averages in the variables' place until the end of the `with` block."""

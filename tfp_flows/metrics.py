@@ -16,6 +16,22 @@ METRICS = (
 )
 
 
+class NoMetrics:
+    """Records nothing: for the hosts of a training that do not write."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def add(self, step, **values):
+        """Forgets the values."""
+
+    def flush(self):
+        """Does nothing."""
+
+
 class Metrics:
     """`metrics.csv` and TensorBoard events, appended to.
 

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, evaluation, families, training
+from tfp_flows import checkpoint, cli, data, evaluation, families, strategies, training
 
 FLAGS = flags.FLAGS
 
@@ -24,13 +24,30 @@ def define_flags(family="glow"):
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
     names += ["family", "dataset", "evaluate_on"]
+    # Where a run is trained is no part of it, and may change from one start to the next: not in `names`.
+    flags.DEFINE_enum(
+        "distribute",
+        "none",
+        strategies.CHOICES,
+        "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
+    )
+    flags.DEFINE_integer(
+        "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
+    )
     names += cli.define_config_flags(training.TrainingConfig, *_config_classes().values())
     flags.adopt_module_key_flags(cli)  # so that --help shows them all
     return names
 
 
 def main(flag_names):
-    """Trains, then evaluates."""
+    """Trains, then evaluates; where another host is lost, starts again."""
+    try:
+        _train(flag_names, strategies.make_strategy(FLAGS.distribute))
+    except strategies.HostLost as error:
+        strategies.start_again(error, FLAGS.max_restarts)
+
+
+def _train(flag_names, strategy):
     config = cli.config_from_flags(training.TrainingConfig)
     family = families.family(FLAGS.family)
     cli.refuse_flags_of_others(family.name, _config_classes())
@@ -57,7 +74,10 @@ def main(flag_names):
         validation_set.images,
         FLAGS.progress,
         outliers,
+        strategy,
     )
+    if not strategies.Hosts(strategy).is_chief:
+        return
     if outcome.interrupted:
         print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
         sys.exit(cli.INTERRUPTED)

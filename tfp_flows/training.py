@@ -17,8 +17,18 @@ import tensorflow as tf
 import tf_keras
 import tqdm
 
-from tfp_flows import checkpoint, data, evaluation, families, objective, quantization
-from tfp_flows.metrics import Metrics
+from tfp_flows import (
+    checkpoint,
+    data,
+    evaluation,
+    families,
+    noise,
+    objective,
+    precision,
+    quantization,
+    strategies,
+)
+from tfp_flows.metrics import Metrics, NoMetrics
 
 OPTIMIZERS = {
     # tf_keras's legacy optimizers run one fused kernel for each variable; the newer ones a dozen.
@@ -67,6 +77,12 @@ class TrainingConfig:
         1.0, "How much less likely, in bits per dimension, an outlier must be before it costs nothing."
     )
     outlier_weight: float = _field(1.0, "Weight of that cost beside the bits per dimension.")
+    mixed_precision: str = _field(
+        "none",
+        "Type of the networks' products in a training step; weights, log-determinants and losses keep "
+        "--dtype, and so does every evaluation.",
+        choices=precision.CHOICES,
+    )
 
     def __post_init__(self):
         """Raises `ValueError`, naming the flag, where a value makes no sense."""
@@ -91,6 +107,11 @@ class TrainingConfig:
             )
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        if self.mixed_precision not in precision.CHOICES:
+            raise ValueError(
+                f"--mixed_precision must be one of {', '.join(precision.CHOICES)}, "
+                f"got {self.mixed_precision!r}."
+            )
         if self.early_stopping and not self.validate_every:
             raise ValueError("--early_stopping needs --validate_every.")
 
@@ -145,34 +166,68 @@ class TrainingState(tf.train.Checkpoint):
             best=tf.Variable(np.inf, dtype=tf.float64, trainable=False),
             since_best=tf.Variable(0, dtype=tf.int64, trainable=False),
         )
-        # Slots are made at the first step otherwise, too late for a checkpoint to be matched.
+        # Made at the first step otherwise, too late for a checkpoint to be matched, and the counter at the
+        # first saving, by the chief alone: but hosts make variables together.
         self.optimizer._create_all_weights(model.trainable_variables)
+        _ = self.save_counter
 
 
-def make_train_step(family, state, config, image_shape):
-    """The compiled step: images uint8 `[B, H, W, C]`, outliers -> (bits per dimension, gradient norm)."""
+def make_train_step(family, state, config, image_shape, strategy=None):
+    """The compiled step: images uint8 `[B, H, W, C]`, outliers -> (bits per dimension, gradient norm).
+
+    With a `tf.distribute` strategy it takes that one's values, a part of the batch for each replica; what
+    it returns is that of the whole batch. Gradients are averaged over replicas, and the noise is that of
+    the whole batch, so that the step is the same for any number of replicas.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
     variables = state.model.trainable_variables
     loss_of = objective.make_loss(family, state.model, config, image_shape)
+    products = None if config.mixed_precision == "none" else tf.as_dtype(config.mixed_precision)
 
-    @tf.function
-    def train_step(images, outliers=None):
+    def replica_step(images, outliers=None):
+        replica = tf.distribute.get_replica_context()
         seed = tf.stack([tf.constant(config.seed, tf.int64), state.step])
-        with tf.GradientTape() as tape:
-            loss, bits_per_dim = loss_of(images, outliers, seed)
-        gradients = tape.gradient(loss, variables)
+        seed = noise.part(seed, replica.replica_id_in_sync_group, strategy.num_replicas_in_sync)
+        with precision.reduced(products):
+            with tf.GradientTape() as tape:
+                loss, bits_per_dim = loss_of(images, outliers, seed)
+            gradients = tape.gradient(loss, variables)
+        if strategy.num_replicas_in_sync > 1:
+            mean = tf.distribute.ReduceOp.MEAN
+            bits_per_dim, *gradients = replica.all_reduce(mean, [bits_per_dim, *gradients])
         norm = tf.linalg.global_norm(gradients)
         if config.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
-        state.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        state.average.update(state.step)
-        state.step.assign_add(1)
+        pairs = zip(gradients, variables, strict=True)
+        state.optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
         return bits_per_dim, norm
+
+    @tf.function
+    def train_step(images, outliers=None):
+        arguments = (images,) if outliers is None else (images, outliers)
+        with strategy.scope():
+            of_replicas = strategy.run(replica_step, arguments)
+            state.average.update(state.step)
+            state.step.assign_add(1)
+        return tuple(strategy.experimental_local_results(value)[0] for value in of_replicas)
 
     return train_step
 
 
-def train(run, spec, flags_text, train_images, validation_images, progress=True, outlier_images=None):
+def train(
+    run,
+    spec,
+    flags_text,
+    train_images,
+    validation_images,
+    progress=True,
+    outlier_images=None,
+    strategy=None,
+):
     """Trains a run from its beginning or its last checkpoint to `steps`.
+
+    With a strategy of several hosts each of them calls this with the same arguments, and a `run` in a
+    folder that they share: the chief alone writes, all read its checkpoints.
 
     Args:
       run: `checkpoint.Run`.
@@ -182,6 +237,7 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True,
       validation_images: uint8 `[M, H, W, C]`, for validation and early stopping.
       progress: Whether to show a progress bar.
       outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
+      strategy: From `strategies.make_strategy`; None for the current one.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
@@ -189,17 +245,51 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True,
     Raises:
       RunError: If the folder holds another run, or its checkpoint or that of `init_from` cannot be read.
       TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
+      HostLost: If another host is gone; the last checkpoint is intact.
     """
     tf.config.experimental.enable_op_determinism()
     config = TrainingConfig(**spec.training)
+    hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
+    losing_hosts = strategies.losing_hosts() if hosts.count > 1 else contextlib.nullcontext()
+    with losing_hosts:
+        state, manager = _begin(run, spec, flags_text, config, train_images, hosts)
+        loop = _Loop(run, families.family(spec.family), state, manager, config, spec.image_shape, hosts)
+        return loop.run(train_images, validation_images, progress, outlier_images)
+
+
+def _begin(run, spec, flags_text, config, train_images, hosts):
+    """(state, checkpoint manager) of a new run, or of one as its last checkpoint left it."""
     family = families.family(spec.family)
-    model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
-    state = TrainingState(model, config)
+    with hosts.strategy.scope():
+        model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
+        state = TrainingState(model, config)
     if run.exists():
         run.check_same(spec, _defaults())
+    if hosts.is_chief:
+        _begin_folder(run, spec, flags_text)
+        manager = _restore_or_initialize(run, family, state, config, train_images, spec)
+    step = hosts.value_of_chief(state.step.numpy())
+    if not hosts.is_chief:
+        manager = tf.train.CheckpointManager(state, run.checkpoints, max_to_keep=2)
+        path = run.checkpoints / f"ckpt-{step}"
+        if not path.with_suffix(".index").exists():
+            raise checkpoint.RunError(
+                f"--run: the chief host goes on from {path}, which is not there on this one; name a folder "
+                f"that all hosts share."
+            )
+        _restore(state, str(path))
+    return state, manager
+
+
+def _begin_folder(run, spec, flags_text):
+    if run.exists():
         run.write(spec, flags_text)
     else:
         run.create(spec, flags_text)
+
+
+def _restore_or_initialize(run, family, state, config, train_images, spec):
+    """The checkpoint manager; `state` becomes that of the newest checkpoint, or of step 0, saved."""
     manager = tf.train.CheckpointManager(state, run.checkpoints, max_to_keep=2)
     if manager.latest_checkpoint:
         _restore(state, manager.latest_checkpoint)
@@ -211,34 +301,38 @@ def train(run, spec, flags_text, train_images, validation_images, progress=True,
     else:
         _initialize(family, state, config, train_images, spec)
         manager.save(checkpoint_number=0)
-    loop = _Loop(run, family, state, manager, config, spec.image_shape)
-    return loop.run(train_images, validation_images, progress, outlier_images)
+    return manager
 
 
 class _Loop:
     """The loop over steps, with its records."""
 
-    def __init__(self, run, family, state, manager, config, image_shape):
+    def __init__(self, run, family, state, manager, config, image_shape, hosts):
         self._run = run
         self._state = state
         self._manager = manager
         self._config = config
         self._image_shape = image_shape
-        self._train_step = make_train_step(family, state, config, image_shape)
+        self._hosts = hosts
+        self._train_step = make_train_step(family, state, config, image_shape, hosts.strategy)
         self._log_prob = evaluation.compiled_log_prob(state.model)
 
     def run(self, train_images, validation_images, progress, outlier_images):
         config, state = self._config, self._state
-        start = int(state.step)
+        start, leaving = int(state.step.numpy()), False
         sources = [images for images in (train_images, outlier_images) if images is not None]
-        batches = tf.data.Dataset.zip(tuple(self._batches(images, start) for images in sources))
+        batches = self._batches(sources, start)
         if self._stopped_early():
             return Outcome(start, interrupted=False)
         with (
             _interruption() as interrupted,
-            Metrics(self._run.metrics_file, self._run.events, start) as metrics,
+            self._metrics(start) as metrics,
             tqdm.tqdm(
-                total=config.steps, initial=start, unit="step", disable=not progress, smoothing=0.05
+                total=config.steps,
+                initial=start,
+                unit="step",
+                disable=not (progress and self._hosts.is_chief),
+                smoothing=0.05,
             ) as bar,
         ):
             self._clock, self._clock_step = time.perf_counter(), start
@@ -248,30 +342,52 @@ class _Loop:
                 if step % config.log_every == 0 or step == config.steps:
                     self._log(step, metrics)
                 stop = self._validation_due(step) and self._validate(step, validation_images, metrics)
-                last = stop or interrupted or step == config.steps
+                leaving = self._hosts.mean(len(interrupted)) > 0
+                last = stop or leaving or step == config.steps
                 if last or step % config.checkpoint_every == 0:
                     self._save(step, images, metrics)
                 if stop:
                     bar.write(f"Stopped early at step {step}: no better validation score.")
                 if last:
                     break
-            step = int(state.step)
-        return Outcome(step, interrupted=bool(interrupted))
+            step = int(state.step.numpy())
+        return Outcome(step, interrupted=leaving)
 
-    def _batches(self, images, start):
-        config = self._config
-        return data.training_batches(images, config.batch_size, config.seed, start, config.steps - start)
+    def _metrics(self, start):
+        if not self._hosts.is_chief:
+            return NoMetrics()
+        return Metrics(self._run.metrics_file, self._run.events, start)
+
+    def _batches(self, sources, start):
+        """The batches from `start` on, of all sources: what this host's replicas take of them."""
+        config, num_parts = self._config, self._hosts.strategy.num_replicas_in_sync
+
+        def of_host(context):
+            own = num_parts // context.num_input_pipelines
+            parts = range(own * context.input_pipeline_id, own * (context.input_pipeline_id + 1))
+            # Without end: hosts that share a finite one ask each other at every step whether it ended.
+            batches = [
+                data.training_batches(
+                    images, config.batch_size, config.seed, start, parts=parts, num_parts=num_parts
+                )
+                for images in sources
+            ]
+            return tf.data.Dataset.zip(tuple(batches))
+
+        return self._hosts.strategy.distribute_datasets_from_function(of_host)
 
     def _save(self, step, images, metrics):
         # The loss of a step is that of the weights before it: the new ones are tried out here.
-        log_prob = self._log_prob(images)
-        self._check(step, float(tf.reduce_mean(quantization.bits_per_dim(log_prob, self._image_shape))))
+        log_prob = self._log_prob(self._hosts.strategy.experimental_local_results(images)[0])
+        bits = tf.reduce_mean(quantization.bits_per_dim(log_prob, self._image_shape))
+        self._check(step, self._hosts.mean(bits))
         metrics.flush()  # first, so that a checkpoint never lacks the rows before it
-        self._manager.save(checkpoint_number=step)
+        if self._hosts.is_chief:
+            self._manager.save(checkpoint_number=step)
 
     def _one_step(self, batch, bar):
         loss, norm = (float(value) for value in self._train_step(*batch))
-        step = int(self._state.step)
+        step = int(self._state.step.numpy())
         self._check(step, loss, norm)
         self._state.window.assign_add([1.0, loss, norm])
         bar.set_postfix_str(f"{loss:.3f} bits/dim", refresh=False)
@@ -310,24 +426,27 @@ class _Loop:
         state = self._state
         started = time.perf_counter()
         with state.average:
-            log_probs = evaluation.log_probs(self._log_prob, images)
+            score = self._hosts.mean_of_shares(self._bits_per_dim, images)
         self._clock += time.perf_counter() - started  # images_per_second is that of training
-        score = float(np.mean(quantization.bits_per_dim(log_probs, self._image_shape)))
         metrics.add(step, validation_bits_per_dim=score)
         if not self._config.early_stopping:
             return False
-        if score < float(state.best):
+        if score < float(state.best.numpy()):
             state.best.assign(score)
             state.since_best.assign(0)
-            best = tf.train.CheckpointManager(state, self._run.best, max_to_keep=1)
-            best.save(checkpoint_number=step)
+            if self._hosts.is_chief:
+                best = tf.train.CheckpointManager(state, self._run.best, max_to_keep=1)
+                best.save(checkpoint_number=step)
         else:
             state.since_best.assign_add(1)
         return self._stopped_early()
 
+    def _bits_per_dim(self, images):
+        return quantization.bits_per_dim(evaluation.log_probs(self._log_prob, images), self._image_shape)
+
     def _stopped_early(self):
         patience = self._config.early_stopping
-        return patience > 0 and int(self._state.since_best) >= patience
+        return patience > 0 and int(self._state.since_best.numpy()) >= patience
 
 
 def _defaults():

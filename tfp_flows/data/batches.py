@@ -17,6 +17,8 @@ def training_batches(
     seed: int,
     start_step: int = 0,
     num_steps: int | None = None,
+    parts: range | None = None,
+    num_parts: int = 1,
 ) -> tf.data.Dataset:
     """Shuffled batches, where the batch of a step depends on the seed and the step alone.
 
@@ -32,23 +34,33 @@ def training_batches(
       seed: An integer, of which the lower 64 bits count.
       start_step: The step of the first batch.
       num_steps: How many batches there are, counted from `start_step`; None means no end.
+      parts: Where several devices share a batch, which of its `num_parts` equal parts are wanted, one
+        after the other; None means all.
+      num_parts: Into how many parts a batch is cut.
 
     Returns:
-      A dataset of `uint8 [batch_size, H, W, C]`.
+      A dataset of `uint8 [batch_size / num_parts, H, W, C]`.
 
     Raises:
-      DataError: If a number is out of range.
+      DataError: If a number is out of range, or a batch cannot be cut into equal parts.
     """
     array = _array(images)
-    _check_at_least(1, batch_size=batch_size)
+    _check_at_least(1, batch_size=batch_size, num_parts=num_parts)
+    if batch_size % num_parts:
+        raise DataError(f"batch_size={batch_size} cannot be shared by {num_parts} devices in equal parts")
     _check_at_least(0, start_step=start_step)
     if num_steps is not None:
         _check_at_least(0, num_steps=num_steps)
     with tf.device("/CPU:0"):
         on_cpu = tf.convert_to_tensor(array)  # captured by reference: it is no part of the graph
     indices = _shuffled_indices(len(array), operator.index(seed), start_step * batch_size)
-    batches = indices.batch(batch_size, drop_remainder=True).map(lambda i: tf.gather(on_cpu, i))
-    cardinality = tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps
+    indices = indices.batch(batch_size, drop_remainder=True)
+    own = range(num_parts) if parts is None else parts
+    if num_parts > 1:
+        cut = indices.map(lambda i: tf.reshape(i, [num_parts, -1])[own.start : own.stop])
+        indices = cut.unbatch()
+    batches = indices.map(lambda i: tf.gather(on_cpu, i))
+    cardinality = tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps * len(own)
     batches = batches.take(cardinality).apply(tf.data.experimental.assert_cardinality(cardinality))
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
@@ -105,10 +117,10 @@ def _array(images: ImageSet | np.ndarray) -> np.ndarray:
     return array
 
 
-def _check_at_least(least: int, **argument: int) -> None:
-    ((name, value),) = argument.items()
-    if operator.index(value) < least:
-        raise DataError(f"{name} must be at least {least}, got {value}")
+def _check_at_least(least: int, **arguments: int) -> None:
+    for name, value in arguments.items():
+        if operator.index(value) < least:
+            raise DataError(f"{name} must be at least {least}, got {value}")
 
 
 def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,0 +1,188 @@
+"""Training on several devices and hosts takes the same steps as training on one."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tfp_flows import checkpoint, data, strategies
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+COMMON = [
+    "--dataset=digits",
+    "--batch_size=16",
+    "--validate_every=4",
+    "--log_every=1",
+    "--checkpoint_every=4",
+]
+COMMON += ["--noprogress", "--clip_norm=50", "--ema_decay=0.5"]
+FAMILIES = {
+    "glow": ["--levels=1", "--steps_per_level=1", "--hidden_channels=8"],
+    "vae": ["--family=vae", "--architecture=small", "--latent_size=3", "--num_importance_samples=3"],
+    "pixelcnn": [
+        "--family=pixelcnn",
+        "--num_resnet=1",
+        "--num_hierarchies=2",
+        "--num_filters=4",
+        "--dropout=0.2",
+    ],
+}
+# Trains with two logical CPUs in the place of two GPUs.
+TWO_DEVICES = """
+import sys
+import tensorflow as tf
+from tfp_flows import train
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+train.run()
+"""
+
+
+def _rows(folder):
+    with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _column(folder, name):
+    return [float(row[name]) for row in _rows(folder) if row[name]]
+
+
+def _check_same(one, other, rtol=2e-5):
+    for column in ("bits_per_dim", "gradient_norm", "validation_bits_per_dim"):
+        first, second = _column(one, column), _column(other, column)
+        np.testing.assert_allclose(second, first, rtol=10 * rtol if column == "gradient_norm" else rtol)
+    ours, _ = checkpoint.load_model(checkpoint.Run(one))
+    theirs, _ = checkpoint.load_model(checkpoint.Run(other))
+    for a, b in zip(ours.variables, theirs.variables, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4)
+
+
+def _command(folder, family, *arguments):
+    return [
+        sys.executable,
+        "-m",
+        "tfp_flows.train",
+        f"--run={folder}",
+        *COMMON,
+        *FAMILIES[family],
+        *arguments,
+    ]
+
+
+def _run(command, **settings):
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **settings)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run of each family on one device."""
+    folder = tmp_path_factory.mktemp("alone")
+    for family in FAMILIES:
+        extra = ["--mutation_rate=0.1", "--outlier_dataset=photos@resize=8@luminance"] * (family == "glow")
+        _run(_command(folder / family, family, "--steps=6", *extra))
+    return folder
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_devices_take_the_steps_of_one(alone, tmp_path, family):
+    extra = ["--mutation_rate=0.1", "--outlier_dataset=photos@resize=8@luminance"] * (family == "glow")
+    _, _, *arguments = _command(tmp_path / "two", family, "--steps=6", "--distribute=mirrored", *extra)
+    _run([sys.executable, "-c", TWO_DEVICES, *arguments[1:]])
+    _check_same(alone / family, tmp_path / "two")
+
+
+def _start_host(index, ports, command):
+    """Starts one of two hosts of a training, with loopback addresses."""
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _wait_for(path, *processes):
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline and all(p.poll() is None for p in processes)
+        time.sleep(0.002)
+
+
+def test_a_host_is_killed_and_comes_back(tmp_path):
+    """Two hosts take the steps of one, also where one of them is killed and started again."""
+    steps = 300
+    alone, folder = tmp_path / "alone", tmp_path / "hosts"
+    _run(_command(alone, "glow", f"--steps={steps}", "--validate_every=100"))
+    command = _command(
+        folder, "glow", f"--steps={steps}", "--validate_every=100", "--distribute=multi_worker"
+    )
+    ports = _free_ports(2)
+    chief, other = (_start_host(index, ports, command) for index in range(2))
+    _wait_for(folder / "checkpoints" / "ckpt-8.index", chief, other)
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    other = _start_host(1, ports, command)
+    outputs = [process.communicate(timeout=200) for process in (chief, other)]
+    assert chief.returncode == other.returncode == 0, outputs
+    assert "another host is gone" in outputs[0][0] and "Starting again from the last" in outputs[0][0]
+    assert "Trained to step 300" in outputs[0][0] and outputs[1][0] == ""
+    assert [int(row["step"]) for row in _rows(folder)] == list(range(1, steps + 1))
+    first, second = (_column(each, "bits_per_dim") for each in (alone, folder))
+    np.testing.assert_allclose(second[:30], first[:30], rtol=1e-4)
+    np.testing.assert_allclose(second, first, rtol=1e-2)
+    assert checkpoint.load_model(checkpoint.Run(folder))[1] == steps
+
+
+@pytest.mark.parametrize(
+    "tf_config, message",
+    [
+        (None, "needs the environment variable TF_CONFIG"),
+        ("{", "does not say which"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "does not say which"),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "of type chief or worker"),
+    ],
+)
+def test_hosts_that_are_not_named(monkeypatch, tf_config, message):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if tf_config:
+        monkeypatch.setenv("TF_CONFIG", tf_config)
+    with pytest.raises(strategies.DistributionError, match=message):
+        strategies.make_strategy("multi_worker")
+
+
+def test_a_batch_that_cannot_be_shared():
+    with pytest.raises(data.DataError, match="batch_size=15 cannot be shared by 2 devices in equal parts"):
+        data.training_batches(np.zeros([30, 4, 4, 1], np.uint8), 15, seed=0, num_parts=2)
+
+
+def test_parts_of_batches_make_the_batches():
+    images = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
+    whole = [batch.numpy() for batch in data.training_batches(images, 12, seed=3, start_step=1, num_steps=4)]
+    hosts = [
+        list(data.training_batches(images, 12, 3, 1, 4, parts=range(begin, end), num_parts=3))
+        for begin, end in ((0, 1), (1, 3))
+    ]
+    assert [len(parts) for parts in hosts] == [4, 8]
+    for step, batch in enumerate(whole):
+        parts = [hosts[0][step], *hosts[1][2 * step : 2 * step + 2]]
+        np.testing.assert_array_equal(np.concatenate(parts), batch)
