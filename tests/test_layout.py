@@ -219,3 +219,28 @@ def test_no_path_of_a_machine_is_committed():
     pattern = re.compile(r"(/work/|/home/\w|/root/|/tmp/\w)")
     for path in [*MODULES.values(), ROOT / "README.md", ROOT / "setup.py"]:
         assert not pattern.search(path.read_text(encoding="utf-8")), path
+
+
+# What would run code that a file names or holds; `families` imports two packages of the checkout by path.
+EXECUTES = re.compile(
+    r"\b(pickle|dill|joblib|marshal|shelve|eval|exec|__import__|import_module|exec_module|extractall|"
+    r"unpack_archive|load_model_weights|py_function|numpy_function|allow_pickle=True)\b"
+)
+EXECUTES_ALLOWED = {"tfp_flows.families": {"exec_module", "import_module"}}
+
+
+def _code(path):
+    """The names, attributes and keyword arguments of a module, without its strings and comments."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name | ast.alias):
+            yield node.id if isinstance(node, ast.Name) else node.name
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.keyword):
+            yield f"{node.arg}={ast.unparse(node.value)}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_that_is_loaded_is_executed(name):
+    found = {match[0] for text in _code(MODULES[name]) for match in EXECUTES.finditer(text)}
+    assert found <= EXECUTES_ALLOWED.get(name, set())

@@ -76,11 +76,13 @@ def _train(flag_names, strategy):
         outliers,
         strategy,
     )
-    if not strategies.Hosts(strategy).is_chief:
-        return
+    is_chief = strategies.Hosts(strategy).is_chief
     if outcome.interrupted:
-        print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
+        if is_chief:
+            print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
         sys.exit(cli.INTERRUPTED)
+    if not is_chief:
+        return
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
     if sets:
         rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
