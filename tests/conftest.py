@@ -10,6 +10,29 @@ import pytest
 SHARED_IMAGES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "tfds"
 
 
+@pytest.fixture(scope="session")
+def make_run():
+    """Function of (folder, family, settings) that trains a run for a moment, and calibrates a detector.
+
+    They are FOLDER/FAMILY and FOLDER/FAMILY_detector; images are scikit-learn's digits, 8x8x1.
+    """
+    from tfp_flows import checkpoint, data, detectors, families, training
+
+    images = {split: data.load("digits", split).images for split in ("train", "validation", "calibration")}
+
+    def make(folder, name, settings):
+        config = families.family(name).config_class(**settings)
+        values = training.TrainingConfig(steps=3, batch_size=32, validate_every=3)
+        spec = checkpoint.RunSpec(name, config, vars(values), "digits", (8, 8, 1))
+        run = checkpoint.Run(folder / name)
+        training.train(run, spec, "", images["train"], images["validation"], progress=False)
+        model, _ = checkpoint.load_model(run)
+        detector = detectors.Typicality(model).fit(images["validation"]).calibrate(images["calibration"])
+        detector.save(folder / f"{name}_detector")
+
+    return make
+
+
 @pytest.fixture
 def shared_images():
     """Folder of real data sets in TFDS layout, beside the checkout; skips where there is none."""

@@ -1,6 +1,7 @@
 """Exported models: with TensorFlow alone the same numbers, any batch size, and a table of scores."""
 
 import csv
+import io
 import json
 import os
 import pathlib
@@ -17,8 +18,9 @@ import tensorflow as tf
 from PIL import Image
 
 import tfp_flows
-from tfp_flows import checkpoint, data, detectors, export, families, scoring, training
+from tfp_flows import checkpoint, data, detectors, export, families, scoring
 from tfp_flows.data import DataError, streams
+from tfp_flows.exported import ExportedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (8, 8, 1)
@@ -40,19 +42,11 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, make_run):
     """A run of each family, trained for a moment, and a calibrated detector of each."""
     folder = tmp_path_factory.mktemp("export")
-    images = {split: data.load("digits", split).images for split in ("train", "validation", "calibration")}
     for name, settings in SMALL.items():
-        config = families.family(name).config_class(**settings)
-        values = training.TrainingConfig(steps=3, batch_size=32, validate_every=3)
-        spec = checkpoint.RunSpec(name, config, vars(values), "digits", SHAPE)
-        run = checkpoint.Run(folder / name)
-        training.train(run, spec, "", images["train"], images["validation"], progress=False)
-        model, _ = checkpoint.load_model(run)
-        detector = detectors.Typicality(model).fit(images["validation"]).calibrate(images["calibration"])
-        detector.save(folder / f"{name}_detector")
+        make_run(folder, name, settings)
     return folder
 
 
@@ -233,6 +227,17 @@ def test_score_command_on_a_folder_with_broken_files(exported, tmp_path, digits)
     assert again.returncode == 1 and "is there already; remove it" in again.stderr
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_the_numbers_of_an_image_do_not_depend_on_its_company(exported, digits, name):
+    """To the last bit: another order and other batches make the same table."""
+    model = ExportedModel(exported / f"{name}_exported", batch_size=32)
+    together = model(digits[:32])
+    for first, last in ((0, 1), (5, 12), (3, 32)):
+        alone = model(digits[first:last])
+        for column, values in together.items():
+            np.testing.assert_array_equal(alone[column], values[first:last], strict=True)
+
+
 def test_score_command_with_a_saved_detector_and_parquet(exported, tmp_path, digits):
     np.savez(tmp_path / "images.npz", images=digits[:20, ..., 0])
     result = _score(
@@ -378,6 +383,43 @@ def test_streams_of_every_kind_and_their_skip(tmp_path, digits, shared_images):
     loaded = data.load("mnist@resize=8", "test", data_dir=shared_images, max_images=4)
     np.testing.assert_array_equal(first.image, loaded.images[3])
     assert first.key == loaded.keys[3]
+
+
+def test_parts_of_a_stream_hold_its_items(tmp_path, digits, shared_images, monkeypatch):
+    monkeypatch.setattr(streams, "_FILES_A_PART", 2)
+    monkeypatch.setattr(streams, "_IMAGES_A_PART", 2)
+    folder = _folder(tmp_path / "images", digits)
+    np.savez(tmp_path / "a.npz", test=digits[:5], train=digits[5:7, ..., 0])
+    _truncated_archive(tmp_path / "short.npz", digits[:7], 3)
+    for i in range(3):
+        with tf.io.TFRecordWriter(str(tmp_path / f"{i}.tfrecord")) as writer:
+            for image in digits[4 * i : 4 * i + 4]:
+                writer.write(_example(image, ""))
+    names = {f"folder:{folder}": 5, f"npz:{tmp_path / 'a.npz'}": 4, f"npz:{tmp_path / 'short.npz'}": 4}
+    for name, count in {**names, f"tfrecord:{tmp_path / '*.tfrecord'}": 3}.items():
+        _check_parts_of(name, SHAPE, None, count)
+    monkeypatch.setattr(streams, "_IMAGES_A_PART", 3000)
+    _check_parts_of("tfds:mnist", (28, 28, 1), shared_images, 4)
+
+
+def _check_parts_of(name, shape, data_dir, count):
+    whole = list(streams.stream(name, shape, data_dir))
+    parts = list(streams.parts(name, data_dir))
+    assert len(parts) == count
+    pieces = [item for part in parts for item in streams.stream(name, shape, data_dir, part=part)]
+    assert [(item.key, item.error) for item in pieces] == [(item.key, item.error) for item in whole]
+    for piece, item in zip(pieces, whole, strict=True):
+        assert (piece.image is None) == (item.image is None)
+        assert piece.image is None or (piece.image == item.image).all()
+
+
+def _truncated_archive(path, images, count):
+    """An array whose header promises all of the images, and which holds `count` of them."""
+    text = io.BytesIO()
+    np.save(text, images)
+    missing = (len(images) - count) * images[0].size
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", text.getvalue()[:-missing])
 
 
 def _example(image, key):

@@ -34,6 +34,7 @@ ALLOWED = {
     "serving": {"detectors", "noise", "quantization"},
     "model_card": set(),
     "scoring": {"checkpoint"},
+    "exported": set(),
     "checkpoint": {"families"},
     "evaluation": {"checkpoint", "data", "families", "plots", "quantization"},
     "metrics": {"checkpoint"},

@@ -15,7 +15,7 @@ def import_tensorflow():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryFile() as notices:
         try:
-            with _stderr_to(notices):
+            with stderr_to(notices):
                 import tensorflow  # noqa: F401
         except BaseException:
             notices.seek(0)
@@ -24,7 +24,8 @@ def import_tensorflow():
 
 
 @contextlib.contextmanager
-def _stderr_to(file):
+def stderr_to(file):
+    """Sends what this process and its children write to stderr to an open file."""
     sys.stderr.flush()
     kept = os.dup(2)
     os.dup2(file.fileno(), 2)

@@ -9,15 +9,13 @@ status is 3. The same command goes on with a job that was interrupted.
 """
 
 import functools
-import json
 import pathlib
 import sys
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 
-from tfp_flows import cli, detectors, quantization, scoring
+from tfp_flows import cli, detectors, exported, quantization, scoring
 from tfp_flows.data import streams
 
 FLAGS = flags.FLAGS
@@ -58,19 +56,8 @@ def main():
 
 def _exported(path):
     """(function of uint8 images to a dict of arrays, image shape) of a SavedModel."""
-    try:
-        described = json.loads((pathlib.Path(path) / "signature.json").read_text(encoding="utf-8"))
-        shape = tuple(described["image_shape"])
-        loaded = tf.saved_model.load(str(path))
-        function = loaded.signatures["serving_default"]
-    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise scoring.ScoringError(f"--model: {path} is no exported model: {reason}") from error
-
-    def scorer(images, keep_alive=loaded):
-        return {k: v.numpy() for k, v in function(images=tf.constant(images)).items()}
-
-    return scorer, shape
+    model = exported.ExportedModel(path, FLAGS.batch_size)
+    return model, model.image_shape
 
 
 def _detector(path):

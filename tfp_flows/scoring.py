@@ -21,13 +21,42 @@ import tqdm
 
 from tfp_flows import checkpoint
 
-COLUMNS = ("key", "log_prob", "bits_per_dim", "score", "p_value", "verdict")
-ERROR_COLUMNS = ("key", "error")
 FOREIGN, OWN = "out", "in"
 
 
 class ScoringError(ValueError):
     """Images cannot be scored; the message is one line that says why."""
+
+
+class ScoredImage(NamedTuple):
+    """A row of the table. The numbers are float32; those that the model does not give are None.
+
+    Attributes:
+      key: Of the image.
+      log_prob: In nats.
+      bits_per_dim: The same in bits per dimension.
+      score: Of the detector; higher is more foreign.
+      p_value: Of the score.
+      verdict: "out", "in", or "" where there is no p-value.
+    """
+
+    key: str
+    log_prob: float | None
+    bits_per_dim: float | None
+    score: float | None
+    p_value: float | None
+    verdict: str
+
+
+class FailedImage(NamedTuple):
+    """A row of the table of errors: the key of an image, and in one line why it has no numbers."""
+
+    key: str
+    error: str
+
+
+COLUMNS = ScoredImage._fields
+ERROR_COLUMNS = FailedImage._fields
 
 
 class Counts(NamedTuple):
@@ -84,8 +113,8 @@ def score_stream(scorer, open_stream, out, job, batch_size=128, progress=True):
     with bar:
         for batch in _batches(open_stream(sum(counts)), batch_size):
             good = [item for item in batch if item.image is not None]
-            bad = [(item.key, item.error) for item in batch if item.image is None]
-            rows = _rows(scorer, good, job.alpha) if good else []
+            bad = [FailedImage(item.key, item.error) for item in batch if item.image is None]
+            rows = score_items(scorer, good, job.alpha) if good else []
             counts = Counts(counts.scored + len(rows), counts.failed + len(bad))
             journal.append(rows, bad, counts)
             bar.update(len(batch))
@@ -93,17 +122,35 @@ def score_stream(scorer, open_stream, out, job, batch_size=128, progress=True):
     return counts
 
 
-def _rows(scorer, items, alpha):
+def score_items(scorer, items, alpha):
+    """The rows of a batch.
+
+    Args:
+      scorer: As in `score_stream`.
+      items: `data.streams.Item`s that have an image, at least one.
+      alpha: Level of the verdict.
+
+    Returns:
+      List of `ScoredImage`, in the same order.
+    """
     values = {k: np.asarray(v) for k, v in scorer(np.stack([item.image for item in items])).items()}
-    if "p_value" in values:
-        values["verdict"] = verdicts(values["p_value"], alpha)
-    columns = [values.get(name, [""] * len(items)) for name in COLUMNS[1:]]
-    return [(item.key, *map(_text, row)) for item, *row in zip(items, *columns, strict=True)]
+    numbers = {name: value.astype(np.float32).tolist() for name, value in values.items()}
+    columns = [numbers.get(name, [None] * len(items)) for name in COLUMNS[1:-1]]
+    verdict = verdicts(values["p_value"], alpha).tolist() if "p_value" in values else [""] * len(items)
+    return [ScoredImage(item.key, *row) for item, *row in zip(items, *columns, verdict, strict=True)]
+
+
+def csv_text(rows):
+    """Rows of either table as CSV; a number is the shortest text that reads back as the same float32."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(map(_text, row) for row in rows)
+    return text.getvalue()
 
 
 def _text(value):
-    """The shortest text that reads back as the same float32."""
-    return str(value) if isinstance(value, str | np.str_) else np.format_float_positional(value, trim="0")
+    if value is None or isinstance(value, str):
+        return value
+    return np.format_float_positional(np.float32(value), trim="0")
 
 
 def _batches(items, size):
@@ -137,7 +184,7 @@ class _Journal:
         self._out.parent.mkdir(parents=True, exist_ok=True)
         if not self._progress.exists():
             for path, columns in ((self._rows, COLUMNS), (self._errors, ERROR_COLUMNS)):
-                path.write_text(_csv([columns]), encoding="utf-8")
+                path.write_text(csv_text([columns]), encoding="utf-8")
             self._note(Counts(0, 0))
         noted = json.loads(self._progress.read_text(encoding="utf-8"))
         if noted["job"] != self._job:
@@ -156,7 +203,7 @@ class _Journal:
         """Adds to both tables, then notes it."""
         for path, new in ((self._rows, rows), (self._errors, errors)):
             with open(path, "a", encoding="utf-8", newline="") as file:
-                file.write(_csv(new))
+                file.write(csv_text(new))
                 file.flush()
                 os.fsync(file.fileno())
         self._note(counts)
@@ -176,17 +223,15 @@ class _Journal:
         checkpoint.write_atomically(self._progress, text + "\n")
 
 
-def _csv(rows):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def table_schema():
+    """Schema of the table as Parquet."""
+    numbers = [(name, pyarrow.float32()) for name in COLUMNS[1:-1]]
+    return pyarrow.schema([("key", pyarrow.string()), *numbers, ("verdict", pyarrow.string())])
 
 
 def _to_parquet(source, target):
     """Rewrites the text table as Parquet, a block at a time."""
-    numbers = dict.fromkeys(COLUMNS[1:-1], pyarrow.float32())
-    types = {"key": pyarrow.string(), "verdict": pyarrow.string(), **numbers}
-    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    options = pyarrow.csv.ConvertOptions(column_types=table_schema(), strings_can_be_null=False)
     temporary = target.with_name(target.name + ".tmp")
     with pyarrow.csv.open_csv(source, convert_options=options) as reader:
         with pyarrow.parquet.ParquetWriter(temporary, reader.schema) as writer:

@@ -8,8 +8,11 @@
 
 Operations that treat each image alone may follow, as in `tfp_flows.data.operations`:
 `folder:PATH@resize=28@luminance`.
+
+`parts` cuts a stream into pieces that can be read side by side; together they hold the same items.
 """
 
+import contextlib
 import glob
 import io
 import itertools
@@ -33,6 +36,9 @@ _FEATURES = {
     name: tf.io.FixedLenFeature([], tf.string, "") for name in ("image", "image/encoded", "key", "id")
 }
 _ARRAYS = ("images", "test", "x_test", "train", "x_train")
+_FILES_A_PART = 64
+_IMAGES_A_PART = 1024
+_MOST_PARTS_OF_AN_ARRAY = 64  # each is read from the array's beginning: an archive has no index
 
 
 class Item(NamedTuple):
@@ -49,7 +55,21 @@ class Item(NamedTuple):
     error: str = ""
 
 
-def stream(name, image_shape, data_dir=None, split="test", skip=0) -> Iterator[Item]:
+class Part(NamedTuple):
+    """A piece of a stream.
+
+    Attributes:
+      files: Names of files of a folder, or one file of TFRecords, or one array of an archive; or ().
+      start: Index of its first image in the array or the split.
+      stop: Index behind its last image, or None: up to the end.
+    """
+
+    files: tuple[str, ...] = ()
+    start: int = 0
+    stop: int | None = None
+
+
+def stream(name, image_shape, data_dir=None, split="test", skip=0, part=None) -> Iterator[Item]:
     """The images of a source, always in the same order.
 
     An image that cannot be read, or has another shape, is an item with an `error`; the stream goes on.
@@ -60,6 +80,7 @@ def stream(name, image_shape, data_dir=None, split="test", skip=0) -> Iterator[I
       data_dir: Folder of TFDS sets.
       split: Of a TFDS set.
       skip: Number of items to leave out at the beginning.
+      part: One of `parts`, or None for the whole stream.
 
     Yields:
       `Item`.
@@ -67,6 +88,67 @@ def stream(name, image_shape, data_dir=None, split="test", skip=0) -> Iterator[I
     Raises:
       DataError: If there is no such source at all.
     """
+    kind, argument, operations = _parse(name)
+    if kind == "tfds":
+        items = _tfds(argument, part, data_dir, split)
+    else:
+        items = _OPEN[kind](argument, part)
+    for item in itertools.islice(items, skip, None):
+        yield _finished(item, operations, tuple(image_shape), name)
+
+
+def parts(name, data_dir=None, split="test") -> Iterator[Part]:
+    """Cuts a stream into pieces for several readers.
+
+    A folder is cut into lists of files, TFRecords into their files, arrays and TFDS sets into ranges. A
+    TFDS split of several files is one piece, as TFDS mixes them when it reads them: a range of it would
+    hold other images than the same range of the stream.
+
+    Args:
+      name: The source, as above.
+      data_dir: Folder of TFDS sets.
+      split: Of a TFDS set.
+
+    Yields:
+      `Part`.
+
+    Raises:
+      DataError: If there is no such source at all.
+    """
+    kind, argument, _ = _parse(name)
+    if kind == "folder":
+        files = folder.list_images(argument)
+        yield from (Part(tuple(files[i : i + _FILES_A_PART])) for i in range(0, len(files), _FILES_A_PART))
+    elif kind == "tfrecord":
+        yield from (Part((file,)) for file in _record_files(argument))
+    elif kind == "npz":
+        yield from _npz_parts(argument)
+    else:
+        options = _tfds_options(data_dir)
+        count = tfds.count_if_one_file(argument, split, options)
+        yield from [Part()] if count is None else _ranges((), count, _IMAGES_A_PART)
+
+
+def decode(key, encoded):
+    """The `Item` of a PNG or JPEG, bytes."""
+    try:
+        return Item(key, folder.decode_file(io.BytesIO(encoded)))
+    except DataError as error:
+        return Item(key, None, str(error).split(": ", 1)[1])
+
+
+def with_shape(item, image_shape):
+    """The item, or one with an `error` in its place if its image has another shape or dtype."""
+    if item.image is None or (item.image.shape == image_shape and item.image.dtype == np.uint8):
+        return item
+    if item.image.dtype != np.uint8:
+        return Item(item.key, None, f"is {item.image.dtype}, but uint8 is wanted")
+    had, wanted = ("x".join(map(str, shape)) for shape in (item.image.shape, image_shape))
+    return Item(item.key, None, f"is {had}, but {wanted} is wanted")
+
+
+def _parse(name):
+    """(kind, argument, operations)."""
     kind, colon, rest = name.partition(":")
     if not colon or kind not in KINDS:
         raise DataError(f"'{name}': images to be scored are named {', '.join(f'{k}:...' for k in KINDS)}")
@@ -75,9 +157,7 @@ def stream(name, image_shape, data_dir=None, split="test", skip=0) -> Iterator[I
         raise DataError(
             f"'{name}': @contrast needs the mean of a training set; scoring treats each image alone"
         )
-    items = _tfds(source.argument, data_dir, split) if kind == "tfds" else _OPEN[kind](source.argument)
-    for item in itertools.islice(items, skip, None):
-        yield _finished(item, operations, tuple(image_shape), name)
+    return kind, source.argument, operations
 
 
 def _finished(item, operations, image_shape, name):
@@ -90,39 +170,62 @@ def _finished(item, operations, image_shape, name):
             images = apply_operation(operation, images, name)
     except DataError as error:
         return Item(item.key, None, str(error))
-    if images.shape[1:] != image_shape:
-        had, wanted = ("x".join(map(str, shape)) for shape in (images.shape[1:], image_shape))
-        return Item(item.key, None, f"is {had}, but {wanted} is wanted")
-    return Item(item.key, images[0])
+    return with_shape(Item(item.key, images[0]), image_shape)
 
 
-def _folder(path):
+def _ranges(files, count, size):
+    return (Part(files, start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _folder(path, part):
     root = Path(path).expanduser()
-    for file in folder.list_images(path):
+    for file in part.files if part else folder.list_images(path):
         try:
             yield Item(file, folder.decode_file(root / file))
         except DataError as error:
             yield Item(file, None, str(error).removeprefix(f"{root / file}: "))
 
 
-def _npz(path):
+def _npz(path, part):
     """Reads the archive's members a row at a time; `np.load` would hold a whole array."""
+    with _archive(path) as archive:
+        for name in part.files if part else _array_names(archive, path):
+            with archive.open(f"{name}.npy") as member:
+                yield from _rows(member, name, path, *(part[1:] if part else ()))
+
+
+def _npz_parts(path):
+    with _archive(path) as archive:
+        for name in _array_names(archive, path):
+            with archive.open(f"{name}.npy") as member:
+                count = _array_shape(member, name, path)[0]
+            size = max(_IMAGES_A_PART, -(-count // _MOST_PARTS_OF_AN_ARRAY))
+            yield from _ranges((name,), count, size)
+
+
+@contextlib.contextmanager
+def _archive(path):
     file = Path(path).expanduser()
     if not file.is_file():
         raise DataError(f"npz:{path}: no such file")
     try:
         with zipfile.ZipFile(file) as archive:
-            found = [name for name in _ARRAYS if f"{name}.npy" in archive.namelist()]
-            if not found:
-                raise DataError(f"npz:{path}: holds none of the arrays {', '.join(_ARRAYS)}")
-            for name in found:
-                with archive.open(f"{name}.npy") as member:
-                    yield from _rows(member, name, path)
+            yield archive
+    except DataError:
+        raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"npz:{path}: cannot be read: {error}") from error
 
 
-def _rows(member, name, path):
+def _array_names(archive, path):
+    found = [name for name in _ARRAYS if f"{name}.npy" in archive.namelist()]
+    if not found:
+        raise DataError(f"npz:{path}: holds none of the arrays {', '.join(_ARRAYS)}")
+    return found
+
+
+def _array_shape(member, name, path):
+    """[N, H, W, C] of the array whose header the member begins with."""
     version = np.lib.format.read_magic(member)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, fortran, dtype = read_header[version](member)
@@ -130,9 +233,16 @@ def _rows(member, name, path):
         raise DataError(
             f"npz:{path}: '{name}' must be uint8 [N, H, W, C] or [N, H, W], got {dtype} {list(shape)}"
         )
-    size = int(np.prod(shape[1:]))
-    row_shape = shape[1:] if len(shape) == 4 else (*shape[1:], 1)
-    for index in range(shape[0]):
+    return shape if len(shape) == 4 else (*shape, 1)
+
+
+def _rows(member, name, path, start=0, stop=None):
+    count, *row_shape = _array_shape(member, name, path)
+    size = int(np.prod(row_shape))
+    beginning = member.tell() + start * size
+    if member.seek(beginning) < beginning:  # the archive ends in an earlier part, which says so
+        return
+    for index in range(start, count if stop is None else stop):
         row = member.read(size)
         if len(row) < size:
             yield Item(f"{name}:{index}", None, "the archive ends before it")
@@ -140,11 +250,15 @@ def _rows(member, name, path):
         yield Item(f"{name}:{index}", np.frombuffer(row, np.uint8).reshape(row_shape))
 
 
-def _tfrecord(pattern):
+def _record_files(pattern):
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
         raise DataError(f"tfrecord:{pattern}: no such file")
-    for file in files:
+    return files
+
+
+def _tfrecord(pattern, part):
+    for file in part.files if part else _record_files(pattern):
         records = iter(tf.data.TFRecordDataset(file).enumerate().as_numpy_iterator())
         index = -1
         while True:
@@ -168,15 +282,16 @@ def _example(record, place):
     encoded = values["image"] or values["image/encoded"]
     if not encoded:
         return Item(key, None, "has no feature 'image' with an encoded picture")
-    try:
-        return Item(key, folder.decode_file(io.BytesIO(encoded)))
-    except DataError as error:
-        return Item(key, None, str(error).split(": ", 1)[1])
+    return decode(key, encoded)
 
 
-def _tfds(name, data_dir, split):
-    options = tfds.TfdsOptions("" if data_dir is None else os.fspath(data_dir))
-    return itertools.starmap(Item, tfds.stream_tfds(name, split, options))
+def _tfds(name, part, data_dir, split):
+    start, stop = part[1:] if part else (0, None)
+    return itertools.starmap(Item, tfds.stream_tfds(name, split, _tfds_options(data_dir), start, stop))
+
+
+def _tfds_options(data_dir):
+    return tfds.TfdsOptions("" if data_dir is None else os.fspath(data_dir))
 
 
 _OPEN = {"folder": _folder, "npz": _npz, "tfrecord": _tfrecord}

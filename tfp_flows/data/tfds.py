@@ -64,8 +64,15 @@ def read_tfds(name: str, part: str, options: TfdsOptions) -> ImageSet:
             raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
 
 
-def stream_tfds(name: str, split: str, options: TfdsOptions):
+def stream_tfds(name: str, split: str, options: TfdsOptions, start: int = 0, stop: int | None = None):
     """Yields (key, image uint8 `[H, W, C]`) of one split, in the order of `read_tfds`.
+
+    Args:
+      name: A TFDS name.
+      split: An official split.
+      options: Where to look.
+      start: Index of the first image; a range can be read where the split is one file.
+      stop: Index behind the last one, or None.
 
     Raises:
       DataError: As `read_tfds`.
@@ -73,12 +80,22 @@ def stream_tfds(name: str, split: str, options: TfdsOptions):
     with _quiet():
         builder = _builder(name, options)
         _check_contents(builder, name, split)
-        images = _dataset(builder, split, None).as_numpy_iterator()
+        wanted = split if stop is None else f"{split}[{start}:{stop}]"
+        images = _dataset(builder, wanted, None).as_numpy_iterator()
     try:
-        for index, example in enumerate(images):
+        for index, example in enumerate(images, start):
             yield os.fsdecode(example["id"]) if "id" in example else f"{split}_{index}", example["image"]
     except (tf.errors.OpError, OSError) as error:
         raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
+
+
+def count_if_one_file(name: str, split: str, options: TfdsOptions) -> int | None:
+    """The number of images of a split that is one file, else None. Raises `DataError` as `read_tfds`."""
+    with _quiet():
+        builder = _builder(name, options)
+        _check_contents(builder, name, split)
+    info = builder.info.splits[split]
+    return info.num_examples if info.num_shards == 1 else None
 
 
 def prepared_sets(options: TfdsOptions) -> list[str]:

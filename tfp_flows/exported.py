@@ -1,0 +1,71 @@
+"""An exported model, read back as a function from images to numbers."""
+
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+SIGNATURE_FILE = "signature.json"
+
+
+class ExportedModelError(ValueError):
+    """A folder holds no exported model; the message is one line."""
+
+
+def image_shape(folder):
+    """(H, W, C) of the images that the export in `folder` takes; the model itself is not loaded.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    try:
+        with tf.io.gfile.GFile(os.path.join(folder, SIGNATURE_FILE)) as file:
+            height, width, channels = json.loads(file.read())["image_shape"]
+    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise _no_export(folder, error) from error
+    return height, width, channels
+
+
+class ExportedModel:
+    """uint8 images `[B, H, W, C]`, B <= batch_size -> dict of float32 `[B]`, those of `serving_default`.
+
+    The SavedModel always runs on `batch_size` images: fewer are filled up with black ones. TensorFlow's
+    kernels may add in another order where the batch has another size, so without this the last bits of an
+    image's numbers would depend on how many others came with it. They still depend on `batch_size` and on
+    the processor.
+
+    Attributes:
+      image_shape: (H, W, C).
+      batch_size: Images that the model runs on at once.
+    """
+
+    def __init__(self, folder, batch_size=128):
+        """Loads the model.
+
+        Args:
+          folder: What `tfp_flows.export` wrote.
+          batch_size: Images that the model runs on at once.
+
+        Raises:
+          ExportedModelError: If the folder holds no export.
+        """
+        self.image_shape = image_shape(folder)
+        self.batch_size = batch_size
+        try:
+            self._loaded = tf.saved_model.load(str(folder))  # its variables live as long as it does
+            self._function = self._loaded.signatures["serving_default"]
+        except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+            raise _no_export(folder, error) from error
+
+    def __call__(self, images):
+        """The numbers of up to `batch_size` images."""
+        filled = np.zeros([self.batch_size, *self.image_shape], np.uint8)
+        filled[: len(images)] = images
+        found = self._function(images=tf.constant(filled))
+        return {name: values.numpy()[: len(images)] for name, values in found.items()}
+
+
+def _no_export(folder, error):
+    reason = str(error).strip().splitlines()[0]
+    return ExportedModelError(f"--model: {folder} is no exported model: {reason}")
