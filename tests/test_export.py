@@ -238,6 +238,25 @@ def test_the_numbers_of_an_image_do_not_depend_on_its_company(exported, digits, 
             np.testing.assert_array_equal(alone[column], values[first:last], strict=True)
 
 
+WITHOUT_BEAM = """
+import runpy, sys
+sys.modules["apache_beam"] = None
+runpy.run_module("tfp_flows.score", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_without_apache_beam_a_runner_is_refused_in_one_line(tmp_path):
+    def refused(*arguments):
+        command = [sys.executable, "-c", WITHOUT_BEAM, "--images=folder:x", f"--out={tmp_path / 's.csv'}"]
+        result = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 1 and not list(tmp_path.iterdir())
+        return result.stderr.strip().splitlines()[-1]
+
+    assert 'pip install "tfp-flows[beam]"' in refused("--model=x", "--runner=DirectRunner")
+    assert "export the detector" in refused("--detector=x", "--runner=DirectRunner")
+    assert "give --runner" in refused("--model=x", "--num_shards=2")
+
+
 def test_score_command_with_a_saved_detector_and_parquet(exported, tmp_path, digits):
     np.savez(tmp_path / "images.npz", images=digits[:20, ..., 0])
     result = _score(

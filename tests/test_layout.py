@@ -35,6 +35,8 @@ ALLOWED = {
     "model_card": set(),
     "scoring": {"checkpoint"},
     "exported": set(),
+    "beam": {"data", "exported", "scoring"},
+    "beam_job": {"_quiet", "beam", "data", "exported", "scoring"},
     "checkpoint": {"families"},
     "evaluation": {"checkpoint", "data", "families", "plots", "quantization"},
     "metrics": {"checkpoint"},

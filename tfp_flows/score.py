@@ -2,10 +2,15 @@ r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an expor
 
     python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
     python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
+    python -m tfp_flows.score --model=exported --images=tfrecord:GLOB --out=scores.csv \
+        --runner=DirectRunner --beam_args="--direct_num_workers=2 --direct_running_mode=multi_processing"
 
 One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
 where p_value <= alpha). An image that cannot be read becomes a row of OUT.errors.csv, and the exit
 status is 3. The same command goes on with a job that was interrupted.
+
+With --runner the job runs on Apache Beam: the same rows, in any order, in files like
+scores-00000-of-00004.csv; a job that was interrupted begins anew.
 """
 
 import functools
@@ -33,6 +38,14 @@ def define_flags():
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_string("split", "test", "Split of a TFDS set.")
     flags.DEFINE_bool("progress", True, "Show a progress bar.")
+    flags.DEFINE_string("runner", None, "Run on Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
+    flags.DEFINE_string("beam_args", "", "With --runner: options for Beam, as one string.")
+    flags.DEFINE_integer(
+        "num_shards",
+        0,
+        "With --runner: files of the table; 1: OUT alone, 0: the runner decides.",
+        lower_bound=0,
+    )
     flags.mark_flags_as_required(["images", "out"])
     flags.mark_flags_as_mutual_exclusive(["model", "detector"], required=True)
 
@@ -41,17 +54,38 @@ def main():
     """Scores, and says how many."""
     if not 0 < FLAGS.alpha < 1:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
+    counts = _score_here() if FLAGS.runner is None else _score_on_beam()
+    print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}")
+    if counts.failed:
+        print(f"The reasons are in {FLAGS.out}.errors.csv.")
+        sys.exit(SOME_FAILED)
+
+
+def _score_here():
+    """Scores in this process; returns `scoring.Counts`."""
+    if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
+        raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
     load = _exported if FLAGS.model else _detector
     path = FLAGS.model or FLAGS.detector
     scorer, image_shape = load(path)
     source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
     job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
     open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
-    counts = scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
-    print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}")
-    if counts.failed:
-        print(f"The reasons are in {FLAGS.out}.errors.csv.")
-        sys.exit(SOME_FAILED)
+    return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
+
+
+def _score_on_beam():
+    """Scores on a runner of Apache Beam; returns `scoring.Counts`."""
+    if FLAGS.detector:
+        raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")
+    try:
+        from tfp_flows import beam_job  # here, as Beam is an extra
+    except ImportError as error:
+        reason = f'--runner: {error}; Apache Beam comes with pip install "tfp-flows[beam]".'
+        raise scoring.ScoringError(reason) from error
+    source = beam_job.Source(FLAGS.images, FLAGS.data_dir, FLAGS.split)
+    job = beam_job.BeamJob(FLAGS.model, source, FLAGS.out, FLAGS.alpha, FLAGS.batch_size, FLAGS.num_shards)
+    return job.run(FLAGS.runner, FLAGS.beam_args)
 
 
 def _exported(path):

@@ -1,0 +1,127 @@
+"""Scoring as a step of a pipeline of Apache Beam (`pip install "tfp-flows[beam]"`).
+
+found = images | tfp_flows.beam.ScoreImages("exported", alpha=0.01)
+found.scores | ...  # scoring.ScoredImage: key, log_prob, bits_per_dim, score, p_value, verdict
+found.errors | ...  # scoring.FailedImage: key, error
+"""
+
+from typing import NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.metrics import Metrics
+from apache_beam.utils import shared
+
+from tfp_flows import exported, scoring
+from tfp_flows.data import streams
+
+NAMESPACE = "tfp_flows"  # of the counters "scored" and "failed"
+_ERRORS = "errors"
+
+# With a schema: fields have names in any later step, in any of Beam's languages.
+beam.coders.registry.register_coder(scoring.ScoredImage, beam.coders.RowCoder)
+beam.coders.registry.register_coder(scoring.FailedImage, beam.coders.RowCoder)
+
+
+class Scores(NamedTuple):
+    """What `ScoreImages` returns.
+
+    Attributes:
+      scores: PCollection of `scoring.ScoredImage`, one for each image that could be read.
+      errors: PCollection of `scoring.FailedImage`, one for each other.
+    """
+
+    scores: beam.PCollection
+    errors: beam.PCollection
+
+
+class ScoreImages(beam.PTransform):
+    """PCollection of images -> `Scores`: elements in = scores + errors.
+
+    An element is a pair (key, image) or a `data.streams.Item`; the image is uint8 `[H, W, C]`, or the bytes
+    of a PNG or JPEG. One that cannot be decoded, or has another shape or dtype than the model wants, goes to
+    the errors; so does an Item without an image, with its own reason.
+
+    An image's numbers do not depend on which others are scored beside it: see `exported.ExportedModel`. Each
+    worker process loads the model once, and all of its threads share it. The counters "scored" and "failed"
+    of the namespace "tfp_flows" count along.
+    """
+
+    def __init__(self, model, alpha=0.05, batch_size=128):
+        """Makes the transform; the model's shape is read at once, the model itself by the workers.
+
+        Args:
+          model: Folder of an exported model; workers read it under the same path.
+          alpha: p-value at or below which the verdict is "out".
+          batch_size: Images that the model runs on at once.
+
+        Raises:
+          ExportedModelError: If the folder holds no exported model.
+          ScoringError: If alpha or batch_size makes no sense.
+        """
+        super().__init__()
+        if not 0 < alpha < 1:
+            raise scoring.ScoringError(f"alpha must be in (0, 1), got {alpha}.")
+        if batch_size < 1:
+            raise scoring.ScoringError(f"batch_size must be 1 or more, got {batch_size}.")
+        self._image_shape = exported.image_shape(model)
+        self._model = str(model)
+        self._alpha = alpha
+        self._batch_size = batch_size
+
+    def expand(self, pcoll):
+        """See the class."""
+        read = pcoll | "Read" >> beam.ParDo(_Read(self._image_shape)).with_outputs(_ERRORS, main="images")
+        scores = (
+            read.images
+            | "Batch" >> beam.BatchElements(self._batch_size, self._batch_size)
+            | "Score"
+            >> beam.ParDo(_Score(self._model, self._alpha, self._batch_size)).with_output_types(
+                scoring.ScoredImage
+            )
+        )
+        errors = read[_ERRORS] | "Errors" >> beam.Map(lambda e: e).with_output_types(scoring.FailedImage)
+        return Scores(scores, errors)
+
+
+class _Read(beam.DoFn):
+    """Elements -> `Item`s with an image of the right shape; the others to the errors."""
+
+    def __init__(self, image_shape):
+        self._image_shape = image_shape
+        self._failed = Metrics.counter(NAMESPACE, "failed")
+
+    def process(self, element):
+        item = streams.with_shape(_item(element), self._image_shape)
+        if item.image is None:
+            self._failed.inc()
+            yield beam.pvalue.TaggedOutput(_ERRORS, scoring.FailedImage(item.key, item.error))
+        else:
+            yield item
+
+
+def _item(element):
+    if not (isinstance(element, tuple) and len(element) in (2, 3) and isinstance(element[0], str)):
+        raise scoring.ScoringError(f"ScoreImages takes pairs (key, image), got {type(element).__name__}.")
+    item = streams.Item(*element)
+    if isinstance(item.image, bytes):
+        return streams.decode(item.key, item.image)
+    return item._replace(image=None if item.image is None else np.asarray(item.image))
+
+
+class _Score(beam.DoFn):
+    """Lists of `Item`s -> `scoring.ScoredImage`s."""
+
+    def __init__(self, model, alpha, batch_size):
+        self._model = model
+        self._alpha = alpha
+        self._batch_size = batch_size
+        self._shared = shared.Shared()
+        self._scored = Metrics.counter(NAMESPACE, "scored")
+
+    def setup(self):
+        self._scorer = self._shared.acquire(lambda: exported.ExportedModel(self._model, self._batch_size))
+
+    def process(self, items):
+        yield from scoring.score_items(self._scorer, items, self._alpha)
+        self._scored.inc(len(items))
