@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 
 from tfp_flows.data import folder, tfds
 from tfp_flows.data.errors import DataError
@@ -32,9 +33,6 @@ from tfp_flows.data.names import parse_name
 from tfp_flows.data.operations import apply_operation
 
 KINDS = ("folder", "npz", "tfrecord", "tfds")
-_FEATURES = {
-    name: tf.io.FixedLenFeature([], tf.string, "") for name in ("image", "image/encoded", "key", "id")
-}
 _ARRAYS = ("images", "test", "x_test", "train", "x_train")
 _FILES_A_PART = 64
 _IMAGES_A_PART = 1024
@@ -274,15 +272,20 @@ def _tfrecord(pattern, part):
 
 def _example(record, place):
     try:
-        example = tf.io.parse_single_example(record, _FEATURES)
-    except tf.errors.OpError:
+        features = tf.train.Example.FromString(record).features.feature
+    except message.DecodeError:
         return Item(place, None, "is no tf.train.Example with a feature 'image'")
-    values = {key: value.numpy() for key, value in example.items()}
-    key = os.fsdecode(values["key"] or values["id"]) or place
-    encoded = values["image"] or values["image/encoded"]
+    key = os.fsdecode(_first(features, "key", "id")) or place
+    encoded = _first(features, "image", "image/encoded")
     if not encoded:
         return Item(key, None, "has no feature 'image' with an encoded picture")
     return decode(key, encoded)
+
+
+def _first(features, *names):
+    """The first bytes of the first of these features that has any, or none."""
+    values = (features[name].bytes_list.value for name in names if name in features)
+    return next((value[0] for value in values if value and value[0]), b"")
 
 
 def _tfds(name, part, data_dir, split):
