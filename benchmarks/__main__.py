@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-SCRIPTS = ("glow.py", "memory.py", "hessian.py", "hessian_gpu.py", "pixelcnn.py")
+SCRIPTS = ("glow.py", "memory.py", "training_loop.py", "hessian.py", "hessian_gpu.py", "pixelcnn.py")
 WITH_TORCH = ("glow.py", "memory.py")
 INTRODUCTION = """# Measured
 

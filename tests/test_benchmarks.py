@@ -8,9 +8,14 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+FAMILIES = ("glow", "vae", "pixelcnn")
 SCRIPTS = {
     "glow.py": (["--peers", "tfp_flows", "floor"], {"glow_train_step", "glow_log_prob"}),
     "memory.py": ([], {"glow_train_memory"}),
+    "training_loop.py": (
+        [],
+        {f"{f}_{what}" for f in FAMILIES for what in ("training_loop", "input_pipeline")},
+    ),
     "hessian.py": ([], {"hessian_exact", "hessian_hutchinson"}),
     "pixelcnn.py": ([], {"pixelcnn_sample", "pixelcnn_sample_whole", "pixelcnn_train_step"}),
     "hessian_gpu.py": ([], {"hessian_exact_B1", "hessian_hutchinson_B1", "hessian_hutchinson_B2"}),
