@@ -140,13 +140,14 @@ class Sampler:
         return tf.concat(rows, axis=1)
 
     def _in_graph(self, state, draws, given):
-        count = draws.shape[1] // self._period
+        _, height, width, size = draws.shape
+        count = height // self._period
         rows = tf.TensorArray(draws.dtype, count)
+        blocks = tf.reshape(draws, [-1, count, self._period, width, size])
 
         def body(i, state, rows):
-            block = draws[:, i * self._period : (i + 1) * self._period]
-            block = tf.ensure_shape(block, [None, self._period, *draws.shape[2:]])
-            state, drawn = self._rows(self._drawn_pixel, state, block, *given)
+            # Not a slice: the size of a slice from a place known at run time is unknown to XLA.
+            state, drawn = self._rows(self._drawn_pixel, state, tf.gather(blocks, i, axis=1), *given)
             return i + 1, state, rows.write(i, drawn)
 
         _, _, rows = tf.while_loop(lambda i, *_: i < count, body, (0, state, rows), parallel_iterations=1)
