@@ -21,6 +21,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10",
         "pyarrow>=15",
+        "safetensors>=0.4",
         "scikit-learn>=1.5",
         "scipy>=1.11",
         "setuptools; python_version >= '3.12'",  # TFP 0.25 imports distutils
@@ -32,9 +33,9 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["jax>=0.5", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "selenium>=4.20"],
+        "test": ["jax>=0.8", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "selenium>=4.20"],
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
-        "bench": ["jax>=0.5", "normflows>=1.7.3", "torch>=2.4"],
+        "bench": ["jax>=0.8", "normflows>=1.7.3", "torch>=2.4"],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -9,10 +9,17 @@ import pytest
 
 SHARED_IMAGES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "tfds"
 
+# Settings of a tiny model of each family.
+SMALL = {
+    "glow": dict(levels=1, steps_per_level=2, hidden_channels=4),
+    "vae": dict(architecture="small", latent_size=3, likelihood="logistic"),
+    "pixelcnn": dict(num_resnet=1, num_hierarchies=2, num_filters=4),
+}
+
 
 @pytest.fixture(scope="session")
 def make_run():
-    """Function of (folder, family, settings) that trains a run for a moment, and calibrates a detector.
+    """Function of (folder, family) that trains a tiny run for a moment, and calibrates a detector.
 
     They are FOLDER/FAMILY and FOLDER/FAMILY_detector; images are scikit-learn's digits, 8x8x1.
     """
@@ -20,8 +27,8 @@ def make_run():
 
     images = {split: data.load("digits", split).images for split in ("train", "validation", "calibration")}
 
-    def make(folder, name, settings):
-        config = families.family(name).config_class(**settings)
+    def make(folder, name):
+        config = families.family(name).config_class(**SMALL[name])
         values = training.TrainingConfig(steps=3, batch_size=32, validate_every=3)
         spec = checkpoint.RunSpec(name, config, vars(values), "digits", (8, 8, 1))
         run = checkpoint.Run(folder / name)
@@ -39,3 +46,12 @@ def shared_images():
     if not SHARED_IMAGES.is_dir():
         pytest.skip("no ../shared/tfds beside the checkout")
     return str(SHARED_IMAGES)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory, make_run):
+    """Folder of a run of each family on digits, trained for a moment, and a calibrated detector of each."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in SMALL:
+        make_run(folder, name)
+    return folder

@@ -43,7 +43,7 @@ def digits():
 def exported(tmp_path_factory, make_run):
     """An exported Glow with its detector."""
     folder = tmp_path_factory.mktemp("beam")
-    make_run(folder, "glow", dict(levels=1, steps_per_level=2, hidden_channels=4))
+    make_run(folder, "glow")
     export.export(checkpoint.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
     return folder / "exported"
 

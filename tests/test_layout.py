@@ -31,6 +31,8 @@ ALLOWED = {
     "_quiet": set(),
     "glow": {"bijectors", "networks"},
     "families": {"glow_family"},
+    "stablehlo": set(),
+    "stablehlo_runner": set(),
     "serving": {"detectors", "noise", "quantization"},
     "model_card": set(),
     "scoring": {"checkpoint"},

@@ -21,9 +21,14 @@ def image_shape(folder):
     """
     try:
         with tf.io.gfile.GFile(os.path.join(folder, SIGNATURE_FILE)) as file:
-            height, width, channels = json.loads(file.read())["image_shape"]
+            described = json.loads(file.read())
+        height, width, channels = described["image_shape"]
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise _no_export(folder, error) from error
+    if described.get("export_format") == "stablehlo":
+        raise ExportedModelError(
+            f"--model: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
+        )
     return height, width, channels
 
 

@@ -58,6 +58,16 @@ class Servable:
             lambda images: scores(images)["log_prob"], input_signature=[images], autograph=False
         )
 
+    def of_size(self, name, size):
+        """(function, specs): a method for exactly `size` images, as XLA needs it; then `n` is no input."""
+        method = self.methods[name]
+        specs = [spec for spec in method.input_signature if spec.name != "n"]
+        static = [
+            tf.TensorSpec([size, *s.shape[1:]] if s.shape.rank else [], s.dtype, s.name) for s in specs
+        ]
+        fixed = [size] if len(specs) < len(method.input_signature) else []
+        return lambda *inputs: method.python_function(*fixed, *inputs), static
+
     def save(self, folder):
         """Writes the SavedModel; all functions are traced."""
         module = tf.Module(name="servable")

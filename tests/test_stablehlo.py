@@ -1,0 +1,320 @@
+"""StableHLO exports: through JAX's PJRT client, without TensorFlow, the numbers of the live model."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+import tf_keras
+
+from tfp_flows import checkpoint, data, detectors, export, families, score, scoring, serving, stablehlo
+
+pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
+
+from tfp_flows import stablehlo_runner
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SIZES = (1, 4)
+COUNTS = (1, 3, 4, 6, 9)  # padded, one size, more than the largest
+FAMILIES = ("glow", "vae", "pixelcnn")
+CLOSE = dict(rtol=1e-5, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", "test").images[: max(COUNTS)]
+
+
+@pytest.fixture(scope="module")
+def exported(runs):
+    """The StableHLO export of each run, with its detector."""
+    for name in FAMILIES:
+        run, out = checkpoint.Run(runs / name), runs / f"{name}_stablehlo"
+        export.export(run, out, runs / f"{name}_detector", export_format="stablehlo", batch_sizes=SIZES)
+    return runs
+
+
+# Runs every function of an export while every import but JAX's and safetensors' fails.
+JAX_ALONE = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        names = ("tensorflow", "tfp_flows", "vae", "pixelcnn", "tensorflow_probability", "tf_keras",
+                 "sklearn", "scipy.stats", "matplotlib", "jinja2", "PIL", "absl")
+        if name in names:
+            raise ImportError("blocked: " + name)
+
+sys.meta_path.insert(0, Blocked())
+import json
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from run_stablehlo import Model
+
+model = Model(sys.argv[1])
+images = np.load(sys.argv[2])
+found = {}
+for count in json.loads(sys.argv[4]):
+    for function in set(model.functions) & {"serving_default", "encode", "log_prob_parts"}:
+        result = model(function, images=images[:count])
+        found.update({f"{function}_{k}_{count}": v for k, v in result.items()})
+if "decode" in model.functions:
+    latents = found.get("encode_latents_9", found.get("encode_mean_9"))
+    found["decode"] = model("decode", latents=latents[:4])["images"]
+    found["seeded_0"] = model("log_prob_seeded", images=images, seed=0)["log_prob"]
+    found["seeded_7"] = model("log_prob_seeded", images=images, seed=7)["log_prob"]
+found["sample_4"] = model("sample", n=4, seed=5)["images"]
+found["sample_9"] = model("sample", n=9, seed=5)["images"]
+np.savez(sys.argv[3], **found)
+"""
+
+
+def _run_alone(folder, images, tmp_path):
+    np.save(tmp_path / "images.npy", images)
+    arguments = [folder, tmp_path / "images.npy", tmp_path / "found.npz", json.dumps(COUNTS)]
+    result = subprocess.run(
+        [sys.executable, "-c", JAX_ALONE, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return np.load(tmp_path / "found.npz")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_jax_alone_gives_the_numbers_of_the_live_model(exported, name, tmp_path, digits):
+    found = _run_alone(exported / f"{name}_stablehlo", digits, tmp_path)
+    model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
+    detector = detectors.load(exported / f"{name}_detector")
+    live = serving.Servable(model, families.family(name))
+    expected = live.methods["serving_default"](tf.constant(digits))
+    expected = {**expected, "score": detector.score(digits), "p_value": detector.p_value(digits)}
+    for key, values in expected.items():
+        for count in COUNTS:
+            np.testing.assert_allclose(found[f"serving_default_{key}_{count}"], values[:count], **CLOSE)
+    for function in {"encode", "log_prob_parts"} & set(live.methods):
+        for key, values in live.methods[function](tf.constant(digits)).items():
+            for count in COUNTS:
+                np.testing.assert_allclose(found[f"{function}_{key}_{count}"], values[:count], **CLOSE)
+    if families.family(name).noisy:
+        for seed in (0, 7):
+            seeded = model.log_prob(digits, seed=tf.constant(seed, tf.int64))
+            np.testing.assert_allclose(found[f"seeded_{seed}"], seeded, **CLOSE)
+        assert np.abs(found["seeded_7"] - found["seeded_0"]).max() > 1e-3
+    _check_drawn(found, live, digits)
+
+
+def _check_drawn(found, live, digits):
+    """Draws are those of TensorFlow's own XLA; those after the first batch are others."""
+    function, _ = live.of_size("sample", 4)
+    drawn = tf.function(function, jit_compile=True, autograph=False)(tf.constant(5, tf.int64))["images"]
+    np.testing.assert_array_equal(found["sample_4"], drawn)
+    assert found["sample_9"].shape == digits.shape and found["sample_9"].dtype == np.uint8
+    np.testing.assert_array_equal(found["sample_9"][:4], drawn)
+    assert not np.array_equal(found["sample_9"][4:8], drawn)
+    if "decode" in live.methods:
+        assert found["decode"].shape == digits[:4].shape and found["decode"].dtype == np.uint8
+    if "encode_latents_9" in found:
+        assert np.abs(found["decode"].astype(int) - digits[:4]).max() <= 1
+
+
+def test_pixelcnn_draws_the_same_images_as_without_xla(exported):
+    model, _ = checkpoint.load_model(checkpoint.Run(exported / "pixelcnn"))
+    drawn = stablehlo_runner.Model(exported / "pixelcnn_stablehlo")("sample", n=4, seed=5)["images"]
+    np.testing.assert_array_equal(drawn, model.sample(4, seed=(0, 5)))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_folder_holds_each_array_once_and_describes_every_program(exported, name):
+    folder = exported / f"{name}_stablehlo"
+    described = json.loads((folder / "signature.json").read_text())
+    assert described["export_format"] == "stablehlo" and described["left_out"] == {}
+    model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
+    methods = serving.Servable(model, families.family(name)).methods
+    files = {f"{method}_{size}.mlir" for method in methods for size in SIZES}
+    assert {entry["file"] for entry in described["programs"]} == files
+    others = {"signature.json", "model_card.md", "weights.safetensors", "run_stablehlo.py"}
+    assert {path.name for path in folder.iterdir()} == files | others
+    weights = safetensors.numpy.load_file(folder / "weights.safetensors")
+    sizes = sorted(weight.shape for weight in weights.values() if weight.shape)
+    assert sizes == sorted(tuple(variable.shape) for variable in model.variables)
+    for entry in described["programs"]:
+        assert set(entry) == {"function", "batch_size", "file", "arguments", "outputs"}
+        assert all(argument.get("weight", "images") for argument in entry["arguments"])
+
+
+def test_the_export_command(runs, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "tfp_flows.export",
+        f"--run={runs / 'vae'}",
+        f"--out={tmp_path / 'out'}",
+    ]
+    settings = dict(cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run([*command, "--batch_sizes=1"], **settings)
+    assert result.returncode == 1 and not (tmp_path / "out").exists()
+    assert "--batch_sizes has no meaning with --format=savedmodel" in result.stderr
+    result = subprocess.run([*command, "--format=stablehlo", "--batch_sizes=2"], **settings)
+    assert result.returncode == 0 and "sample(n, seed) -> images" in result.stdout, result.stderr
+    assert (tmp_path / "out" / "sample_2.mlir").exists()
+    with pytest.raises(scoring.ScoringError, match="holds StableHLO, for JAX; score with python"):
+        score._exported(tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["", "4,0", "-1", "a"])
+def test_batch_sizes_are_positive_integers(text):
+    with pytest.raises(ValueError, match="--batch_sizes must be positive integers, got"):
+        export._batch_sizes(text.split(","))
+    assert export._batch_sizes(["64", "1", "64"]) == [1, 64]
+
+
+def test_the_reader_as_a_command(exported, digits, tmp_path):
+    command = [sys.executable, str(exported / "vae_stablehlo" / "run_stablehlo.py")]
+    command += [f"--out={tmp_path / 'scores.npz'}"]
+    np.save(tmp_path / "images.npy", digits)
+    result = subprocess.run(
+        [*command, f"--images={tmp_path / 'images.npy'}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0 and "log_prob: float32 [9]" in result.stdout, result.stderr
+    model, _ = checkpoint.load_model(checkpoint.Run(exported / "vae"))
+    found = np.load(tmp_path / "scores.npz")
+    np.testing.assert_allclose(found["log_prob"], model.log_prob(digits), **CLOSE)
+    result = subprocess.run([*command, "--images=nowhere.npy"], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1 and "nowhere.npy cannot be read" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_inputs_that_do_not_fit_are_refused(exported, digits):
+    model = stablehlo_runner.Model(exported / "glow_stablehlo")
+    for function, inputs, message in (
+        ("score", {}, "there is no function 'score'; there are serving_default, "),
+        ("serving_default", {"image": digits}, "serving_default takes images; got image"),
+        (
+            "serving_default",
+            {"images": digits.astype(np.float32)},
+            r"images: uint8 \[N, 8, 8, 1\] is wanted, got float32 \[9, 8, 8, 1\]",
+        ),
+        ("serving_default", {"images": digits[:, :4]}, r"is wanted, got uint8 \[9, 4, 8, 1\]"),
+        ("serving_default", {"images": digits[0]}, r"is wanted, got uint8 \[8, 8, 1\]"),
+        ("serving_default", {"images": digits[:0]}, "at least 1, got"),
+        ("log_prob_seeded", {"images": digits, "seed": 0.5}, "seed: one int64 is wanted, got one float64"),
+        ("sample", {"n": 2**31, "seed": 0}, "n: one int32 is wanted"),
+        ("sample", {"n": 0, "seed": 0}, "at least 1, got"),
+    ):
+        with pytest.raises(stablehlo_runner.ModelError, match=message) as error:
+            model(function, **inputs)
+        assert "\n" not in str(error.value)
+
+
+def _damaged(folder, tmp_path, **changes):
+    """A copy of the folder whose first program is described otherwise."""
+    out = tmp_path / "damaged"
+    shutil.copytree(folder, out)
+    described = json.loads((out / "signature.json").read_text())
+    described["programs"][0].update(changes)
+    (out / "signature.json").write_text(json.dumps(described))
+    return out
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(file="../evil.mlir"), r"'../evil.mlir' is no name of a .mlir file"),
+        (dict(file="/evil.mlir"), "is no name of a .mlir file"),
+        (dict(file="..\\evil.mlir"), "is no name of a .mlir file"),
+        (dict(file=3), "is no name of a .mlir file"),
+        (dict(batch_size=0), "has batch size 0"),
+        (dict(batch_size="4"), "has batch size '4'"),
+        (dict(arguments=[{"weight": "nothing"}]), "takes nothing, which is not there"),
+        (dict(outputs=7), "is damaged"),
+        (dict(function="unknown"), "is damaged"),
+    ],
+)
+def test_a_damaged_signature_is_refused(exported, tmp_path, changes, message):
+    folder = _damaged(exported / "glow_stablehlo", tmp_path, **changes)
+    with pytest.raises(stablehlo_runner.ModelError, match=message):
+        stablehlo_runner.Model(folder)
+
+
+def test_damaged_files_are_refused(exported, tmp_path, digits):
+    with pytest.raises(stablehlo_runner.ModelError, match="signature.json cannot be read"):
+        stablehlo_runner.Model(tmp_path)
+    folder = _damaged(exported / "glow_stablehlo", tmp_path)
+    (folder / "serving_default_4.mlir").write_text("module {")
+    with pytest.raises(stablehlo_runner.ModelError, match="serving_default_4.mlir cannot be compiled"):
+        stablehlo_runner.Model(folder)("serving_default", images=digits)
+    (folder / "weights.safetensors").write_bytes(b"\xff" * 20)
+    with pytest.raises(stablehlo_runner.ModelError, match="weights.safetensors cannot be read"):
+        stablehlo_runner.Model(folder)
+    (folder / "signature.json").write_text("{}")
+    with pytest.raises(stablehlo_runner.ModelError, match="is not of an export with --format=stablehlo"):
+        stablehlo_runner.Model(folder)
+
+
+def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
+    run = checkpoint.Run(runs / "glow")
+    model, _ = checkpoint.load_model(run)
+    images = data.load("digits", "validation").images[:30]
+    detectors.InputComplexity(model).fit(images).save(tmp_path / "png")
+    with pytest.raises(detectors.DetectorError, match="input_complexity: XLA cannot compile this score"):
+        export.export(run, tmp_path / "out", tmp_path / "png", export_format="stablehlo", batch_sizes=[1])
+    assert not (tmp_path / "out").exists()
+    own = families.family("glow")
+
+    def methods(model):
+        encode = own.methods(model)["encode"]
+        return {"files": encode._replace(function=lambda x: {"file": tf.io.encode_png(x[0])})}
+
+    monkeypatch.setattr(families, "family", lambda name: dataclasses.replace(own, methods=methods))
+    described = export.export(run, tmp_path / "out", export_format="stablehlo", batch_sizes=[1])
+    assert set(described["left_out"]) == {"files"} and "EncodePng" in described["left_out"]["files"]
+    assert set(described["methods"]) == {"serving_default", "sample", "log_prob_seeded"}
+    with pytest.raises(stablehlo_runner.ModelError, match="files was left out of this export: .*EncodePng"):
+        stablehlo_runner.Model(tmp_path / "out")("files", images=images)
+
+
+def _program_of_steps(optimizer, variable, slots):
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.matmul(x, variable) ** 2)
+        optimizer.apply_gradients([(tape.gradient(loss, variable), variable)])
+        return {"loss": loss}
+
+    spec = tf.TensorSpec([3, 2], tf.float32, name="x")
+    return step, stablehlo.lower(step, spec, variables=slots)
+
+
+def test_what_a_program_assigns_comes_back_as_weights(tmp_path):
+    """A step of an optimizer, repeated by the reader, is the same as TensorFlow's."""
+    variable = tf.Variable([[1.0], [-2.0]], name="kernel")
+    optimizer = tf_keras.optimizers.legacy.Adam(0.1)
+    optimizer._create_all_weights([variable])
+    with pytest.raises(stablehlo.LoweringError, match="a variable that is not known here"):
+        _program_of_steps(optimizer, variable, ())
+    step, program = _program_of_steps(optimizer, variable, optimizer.variables())
+    bundle = stablehlo.Bundle()
+    bundle.add("step", 3, program)
+    bundle.save(tmp_path / "out")
+    signature = {"programs": bundle.describe(), "methods": {"step": {}}}
+    (tmp_path / "out" / "signature.json").write_text(json.dumps(signature))
+    model = stablehlo_runner.Model(tmp_path / "out")
+    x = np.float32([[1, 2], [3, 4], [5, 6]])
+    for _ in range(3):
+        found = model.run("step", 3, {"x": model.put(x)})
+        np.testing.assert_allclose(found["loss"], step(tf.constant(x))["loss"], rtol=1e-6)
+    np.testing.assert_allclose(model.weights["kernel"], variable, rtol=1e-6)
+    assert int(model.weights["iter"]) == 3 and model.weights["iter"].dtype == np.int64
+
+
+def test_products_are_exact_unless_tf32_is_allowed():
+    spec = tf.TensorSpec([4, 4], tf.float32, name="x")
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    for tf32, precision in ((False, "HIGHEST"), (True, "DEFAULT")):
+        text = stablehlo.lower(lambda x: x @ x, spec, tf32=tf32).text
+        assert f"precision = [{precision}, {precision}]" in text
+    assert tf.config.experimental.tensor_float_32_execution_enabled() == before

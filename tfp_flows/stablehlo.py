@@ -1,0 +1,208 @@
+"""TensorFlow functions as StableHLO programs, in a folder with the arrays that they share.
+
+FOLDER/NAME_SIZE.mlir       one program for each function and batch size: XLA's shapes are static
+FOLDER/weights.safetensors  the arrays that the programs take beside their inputs, each stored once
+FOLDER/run_stablehlo.py     what reads the folder, with NumPy, JAX and safetensors alone
+
+`Bundle.describe` gives what the reader must know of the programs; it belongs into signature.json.
+"""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+import tensorflow as tf
+
+WEIGHTS_FILE = "weights.safetensors"
+READER_FILE = "run_stablehlo.py"
+READER = pathlib.Path(__file__).with_name("stablehlo_runner.py")
+DEVICE = "/device:CPU:0"  # the programs are for any; no kernel of one kind of device may get into them
+MLIR_TYPES = {
+    **{"float64": "f64", "float32": "f32", "bfloat16": "bf16", "float16": "f16", "bool": "i1"},
+    **{f"int{bits}": f"i{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"ui{bits}" for bits in (8, 16, 32, 64)},
+}
+
+
+class LoweringError(ValueError):
+    """A function cannot be made a StableHLO program; the message is one line that says why."""
+
+
+class Program(NamedTuple):
+    """One lowered function.
+
+    Attributes:
+      text: StableHLO, as text.
+      inputs: Tuple of `tf.TensorSpec`, the program's first arguments.
+      captures: Tuple of variables and tensors, its further arguments.
+      outputs: Tuple of (name, `tf.TensorSpec`), its first results.
+      updates: Tuple of variables that the function assigns; their new values are its further results.
+    """
+
+    text: str
+    inputs: tuple
+    captures: tuple
+    outputs: tuple
+    updates: tuple
+
+
+def lower(function, *specs, variables=(), tf32=False):
+    """Lowers a Python function of tensors, by way of TensorFlow's XLA bridge.
+
+    Args:
+      function: From tensors to a tensor, or a structure of them; it may assign variables.
+      *specs: Fully defined `tf.TensorSpec` of its arguments, each with a name.
+      variables: Variables that the function uses and TensorFlow may not tell of: an optimizer's slots.
+      tf32: Whether products and convolutions of float32 may be rounded to TF32 on the GPUs that have it
+        (StableHLO's precision DEFAULT); otherwise they are float32 everywhere (HIGHEST).
+
+    Returns:
+      `Program`.
+
+    Raises:
+      LoweringError: If there is an operation that XLA does not have, or a variable that is not known.
+    """
+    compiled = tf.function(lambda *inputs: function(*inputs), jit_compile=True, autograph=False)
+    concrete = compiled.get_concrete_function(*specs)
+    try:
+        with _products_in(tf32), warnings.catch_warnings():
+            # Given a platform instead of a device, or neither, TensorFlow finds the device by an unseeded
+            # draw, which determinism forbids.
+            warnings.filterwarnings("ignore", "device_name is being deprecated")
+            lowered = compiled.experimental_get_compiler_ir(*specs)
+            text = lowered(stage="stablehlo", device_name=DEVICE)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise LoweringError(_first_line(error)) from error
+    captures = _captures(concrete, variables)
+    program = Program(
+        text=text,
+        inputs=specs,
+        captures=captures,
+        outputs=_named_outputs(concrete.structured_outputs),
+        updates=tuple(captures[number - len(specs)] for number in _updated_arguments(text)),
+    )
+    _check_types(program)
+    return program
+
+
+class Bundle:
+    """Programs and the arrays that they share."""
+
+    def __init__(self):
+        """Starts empty."""
+        self._weights = {}
+        self._names = {}
+        self._texts = {}
+        self._described = []
+
+    def add_weight(self, value):
+        """Keeps a variable or tensor once; returns its name, which is unique."""
+        if id(value) not in self._names:
+            base = value.name.split(":")[0] if isinstance(value, tf.Variable) else "constant"
+            name, number = base, 1
+            while name in self._weights:
+                name, number = f"{base}_{number}", number + 1
+            self._names[id(value)] = name
+            self._weights[name] = value  # held, so that the id stays its own
+        return self._names[id(value)]
+
+    def add(self, function, batch_size, program):
+        """Adds a `Program` of the function of this name, for so many images."""
+        file = f"{function}_{batch_size}.mlir"
+        arguments = [{"input": spec.name, **_describe(spec)} for spec in program.inputs]
+        arguments += [{"weight": self.add_weight(value)} for value in program.captures]
+        results = [{"name": name, **_describe(spec)} for name, spec in program.outputs]
+        results += [{"weight": self.add_weight(value)} for value in program.updates]
+        self._texts[file] = program.text
+        self._described.append(
+            {
+                "function": function,
+                "batch_size": batch_size,
+                "file": file,
+                "arguments": arguments,
+                "outputs": results,
+            }
+        )
+
+    def describe(self):
+        """The programs, JSON-ready: for each its file, and what its arguments and results are, in order."""
+        return self._described
+
+    def save(self, folder):
+        """Writes programs, arrays and the reader to `folder`, which is made."""
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True)
+        for file, text in self._texts.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        arrays = {name: np.asarray(value) for name, value in self._weights.items()}
+        (folder / WEIGHTS_FILE).write_bytes(safetensors.numpy.save(arrays))
+        shutil.copyfile(READER, folder / READER_FILE)
+
+
+@contextlib.contextmanager
+def _products_in(tf32):
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def _captures(concrete, variables):
+    """What the function takes beside its arguments, in order, variables in the place of their handles."""
+    known = {id(variable.handle): variable for variable in (*concrete.variables, *variables)}
+    captures = tuple(known.get(id(captured), captured) for captured in concrete.captured_inputs)
+    if any(captured.dtype == tf.resource for captured in captures):
+        raise LoweringError("the function uses a variable that is not known here; name it in `variables`.")
+    return captures
+
+
+def _updated_arguments(text):
+    """The numbers of the arguments whose new values are among the results, in the order of the results."""
+    module = re.search(r"^module @.*$", text, re.MULTILINE).group()
+    alias = r"parameter_number = (\d+) : i64\}, output_index = array<i64(?:: (\d+))?>"
+    found = sorted((int(result or 0), int(argument)) for argument, result in re.findall(alias, module))
+    return [argument for _, argument in found]
+
+
+def _named_outputs(structured):
+    """(name, spec) of each output in the order of the program's results, which is that of `tf.nest`."""
+    if isinstance(structured, dict):
+        return tuple((name, structured[name]) for name in sorted(structured))
+    return tuple((f"output_{i}", spec) for i, spec in enumerate(tf.nest.flatten(structured)))
+
+
+def _check_types(program):
+    """Raises `LoweringError` unless the program takes and gives what it is said to.
+
+    XLA leaves out arguments whose values it must know when it compiles.
+    """
+    header = re.search(r"func\.func (?:public )?@main\((.*)$", program.text, re.MULTILINE).group(1)
+    arguments, results = header.split(" -> ", 1)
+    specs = [spec for _, spec in program.outputs]
+    for what, found, wanted in (
+        ("arguments", arguments, [*program.inputs, *program.captures]),
+        ("results", results, [*specs, *program.updates]),
+    ):
+        found, wanted = re.findall(r"tensor<([^<>]*)>", found), [_mlir_type(value) for value in wanted]
+        if found != wanted:
+            raise LoweringError(f"the program's {what} are {found}, but {wanted} were expected.")
+
+
+def _mlir_type(value):
+    return "x".join([*map(str, value.shape.as_list()), MLIR_TYPES[value.dtype.name]])
+
+
+def _describe(spec):
+    return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
+
+
+def _first_line(error):
+    text = str(error).strip().splitlines()[0]
+    return text.removeprefix("Failed getting HLO text: ").strip("'\"")

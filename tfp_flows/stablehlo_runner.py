@@ -1,0 +1,304 @@
+"""Runs a folder of StableHLO programs with NumPy, JAX and safetensors alone, on JAX's default device.
+
+    python FOLDER/run_stablehlo.py --images=images.npy --out=scores.npz
+    python FOLDER/run_stablehlo.py --function=sample --n=16 --seed=0 --out=samples.npz
+
+From Python:
+
+    from run_stablehlo import Model
+    model = Model("FOLDER")
+    model("serving_default", images=images)     # uint8 [N, H, W, C], any N: a dict of arrays
+
+Reading a folder executes nothing but the programs in it: it is text and arrays. Each program has a fixed
+batch size, so images are run in batches of those sizes; the last one is filled up with zeros.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+SIGNATURE_FILE = "signature.json"
+WEIGHTS_FILE = "weights.safetensors"
+COUNT = "n"  # the input that says how many images are wanted, where none are given
+
+
+class ModelError(ValueError):
+    """A folder cannot be read, or an input does not fit; the message is one line."""
+
+
+class Program:
+    """One compiled program: arrays on the device in, arrays on the device out."""
+
+    def __init__(self, text, device):
+        """Compiles StableHLO text for a JAX device."""
+        from jax.extend import backend
+        from jaxlib import xla_client
+
+        self._executable = backend.get_backend(device.platform).compile_and_load(
+            text, xla_client.DeviceList((device,)), xla_client.CompileOptions()
+        )
+
+    def __call__(self, arguments):
+        """A list of results; where an argument is updated by the program, its array is used up."""
+        results = self._executable.execute_sharded(arguments)
+        return [shards[0] for shards in results.disassemble_into_single_device_arrays()]
+
+    def flops(self):
+        """Floating-point operations of a run, as XLA counts them."""
+        return self._executable.cost_analysis().get("flops", 0.0)
+
+
+class Model:
+    """The functions of a folder of programs, and their weights, once, on the device.
+
+    Attributes:
+      device: The JAX device.
+      signature: The contents of signature.json.
+      weights: dict from name to array on the device; programs that update weights replace them.
+    """
+
+    def __init__(self, folder, device=None):
+        """Reads the folder; programs are compiled when they are first used.
+
+        Args:
+          folder: As `tfp_flows.export --format=stablehlo` wrote it.
+          device: JAX device; None for the default one.
+
+        Raises:
+          ModelError: If the folder is not of this kind, or damaged.
+        """
+        import jax
+
+        self._folder = pathlib.Path(folder)
+        self.device = device or jax.devices()[0]
+        self.signature = _read_json(self._folder / SIGNATURE_FILE)
+        arrays = _read_arrays(self._folder / WEIGHTS_FILE)
+        try:
+            self._described = {}
+            for entry in self.signature["programs"]:
+                _check_program(entry, arrays)
+                self._described.setdefault(entry["function"], {})[entry["batch_size"]] = entry
+            self._methods = {name: self.signature["methods"][name] for name in self._described}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{self._folder / SIGNATURE_FILE} is damaged: {error!r}.") from error
+        self._programs = {}
+        self.weights = {name: self.put(array) for name, array in arrays.items()}
+
+    @property
+    def functions(self):
+        """The names of the functions."""
+        return list(self._described)
+
+    def __call__(self, function, **inputs):
+        """Runs a function on any number of images.
+
+        Args:
+          function: One of `functions`.
+          **inputs: As in signature.json: arrays `[N, ...]`, or numbers. For `sample`, `n` and `seed`: more
+            than the largest batch size are drawn in batches, each with a seed made of `seed` and its number.
+
+        Returns:
+          dict from name to NumPy array.
+
+        Raises:
+          ModelError: If there is no such function, or an input is of another shape or dtype.
+        """
+        self._check_function(function)
+        batched, scalars, count = self._checked(function, inputs)
+        parts = []
+        for number, (start, size) in enumerate(self._batches(function, count)):
+            given = {name: _filled(array[start : start + size], size) for name, array in batched.items()}
+            given.update(scalars)
+            if not batched:
+                given["seed"] = _seed_of_batch(scalars["seed"], number)
+            found = self.run(function, size, {name: self.put(value) for name, value in given.items()})
+            parts.append({name: np.asarray(value)[: count - start] for name, value in found.items()})
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+
+    def run(self, function, batch_size, inputs):
+        """Runs the one program for this batch size on arrays that are on the device.
+
+        Args:
+          function: One of `functions`.
+          batch_size: One of the sizes that it was lowered for.
+          inputs: dict from name to array on the device, from `put`.
+
+        Returns:
+          dict from name to array on the device. Weights that the program updates are replaced.
+        """
+        program, entry = self.program(function, batch_size)
+        arguments = [
+            self.weights[a["weight"]] if "weight" in a else inputs[a["input"]] for a in entry["arguments"]
+        ]
+        found = {}
+        for result, described in zip(program(arguments), entry["outputs"], strict=True):
+            if "weight" in described:
+                self.weights[described["weight"]] = result
+            else:
+                found[described["name"]] = result
+        return found
+
+    def program(self, function, batch_size):
+        """(`Program`, its entry in signature.json); compiled at the first call."""
+        key = (function, batch_size)
+        entry = self._described[function][batch_size]
+        if key not in self._programs:
+            path = self._folder / entry["file"]
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ModelError(f"{path} cannot be read: {error}.") from error
+            try:
+                self._programs[key] = Program(text, self.device)
+            except RuntimeError as error:
+                raise ModelError(f"{path} cannot be compiled: {str(error).splitlines()[0]}") from error
+        return self._programs[key], entry
+
+    def put(self, array):
+        """An array on the device, of its own dtype (JAX alone would make 32 bits of 64)."""
+        import jax
+
+        with jax.enable_x64(True):
+            return jax.device_put(np.asarray(array), self.device)
+
+    def _check_function(self, function):
+        if function in self._described:
+            return
+        reason = self.signature.get("left_out", {}).get(function)
+        if reason:
+            raise ModelError(f"{function} was left out of this export: {reason}")
+        raise ModelError(f"there is no function {function!r}; there are {', '.join(self.functions)}.")
+
+    def _checked(self, function, inputs):
+        """(inputs with an image or latent in each row, other inputs, number of rows)."""
+        described = self._methods[function]["inputs"]
+        if set(inputs) != set(described):
+            raise ModelError(
+                f"{function} takes {', '.join(described)}; got {', '.join(inputs) or 'nothing'}."
+            )
+        arrays = {name: _checked(name, inputs[name], wanted) for name, wanted in described.items()}
+        counts = [int(arrays.pop(COUNT))] if COUNT in arrays else []
+        batched = {name: array for name, array in arrays.items() if described[name]["shape"]}
+        counts += [len(array) for array in batched.values()]
+        if len(set(counts)) != 1 or counts[0] < 1:
+            raise ModelError(f"{function}: one number of rows is wanted, at least 1, got {counts}.")
+        return batched, {name: a for name, a in arrays.items() if name not in batched}, counts[0]
+
+    def _batches(self, function, count):
+        """(start, size) of each batch: the largest size, and for the rest the smallest that holds it."""
+        sizes = sorted(self._described[function])
+        start = 0
+        while start < count:
+            size = next((size for size in sizes if size >= count - start), sizes[-1])
+            yield start, size
+            start += size
+
+
+def _read_json(path):
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(values, dict) or "programs" not in values:
+        raise ModelError(f"{path} is not of an export with --format=stablehlo.")
+    return values
+
+
+def _read_arrays(path):
+    import safetensors
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{path} cannot be read: {error}.") from error
+
+
+def _check_program(entry, weights):
+    """Raises `ModelError` where a program is not a plain file beside, or its weights are not there."""
+    file = entry["file"]
+    plain = isinstance(file, str) and file.endswith(".mlir") and not set(file) & set("/\\:\0")
+    if not plain:
+        raise ModelError(f"{SIGNATURE_FILE}: {file!r} is no name of a .mlir file beside it.")
+    if type(entry["batch_size"]) is not int or entry["batch_size"] < 1:
+        raise ModelError(f"{SIGNATURE_FILE}: {file} has batch size {entry['batch_size']!r}.")
+    names = {a["weight"] for a in (*entry["arguments"], *entry["outputs"]) if "weight" in a}
+    missing = sorted(names - set(weights))
+    if missing:
+        raise ModelError(f"{WEIGHTS_FILE}: {file} takes {missing[0]}, which is not there.")
+
+
+def _checked(name, value, wanted):
+    """`value` as an array of the dtype and shape that signature.json gives; a number may be Python's."""
+    array = np.asarray(value)
+    dtype = np.dtype(wanted["dtype"])
+    if not wanted["shape"] and isinstance(value, int) and np.can_cast(np.min_scalar_type(value), dtype):
+        array = array.astype(dtype)
+    fits = len(array.shape) == len(wanted["shape"]) and all(
+        size in (None, found) for size, found in zip(wanted["shape"], array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        shape = ["N" if size is None else size for size in wanted["shape"]]
+        raise ModelError(
+            f"{name}: {_kind(dtype, shape)} is wanted, got {_kind(array.dtype, list(array.shape))}."
+        )
+    return array
+
+
+def _kind(dtype, shape):
+    return f"{dtype} [{', '.join(map(str, shape))}]" if shape else f"one {dtype}"
+
+
+def _filled(array, size):
+    """The array with rows of zeros up to `size`."""
+    missing = size - len(array)
+    return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) if missing else array
+
+
+def _seed_of_batch(seed, number):
+    """The seed of a batch of draws: `seed` itself for the first, others made of it for the rest."""
+    if number == 0:
+        return seed
+    state = np.random.SeedSequence([int(seed) % 2**64, number]).generate_state(1, np.uint64)[0]
+    return (state >> np.uint64(1)).astype(seed.dtype)
+
+
+def main(arguments=None):
+    """Runs a function on the arrays of files, and writes what it gives."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=pathlib.Path(__file__).parent, help="folder; that of this file")
+    parser.add_argument("--function", default="serving_default", help="name of the function")
+    parser.add_argument("--out", required=True, help="archive to write, .npz")
+    options, rest = parser.parse_known_args(arguments)
+    model = Model(options.model)
+    model._check_function(options.function)
+    inputs = argparse.ArgumentParser(prog=f"{parser.prog} --function={options.function} --out=FILE.npz")
+    for name, wanted in model.signature["methods"][options.function]["inputs"].items():
+        kind = "number" if not wanted["shape"] else "file (.npy)"
+        inputs.add_argument(f"--{name}", required=True, type=int if not wanted["shape"] else str, help=kind)
+    given = vars(inputs.parse_args(rest))
+    values = {name: _load(value) if isinstance(value, str) else value for name, value in given.items()}
+    found = model(options.function, **values)
+    np.savez(options.out, **found)
+    for name, array in found.items():
+        print(f"{name}: {_kind(array.dtype, list(array.shape))}")
+
+
+def _load(path):
+    """The array of a .npy file."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ModelError(f"{path} cannot be read: {error}.") from error
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ModelError as error:
+        sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {error}; pip install jax safetensors")
