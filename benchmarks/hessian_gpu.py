@@ -15,6 +15,7 @@ import pathlib
 import statistics
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -30,20 +31,22 @@ def lower(folder, smoke):
 
     from benchmarks import hessian as sizes
     from tfp_flows import hessian
+    from tfp_flows import stablehlo as lowering
 
     size = sizes.TINY if smoke else sizes.Size()
     flow = sizes.make_flow(size)
+    bundle, arrays = lowering.Bundle(), {}
     for batch in size.batches:
         x = tf.constant(np.random.default_rng(0).uniform(size=[batch, *size.image]).astype("float32"))
         probes = {"hutchinson": size.num_probes}
         if batch in size.exact_batches:
             probes["exact"] = None
         for name, num_probes in probes.items():
-            stablehlo.save(
-                pathlib.Path(folder) / f"{name}_B{batch}",
-                functools.partial(hessian.hessian_trace, flow.log_prob, num_probes=num_probes),
-                x,
-            )
+            trace = functools.partial(hessian.hessian_trace, flow.log_prob, num_probes=num_probes)
+            bundle.add(name, batch, lowering.lower(trace, tf.TensorSpec(x.shape, x.dtype, "x")))
+            expected = tf.function(trace, jit_compile=True)(x)
+            arrays |= {f"{name}_B{batch}_x": x.numpy(), f"{name}_B{batch}": expected.numpy()}
+    stablehlo.write(folder, bundle, arrays)
 
 
 def run(folder, rounds):
@@ -52,31 +55,37 @@ def run(folder, rounds):
     Raises:
       SystemExit: If a result is not that of TensorFlow.
     """
-    entries = []
-    for path in sorted(pathlib.Path(folder).iterdir()):
-        program = stablehlo.Program(path)
-        error = program.largest_error()
-        if not error < TOLERANCE:
-            sys.exit(f"error: {path.name}: differs from TensorFlow's result by {error:.2g}.")
-        seconds = program.seconds(rounds)
-        entries.append(
-            {
-                "name": f"hessian_{path.name}",
-                "value": statistics.median(seconds),
-                "unit": "s",
-                "against": None,
-                "ratio": None,
-                "config": {"device": str(program.device), "kind": program.device.device_kind},
-                "compile_seconds": program.compile_seconds,
-                "error": error,
-            }
-        )
-        print(
-            f"{path.name:<16} {statistics.median(seconds):9.4f} s ({min(seconds):.4f}-{max(seconds):.4f})  "
-            f"compiled in {program.compile_seconds:.1f} s  error {error:.1e}  {program.device}",
-            flush=True,
-        )
-    return entries
+    model, arrays = stablehlo.read(folder)
+    return [_run(model, arrays, program, rounds) for program in model.signature["programs"]]
+
+
+def _run(model, arrays, program, rounds):
+    function, batch = program["function"], program["batch_size"]
+    name = f"{function}_B{batch}"
+    x = {"x": model.put(arrays[f"{name}_x"])}
+    start = time.perf_counter()
+    model.program(function, batch)
+    compile_seconds = time.perf_counter() - start
+    found = stablehlo.on_host(model.run(function, batch, x))["output_0"]
+    error = float(abs(found - arrays[name]).max() / max(abs(arrays[name]).max(), 1e-30))
+    if not error < TOLERANCE:
+        sys.exit(f"error: {name}: differs from TensorFlow's result by {error:.2g}.")
+    seconds = stablehlo.seconds(lambda: model.run(function, batch, x), rounds)
+    print(
+        f"{name:<16} {statistics.median(seconds):9.4f} s ({min(seconds):.4f}-{max(seconds):.4f})  "
+        f"compiled in {compile_seconds:.1f} s  error {error:.1e}  {model.device}",
+        flush=True,
+    )
+    return {
+        "name": f"hessian_{name}",
+        "value": statistics.median(seconds),
+        "unit": "s",
+        "against": None,
+        "ratio": None,
+        "config": {"device": str(model.device), "kind": model.device.device_kind},
+        "compile_seconds": compile_seconds,
+        "error": error,
+    }
 
 
 def main(arguments=None):
@@ -89,7 +98,7 @@ def main(arguments=None):
     parser.add_argument("--smoke", action="store_true", help="tiny sizes")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.lower or options.run or temporary
+        folder = options.lower or options.run or pathlib.Path(temporary) / "programs"
         if not options.run:
             lower(folder, options.smoke)
         if options.lower:

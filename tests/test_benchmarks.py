@@ -5,8 +5,13 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from benchmarks import gpu, mixed_precision
+from tfp_flows import checkpoint, data, training
+
+MODES = ("float32", "tf32", "bfloat16")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FAMILIES = ("glow", "vae", "pixelcnn")
 SCRIPTS = {
@@ -19,12 +24,19 @@ SCRIPTS = {
     "hessian.py": ([], {"hessian_exact", "hessian_hutchinson"}),
     "pixelcnn.py": ([], {"pixelcnn_sample", "pixelcnn_sample_whole", "pixelcnn_train_step"}),
     "hessian_gpu.py": ([], {"hessian_exact_B1", "hessian_hutchinson_B1", "hessian_hutchinson_B2"}),
+    "gpu.py": (
+        [],
+        {
+            *(f"gpu_{what}_{mode}" for what in ("product", "train_step", "log_prob") for mode in MODES),
+            *("gpu_copy", "gpu_training"),
+        },
+    ),
 }
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_smoke(script, tmp_path):
-    if script == "hessian_gpu.py":
+    if script in ("gpu.py", "hessian_gpu.py"):
         pytest.importorskip("jax", reason="no JAX: the StableHLO route was not run")
     arguments, names = SCRIPTS[script]
     command = [sys.executable, f"benchmarks/{script}", "--smoke", f"--json={tmp_path / 'found.json'}"]
@@ -33,3 +45,53 @@ def test_smoke(script, tmp_path):
     entries = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert {entry["name"] for entry in entries} == names
     assert all(entry["value"] > 0 and "against" in entry and "ratio" in entry for entry in entries)
+
+
+# Trains a folder of programs in two parts while TensorFlow and the package cannot be imported.
+WITHOUT_TENSORFLOW = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("tensorflow", "tfp_flows", "tensorflow_probability", "tf_keras"):
+            raise ImportError("blocked: " + name)
+
+sys.meta_path.insert(0, Blocked())
+from benchmarks import gpu
+
+for steps in ("6", "12"):
+    gpu.main(["--run", sys.argv[1], "--rounds=1", "--train_steps", steps])
+"""
+
+
+def test_gpu_training_is_that_of_the_training_loop(tmp_path):
+    """The whole way, with a stop in between, gives the weights and losses of `training.train`."""
+    pytest.importorskip("jax", reason="no JAX: the StableHLO route was not run")
+    programs, restored, live = (tmp_path / name for name in ("programs", "restored", "live"))
+    gpu.main(["--lower", str(programs), "--smoke"])
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(programs)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    gpu.main(["--restore", str(programs), "--to", str(restored)])
+    spec = checkpoint.Run(restored).spec()
+    images = {split: data.load("digits", split).images for split in ("train", "validation")}
+    training.train(checkpoint.Run(live), spec, "", images["train"], images["validation"], progress=False)
+    (found, step), (expected, _) = (checkpoint.load_model(checkpoint.Run(run)) for run in (restored, live))
+    assert step == 12
+    for ours, theirs in zip(found.variables, expected.variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    curves = [np.genfromtxt(run / "metrics.csv", delimiter=",", names=True) for run in (restored, live)]
+    np.testing.assert_array_equal(curves[0]["step"], curves[1]["step"])
+    np.testing.assert_allclose(curves[0]["bits_per_dim"], curves[1]["bits_per_dim"], rtol=1e-5)
+    np.testing.assert_allclose(curves[0]["gradient_norm"], curves[1]["gradient_norm"], rtol=1e-4)
+
+
+def test_products_in_bfloat16_leave_no_product_in_float32():
+    line = (
+        "    %3 = stablehlo.dot %1, %arg0, precision = [DEFAULT, DEFAULT] : {} -> tensor<2xf32> loc(#loc1)"
+    )
+    text = mixed_precision.with_bfloat16_products(line.format("(tensor<2x3xf32>, tensor<3xf32>)"))
+    assert "(tensor<2x3xbf16>, tensor<3xbf16>) -> tensor<2xbf16>" in text
+    assert text.strip().endswith("%3 = stablehlo.convert %product3_bf16 : (tensor<2xbf16>) -> tensor<2xf32>")
+    with pytest.raises(ValueError, match="a product that is not understood"):
+        mixed_precision.with_bfloat16_products(line.format("(tensor<2x3xf64>, tensor<3xf64>)"))

@@ -299,7 +299,7 @@ def _restore_or_initialize(run, family, state, config, train_images, spec):
             f'write model_checkpoint_path: "ckpt-N" into it, N being the largest number there is.'
         )
     else:
-        _initialize(family, state, config, train_images, spec)
+        initialize(family, state, config, train_images, spec)
         manager.save(checkpoint_number=0)
     return manager
 
@@ -454,8 +454,16 @@ def _defaults():
     return {f"training.{field.name}": field.default for field in dataclasses.fields(TrainingConfig)}
 
 
-def _initialize(family, state, config, images, spec):
-    """From another run's weights, or by data-dependent initialisation from the first training images."""
+def initialize(family, state, config, images, spec):
+    """Sets a fresh state's weights: another run's, or data-dependent ones from the first training images.
+
+    Args:
+      family: `Family` of the model.
+      state: `TrainingState`.
+      config: `TrainingConfig`.
+      images: Training images, uint8 `[N, H, W, C]`.
+      spec: `checkpoint.RunSpec`, for `init_from`.
+    """
     if config.init_from:
         source = checkpoint.load_twin(checkpoint.Run(config.init_from), spec)
         for variable, value in zip(state.model.variables, source.variables, strict=True):
