@@ -231,7 +231,7 @@ def _train(folder, arrays, size, train_steps, mode):
     """Trains up to step `train_steps`, from the folder's state if there is one; its JSON entry."""
     model, _ = stablehlo.read(folder)
     if (folder / STATE_FILE).exists():
-        saved = stablehlo.reader._read_arrays(folder / STATE_FILE)
+        saved = stablehlo.reader.read_arrays(folder / STATE_FILE)
         model.weights.update({name: model.put(array) for name, array in saved.items()})
     model.program(f"train_step_{mode}", size.batch)  # compiled before the clock starts
     first = int(model.weights[model.signature["step"]])
@@ -294,8 +294,8 @@ def restore(folder, to):
     from tfp_flows import stablehlo as lowering
 
     folder = pathlib.Path(folder)
-    signature = stablehlo.reader._read_json(folder / "signature.json")
-    arrays = stablehlo.reader._read_arrays(folder / STATE_FILE)
+    signature = stablehlo.reader.read_json(folder / "signature.json")
+    arrays = stablehlo.reader.read_arrays(folder / STATE_FILE)
     spec = checkpoint.RunSpec.from_json(signature["run"])
     _, state = _state(spec)
     bundle = lowering.Bundle()

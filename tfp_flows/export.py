@@ -6,6 +6,9 @@ r"""Writes a trained model so that it runs without this package.
 With --format=savedmodel, OUT holds a SavedModel, which needs TensorFlow alone; with --format=stablehlo,
 StableHLO programs, their weights and run_stablehlo.py, which needs JAX and no TensorFlow. Beside them,
 signature.json (functions, seed, detector) and model_card.md.
+
+Scores are the same in both but for rounding, and so are PixelCNN's samples. What TFP draws itself, Glow's
+latents and the VAE's categories, XLA draws with another generator: other images from the same seed.
 """
 
 import json

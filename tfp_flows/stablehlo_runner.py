@@ -74,8 +74,8 @@ class Model:
 
         self._folder = pathlib.Path(folder)
         self.device = device or jax.devices()[0]
-        self.signature = _read_json(self._folder / SIGNATURE_FILE)
-        arrays = _read_arrays(self._folder / WEIGHTS_FILE)
+        self.signature = read_json(self._folder / SIGNATURE_FILE)
+        arrays = read_arrays(self._folder / WEIGHTS_FILE)
         try:
             self._described = {}
             for entry in self.signature["programs"]:
@@ -197,7 +197,8 @@ class Model:
             start += size
 
 
-def _read_json(path):
+def read_json(path):
+    """The contents of a signature.json; raises `ModelError`."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -207,7 +208,8 @@ def _read_json(path):
     return values
 
 
-def _read_arrays(path):
+def read_arrays(path):
+    """dict from name to array of a .safetensors file; raises `ModelError`."""
     import safetensors
     from safetensors.numpy import load_file
 
