@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import gpu, mixed_precision
+from benchmarks import gpu
 from tfp_flows import checkpoint, data, training
 
 MODES = ("float32", "tf32", "bfloat16")
@@ -84,14 +84,3 @@ def test_gpu_training_is_that_of_the_training_loop(tmp_path):
     np.testing.assert_array_equal(curves[0]["step"], curves[1]["step"])
     np.testing.assert_allclose(curves[0]["bits_per_dim"], curves[1]["bits_per_dim"], rtol=1e-5)
     np.testing.assert_allclose(curves[0]["gradient_norm"], curves[1]["gradient_norm"], rtol=1e-4)
-
-
-def test_products_in_bfloat16_leave_no_product_in_float32():
-    line = (
-        "    %3 = stablehlo.dot %1, %arg0, precision = [DEFAULT, DEFAULT] : {} -> tensor<2xf32> loc(#loc1)"
-    )
-    text = mixed_precision.with_bfloat16_products(line.format("(tensor<2x3xf32>, tensor<3xf32>)"))
-    assert "(tensor<2x3xbf16>, tensor<3xbf16>) -> tensor<2xbf16>" in text
-    assert text.strip().endswith("%3 = stablehlo.convert %product3_bf16 : (tensor<2xbf16>) -> tensor<2xf32>")
-    with pytest.raises(ValueError, match="a product that is not understood"):
-        mixed_precision.with_bfloat16_products(line.format("(tensor<2x3xf64>, tensor<3xf64>)"))

@@ -19,10 +19,15 @@ CHOICES = ("none", "bfloat16")
 _reduced = contextvars.ContextVar("tfp_flows_precision", default=None)
 
 
+def dtype(choice):
+    """The `tf.DType` of one of `CHOICES`, or None for "none"."""
+    return None if choice == "none" else tf.as_dtype(choice)
+
+
 @contextlib.contextmanager
-def reduced(dtype):
-    """Lets products that are traced (or run) inside use `dtype`; None changes nothing."""
-    token = _reduced.set(dtype)
+def reduced(products):
+    """Lets products that are traced (or run) inside be of dtype `products`; None changes nothing."""
+    token = _reduced.set(products)
     try:
         yield
     finally:
@@ -45,8 +50,9 @@ def conv2d_transpose(x, kernel, output_shape, strides, padding):
 
 
 def _product(function, a, b, *args):
-    dtype = _reduced.get()
-    if dtype is None:
+    reduced_dtype = _reduced.get()
+    if reduced_dtype is None:
         return function(a, b, *args)
     a = tf.convert_to_tensor(a)
-    return tf.cast(function(tf.cast(a, dtype), tf.cast(b, dtype), *args), a.dtype)
+    product = function(tf.cast(a, reduced_dtype), tf.cast(b, reduced_dtype), *args)
+    return tf.cast(product, a.dtype)

@@ -182,7 +182,7 @@ def make_train_step(family, state, config, image_shape, strategy=None):
     strategy = strategy or tf.distribute.get_strategy()
     variables = state.model.trainable_variables
     loss_of = objective.make_loss(family, state.model, config, image_shape)
-    products = None if config.mixed_precision == "none" else tf.as_dtype(config.mixed_precision)
+    products = precision.dtype(config.mixed_precision)
 
     def replica_step(images, outliers=None):
         replica = tf.distribute.get_replica_context()
