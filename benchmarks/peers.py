@@ -15,6 +15,7 @@ Each operation returns one float (a mean, for a check that it is finite) and onl
 result is there. The peers:
 
   tfp_flows                This package's Glow, one `tf.function` per operation.
+  tfp_flows_reversible     The same, trained without keeping activations (`GlowConfig.reversible`).
   floor                    The coupling networks alone: convolutions, biases and ReLUs, each network
                            fed by the one before. No flow of this size can be faster with the same
                            convolutions. TensorFlow, graph mode, NHWC.
@@ -326,6 +327,10 @@ class TfbGlow(FlowPeer):
 class OurGlow(FlowPeer):
     """`tfp_flows.glow`, the subject of the measurement."""
 
+    def __init__(self, name, size, reversible=False):
+        super().__init__(name, size)
+        self._reversible = reversible
+
     def _initialize(self):
         import tfp_flows
 
@@ -339,6 +344,7 @@ class OurGlow(FlowPeer):
             levels=size.levels,
             steps_per_level=size.steps_per_level,
             hidden_channels=size.hidden,
+            reversible=self._reversible,
         )
         return tfp_flows.glow(config, (size.height, size.width, size.channels))
 
@@ -479,6 +485,7 @@ def serve(peer):
 
 TENSORFLOW_PEERS = {
     "tfp_flows": OurGlow,
+    "tfp_flows_reversible": functools.partial(OurGlow, reversible=True),
     "floor": Floor,
     "floor_matmul": functools.partial(Floor, matmul=True),
     "tfb_glow": TfbGlow,

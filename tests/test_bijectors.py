@@ -81,6 +81,10 @@ REGISTRY = {
     "FactorOut-shift": (functools.partial(_factor_out, mode="shift"), (2, 4, 5)),
     "FactorOut-none": (functools.partial(_factor_out, mode="none"), (2, 4, 5)),
     "FusedChain": (_chain, (4, 4, 2)),
+    "FusedChain-reversible": (
+        lambda dtype: bijectors.FusedChain(_chain(dtype).bijectors, reversible=True),
+        (4, 4, 2),
+    ),
 }
 
 

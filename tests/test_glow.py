@@ -16,6 +16,7 @@ tfd = tfp.distributions
 SMALL = tfp_flows.GlowConfig(levels=2, steps_per_level=2, hidden_channels=5)
 CONFIGS = {
     "nvp": SMALL,
+    "nvp-reversible": dataclasses.replace(SMALL, reversible=True),
     "nvp-exp": dataclasses.replace(SMALL, scale="exp", factor_out="none"),
     "cv": dataclasses.replace(SMALL, coupling="additive"),
     "highway": dataclasses.replace(SMALL, network="highway", factor_out="shift"),
@@ -105,6 +106,7 @@ def test_two_flows_built_alike_do_not_share_results():
         (lambda: tfp_flows.GlowConfig(levels=0), "`levels` must be a positive integer, got 0"),
         (lambda: tfp_flows.GlowConfig(coupling="cv"), "`coupling` must be one of.*'cv'"),
         (lambda: tfp_flows.GlowConfig(scale="tanh"), "`scale` must be one of.*'tanh'"),
+        (lambda: tfp_flows.GlowConfig(reversible=1), "`reversible` must be True or False, got 1"),
         (lambda: tfp_flows.GlowConfig(prior="cauchy"), "`prior` must be one of.*'cauchy'"),
         (
             lambda: tfp_flows.GlowConfig(prior_scale=0.0),

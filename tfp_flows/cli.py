@@ -108,6 +108,8 @@ def _define_field(field):
         flags.DEFINE_enum(field.name, default, choices, text)
     elif field.type is str:
         flags.DEFINE_string(field.name, default, text)
+    elif field.type is bool:
+        flags.DEFINE_bool(field.name, default, text)
     elif field.type is int:
         flags.DEFINE_integer(field.name, default, text)
     else:

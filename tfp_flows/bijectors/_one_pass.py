@@ -59,6 +59,12 @@ class OnePassBijector(tfb.Bijector):
 
     _cache = _FreshCache(forward_name="_augmented_forward", inverse_name="_augmented_inverse")
 
+    # For a class whose two directions share some work, such as a coupling's network: whether it has
+    #     _inverse_vjp(z, dz, dlog_det, sources, **kwargs) -> (x, dx, others)
+    # and `_forward_vjp` alike, which recover x from z = inverse(x) and differentiate the loss by it, as
+    # `_reversible` has it, in one evaluation of the network. A reversible chain calls them.
+    _has_vjp = False
+
     def _get_parameterization(self):
         return id(self)
 

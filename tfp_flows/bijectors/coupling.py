@@ -2,11 +2,13 @@
 
 import tensorflow as tf
 
-from tfp_flows.bijectors import _conditioner, _one_pass
+from tfp_flows.bijectors import _conditioner, _one_pass, _reversible
 
 
 class _Coupling(_one_pass.OnePassBijector):
     """What both couplings share: the split into halves and the network."""
+
+    _has_vjp = True
 
     def __init__(self, num_channels, network, outputs_per_channel, event_ndims, swap, **kwargs):
         name = kwargs["name"]
@@ -36,13 +38,55 @@ class _Coupling(_one_pass.OnePassBijector):
         """The network that the factory made: x_b -> raw parameters for x_a."""
         return self._network
 
-    def _conditioned(self, value, kwargs):
-        """Splits `value` into (a, b) and returns (a, b, network(b))."""
+    def _inverse_with_log_det(self, x, **kwargs):
+        x_a, x_b = self._halves(x)
+        z_a, log_det = self._transform(x_a, self._terms(x_b, kwargs))
+        return self._join(z_a, x_b), log_det
+
+    def _forward_with_log_det(self, z, **kwargs):
+        z_a, z_b = self._halves(z)
+        x_a, log_det = self._restore(z_a, self._terms(z_b, kwargs))
+        return self._join(x_a, z_b), log_det
+
+    def _inverse_vjp(self, z, dz, dlog_det, sources, **kwargs):
+        return self._vjp(self._transform, self._restore, z, dz, dlog_det, sources, kwargs)
+
+    def _forward_vjp(self, x, dx, dlog_det, sources, **kwargs):
+        return self._vjp(self._restore, self._transform, x, dx, dlog_det, sources, kwargs)
+
+    def _vjp(self, function, undo, y, dy, dlog_det, sources, kwargs):
+        """Of (a, b) -> (function(a, network(b)), b), from its output y."""
+        y_a, b = self._halves(y)
+        dy_a, db = self._halves(dy)
+        a, da, others = _reversible.undo_and_differentiate(
+            function,
+            lambda y_a, terms: undo(y_a, terms)[0],
+            y_a,
+            dy_a,
+            dlog_det,
+            [b, *sources],
+            condition=lambda: self._terms(b, kwargs),
+        )
+        db += others.pop(b.ref(), 0.0)
+        return self._join(a, b), self._join(da, db), others
+
+    def _halves(self, value):
+        """(a, b): the half that is transformed, and the one that it is given."""
         _one_pass.check_channels(value, self._num_channels, self.name)
         first, second = tf.split(value, 2, axis=-1)
-        a, b = (second, first) if self._swap else (first, second)
-        raw = _conditioner.call(self._network, b, self._out_channels, self._event_ndims, kwargs, self.name)
-        return a, b, raw
+        return (second, first) if self._swap else (first, second)
+
+    def _terms(self, b, kwargs):
+        """What the network says of the other half."""
+        return _conditioner.call(self._network, b, self._out_channels, self._event_ndims, kwargs, self.name)
+
+    def _transform(self, x_a, terms):
+        """(z_a, log|det dz_a/dx_a|)."""
+        raise NotImplementedError
+
+    def _restore(self, z_a, terms):
+        """(x_a, log|det dx_a/dz_a|)."""
+        raise NotImplementedError
 
     def _join(self, a, b):
         return tf.concat([b, a] if self._swap else [a, b], axis=-1)
@@ -125,17 +169,16 @@ class AffineCoupling(_Coupling):
         """The parametrisation: "sigmoid" or "exp"."""
         return self._scale
 
-    def _inverse_with_log_det(self, x, **kwargs):
-        x_a, x_b, raw = self._conditioned(x, kwargs)
-        scale, log_scale, shift = _conditioner.scale_and_shift(raw, self._scale)
-        log_det = tf.reduce_sum(log_scale, axis=self._event_axes())
-        return self._join(scale * x_a + shift, x_b), log_det
+    def _terms(self, b, kwargs):
+        return _conditioner.scale_and_shift(super()._terms(b, kwargs), self._scale)
 
-    def _forward_with_log_det(self, z, **kwargs):
-        z_a, z_b, raw = self._conditioned(z, kwargs)
-        scale, log_scale, shift = _conditioner.scale_and_shift(raw, self._scale)
-        log_det = -tf.reduce_sum(log_scale, axis=self._event_axes())
-        return self._join((z_a - shift) / scale, z_b), log_det
+    def _transform(self, x_a, terms):
+        scale, log_scale, shift = terms
+        return scale * x_a + shift, tf.reduce_sum(log_scale, axis=self._event_axes())
+
+    def _restore(self, z_a, terms):
+        scale, log_scale, shift = terms
+        return (z_a - shift) / scale, -tf.reduce_sum(log_scale, axis=self._event_axes())
 
 
 class AdditiveCoupling(_Coupling):
@@ -192,10 +235,8 @@ class AdditiveCoupling(_Coupling):
             name=name,
         )
 
-    def _inverse_with_log_det(self, x, **kwargs):
-        x_a, x_b, shift = self._conditioned(x, kwargs)
-        return self._join(x_a + shift, x_b), tf.zeros([], x.dtype)
+    def _transform(self, x_a, terms):
+        return x_a + terms, tf.zeros([], x_a.dtype)
 
-    def _forward_with_log_det(self, z, **kwargs):
-        z_a, z_b, shift = self._conditioned(z, kwargs)
-        return self._join(z_a - shift, z_b), tf.zeros([], z.dtype)
+    def _restore(self, z_a, terms):
+        return z_a - terms, tf.zeros([], z_a.dtype)

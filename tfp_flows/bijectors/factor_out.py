@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows.bijectors import _conditioner, _one_pass, fused_chain
+from tfp_flows.bijectors import _conditioner, _one_pass, _reversible, fused_chain
 
 MODES = ("affine", "shift", "none")
 
@@ -31,6 +31,8 @@ class FactorOut(_one_pass.OnePassBijector):
     [2]: Diederik P. Kingma and Prafulla Dhariwal. Glow: Generative Flow with Invertible 1x1
          Convolutions. NeurIPS 2018. https://arxiv.org/abs/1807.03039 (section 3)
     """
+
+    _has_vjp = True
 
     def __init__(
         self,
@@ -130,23 +132,69 @@ class FactorOut(_one_pass.OnePassBijector):
         z_s, z_l = self.split(z)
         conditioning, rest_kwargs = self._route(kwargs)
         x_s, rest_log_det = fused_chain.forward_with_log_det(self._rest, z_s, self._event_ndims, rest_kwargs)
-        scale, log_scale, shift = self._terms(x_s, conditioning)
-        log_det = tf.zeros([], z.dtype)
-        if shift is not None:
-            z_l = z_l - shift
-        if scale is not None:
-            z_l = z_l / scale
-            log_det = -tf.reduce_sum(log_scale, axis=list(range(-self._event_ndims, 0)))
-        return tf.concat([x_s, z_l], axis=-1), log_det + rest_log_det
+        x_l, log_det = self._restore(z_l, self._terms(x_s, conditioning))
+        return tf.concat([x_s, x_l], axis=-1), log_det + rest_log_det
 
     def normalize(self, x_leaving, x_staying, **conditioning):
         """The latent of the leaving channels, given those that stay, and its log-determinant."""
-        scale, log_scale, shift = self._terms(x_staying, conditioning)
+        return self._transform(x_leaving, self._terms(x_staying, conditioning))
+
+    def _inverse_vjp(self, z, dz, dlog_det, sources, **kwargs):
+        (z_s, z_l), (dz_s, dz_l) = self.split(z), self.split(dz)
+        conditioning, rest_kwargs = self._route(kwargs)
+        x_s, dx_s, others = fused_chain.inverse_vjp(
+            self._rest, z_s, dz_s, dlog_det, self._event_ndims, sources, rest_kwargs
+        )
+        x_l, dx_l, found = self._leaving_vjp(
+            self._transform, self._restore, z_l, dz_l, x_s, dlog_det, sources, conditioning
+        )
+        dx_s += found.pop(x_s.ref(), 0.0)
+        _reversible.add(others, found)
+        return tf.concat([x_s, x_l], axis=-1), tf.concat([dx_s, dx_l], axis=-1), others
+
+    def _forward_vjp(self, x, dx, dlog_det, sources, **kwargs):
+        (x_s, x_l), (dx_s, dx_l) = self.split(x), self.split(dx)
+        conditioning, rest_kwargs = self._route(kwargs)
+        z_l, dz_l, others = self._leaving_vjp(
+            self._restore, self._transform, x_l, dx_l, x_s, dlog_det, sources, conditioning
+        )
+        dx_s += others.pop(x_s.ref(), 0.0)
+        z_s, dz_s, found = fused_chain.forward_vjp(
+            self._rest, x_s, dx_s, dlog_det, self._event_ndims, sources, rest_kwargs
+        )
+        _reversible.add(others, found)
+        return tf.concat([z_s, z_l], axis=-1), tf.concat([dz_s, dz_l], axis=-1), others
+
+    def _leaving_vjp(self, function, undo, y, dy, x_staying, dlog_det, sources, conditioning):
+        """Of function(leaving channels, terms of those that stay), from its output y."""
+        return _reversible.undo_and_differentiate(
+            function,
+            lambda y, terms: undo(y, terms)[0],
+            y,
+            dy,
+            dlog_det,
+            [x_staying, *sources],
+            condition=lambda: self._terms(x_staying, conditioning),
+        )
+
+    def _transform(self, x_leaving, terms):
+        """(z_l, log|det dz_l/dx_l|)."""
+        scale, log_scale, shift = terms
         if scale is not None:
-            log_det = tf.reduce_sum(log_scale, axis=list(range(-self._event_ndims, 0)))
-            return scale * x_leaving + shift, log_det
+            return scale * x_leaving + shift, tf.reduce_sum(log_scale, axis=self._event_axes())
         log_det = tf.zeros([], x_leaving.dtype)
         return x_leaving if shift is None else x_leaving + shift, log_det
+
+    def _restore(self, z_leaving, terms):
+        """(x_l, log|det dx_l/dz_l|)."""
+        scale, log_scale, shift = terms
+        if scale is not None:
+            return (z_leaving - shift) / scale, -tf.reduce_sum(log_scale, axis=self._event_axes())
+        log_det = tf.zeros([], z_leaving.dtype)
+        return z_leaving if shift is None else z_leaving - shift, log_det
+
+    def _event_axes(self):
+        return list(range(-self._event_ndims, 0))
 
     def _terms(self, x_staying, conditioning):
         """(scale, log scale, shift) given the channels that stay; None for what the mode lacks."""
