@@ -4,7 +4,9 @@
     python benchmarks/memory.py --smoke
 
 Each peer trains a few steps in a process of its own; what is counted is that process's peak resident size
-less its size before the first step.
+less its size before the first step. Rows that end in `_reversible` are those of
+`GlowConfig(reversible=True)`, which keeps no activations: what still grows with the number of steps is
+weights, gradients, the optimizer and the graph.
 """
 
 import argparse
@@ -27,9 +29,14 @@ from benchmarks import peers  # noqa: E402
 AGAINST = {"tfb.Glow": ("tfb_glow", "tfb_glow_xla"), "normflows": ("normflows", "normflows_channels_last")}
 GROWTH = {
     "batch": [{"batch": n} for n in (16, 32, 64)],
-    "steps_per_level": [{"steps_per_level": n} for n in (4, 8, 16)],
+    # At two batch sizes: the difference between them is that of the activations.
+    "steps_per_level": [{"steps_per_level": n, "batch": batch} for n in (4, 8, 16) for batch in (32, 64)],
     "pixels": [{"height": n, "width": n} for n in (16, 32, 64)],
+    "steps_per_level_reversible": [
+        {"steps_per_level": n, "batch": batch} for n in (4, 8, 16) for batch in (32, 64)
+    ],
 }
+MODES = ("", "_reversible")
 
 
 def train_here(name, size, steps):
@@ -60,38 +67,41 @@ def train(name, size, steps, python=None):
 
 
 def against_peers(size, steps, packages, torch_python=None):
-    """JSON entries: our peak against that of the leanest variant of each package."""
-    ours = train("tfp_flows", size, steps)
+    """JSON entries: our peaks against that of the leanest variant of each package."""
+    all_ours = {suffix: train(f"tfp_flows{suffix}", size, steps) for suffix in MODES}
     entries = []
     for against in packages:
         names = AGAINST[against]
         python = torch_python if against == "normflows" else None
         found = {name: train(name, size, steps, python) for name in names}
         best = min(found, key=lambda name, f=found: f[name]["bytes"])
-        ratio = found[best]["bytes"] / ours["bytes"]
-        entries.append(
-            {
-                "name": "glow_train_memory",
-                "value": ours["bytes"] / 2**20,
-                "unit": "MiB",
-                "against": against,
-                "peer": best,
-                "ratio": ratio,
-                "ratio_of_rounds": [ratio, ratio],
-                "ours": f"{ours['bytes'] / 2**20:.0f} MiB",
-                "theirs": f"{found[best]['bytes'] / 2**20:.0f} MiB",
-                "config": dataclasses.asdict(size),
-            }
-        )
+        entries += [_peer_entry(s, ours, against, best, found[best], size) for s, ours in all_ours.items()]
     return entries
 
 
+def _peer_entry(suffix, ours, against, peer, theirs, size):
+    ratio = theirs["bytes"] / ours["bytes"]
+    return {
+        "name": f"glow_train_memory{suffix}",
+        "value": ours["bytes"] / 2**20,
+        "unit": "MiB",
+        "against": against,
+        "peer": peer,
+        "ratio": ratio,
+        "ratio_of_rounds": [ratio, ratio],
+        "ours": f"{ours['bytes'] / 2**20:.0f} MiB",
+        "theirs": f"{theirs['bytes'] / 2**20:.0f} MiB",
+        "config": dataclasses.asdict(size),
+    }
+
+
 def growth(size, steps):
-    """Rows of time and memory at three sizes along each axis."""
+    """Rows of time and memory along each axis."""
     rows = []
     for axis, changes in GROWTH.items():
+        name = "tfp_flows_reversible" if axis.endswith("_reversible") else "tfp_flows"
         for change in changes:
-            found = train("tfp_flows", dataclasses.replace(size, **change), steps)
+            found = train(name, dataclasses.replace(size, **change), steps)
             rows.append({"axis": axis, **change, **found})
     return rows
 
@@ -115,7 +125,7 @@ def main(arguments=None):
     entries = against_peers(size, options.steps, packages, options.torch_python)
     for entry in entries:
         print(
-            f"{entry['name']:<20} {entry['ours']:>10}  {entry['ratio']:.2f} x {entry['against']} "
+            f"{entry['name']:<28} {entry['ours']:>10}  {entry['ratio']:.2f} x {entry['against']} "
             f"({entry['peer']}, {entry['theirs']})",
             flush=True,
         )
