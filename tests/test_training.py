@@ -346,3 +346,30 @@ def test_every_config_field_is_a_documented_flag():
     for config_class in (training.TrainingConfig, tfp_flows.GlowConfig):
         for field in dataclasses.fields(config_class):
             assert field.metadata["help"].endswith((".", "?")), field.name
+
+
+def test_a_reversible_run_gives_the_metrics_of_an_ordinary_one(finished, tmp_path):
+    folder = tmp_path / "reversible"
+    _train(folder, "--steps=24", "--reversible")
+    assert checkpoint.Run(folder).spec().model.reversible
+    model, _ = checkpoint.load_model(checkpoint.Run(folder))
+    assert not model.flow.bijector.reversible  # which evaluation and export have no use for
+    for ours, theirs in zip(_metrics(folder), _metrics(finished[0]), strict=True):
+        for key, value in theirs.items():
+            assert ours[key] == value or float(ours[key]) == pytest.approx(float(value), rel=1e-4)
+
+
+def test_a_run_made_before_there_was_a_reversible_mode_still_loads(finished, tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(finished[0], folder)
+    values = json.loads((folder / "run.json").read_text())
+    assert values["model"].pop("reversible") is False
+    (folder / "run.json").write_text(json.dumps(values))
+    run, new = checkpoint.Run(folder), checkpoint.Run(finished[0]).spec()
+    run.check_same(new, training._defaults())
+    assert not run.spec().model.reversible
+    checkpoint.load_model(run)
+    reversible = dataclasses.replace(new, model=dataclasses.replace(new.model, reversible=True))
+    with pytest.raises(checkpoint.RunError, match="model.reversible: False -> True"):
+        run.check_same(reversible, training._defaults())
+    checkpoint.load_twin(run, reversible)  # but its weights may go on without kept activations

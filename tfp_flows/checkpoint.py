@@ -245,7 +245,7 @@ def load_model(run, protocol=None):
     path = run.checkpoint_path()
     family = families.family(spec.family)
     protocol = protocol or family.protocol_class()
-    model = family.build(spec.model, spec.image_shape, protocol)
+    model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
     average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     state = tf.train.Checkpoint(model=model, average=average, step=step)
@@ -257,6 +257,12 @@ def load_model(run, protocol=None):
     average.to_variables()
     model.run_reference = RunReference(run.folder, run.checkpoint_digest(), dataclasses.asdict(protocol))
     return model, int(step)
+
+
+def _without_modes_of_training(config):
+    """The config with the defaults of what changes no value, such as a Glow's `reversible`."""
+    fields = [field for field in dataclasses.fields(config) if not field.compare]
+    return dataclasses.replace(config, **{field.name: field.default for field in fields})
 
 
 @dataclasses.dataclass(frozen=True)
