@@ -16,34 +16,45 @@ import pytest
 from tfp_flows import checkpoint, data, strategies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMON = [
-    "--dataset=digits",
-    "--batch_size=16",
-    "--validate_every=4",
-    "--log_every=1",
-    "--checkpoint_every=4",
+FLAGS = [
+    *("--dataset=digits", "--levels=1", "--steps_per_level=1", "--hidden_channels=8", "--batch_size=16"),
+    *("--validate_every=100", "--log_every=1", "--checkpoint_every=4", "--clip_norm=50", "--noprogress"),
 ]
-COMMON += ["--noprogress", "--clip_norm=50", "--ema_decay=0.5"]
 FAMILIES = {
-    "glow": ["--levels=1", "--steps_per_level=1", "--hidden_channels=8"],
-    "vae": ["--family=vae", "--architecture=small", "--latent_size=3", "--num_importance_samples=3"],
-    "pixelcnn": [
-        "--family=pixelcnn",
-        "--num_resnet=1",
-        "--num_hierarchies=2",
-        "--num_filters=4",
-        "--dropout=0.2",
-    ],
+    "glow": dict(levels=1, steps_per_level=1, hidden_channels=8),
+    "vae": dict(architecture="small", latent_size=3, num_importance_samples=3),
+    "pixelcnn": dict(num_resnet=1, num_hierarchies=2, num_filters=4, dropout=0.2),
 }
-# Trains with two logical CPUs in the place of two GPUs.
-TWO_DEVICES = """
-import sys
+TRAINING = dict(
+    steps=6,
+    batch_size=16,
+    validate_every=4,
+    log_every=1,
+    clip_norm=50.0,
+    ema_decay=0.5,
+    mutation_rate=0.1,
+    outlier_dataset="photos",
+)
+# Trains each family on one logical CPU, and on two in the place of two GPUs.
+ON_ONE_AND_TWO = """
+import json, pathlib, sys
 import tensorflow as tf
-from tfp_flows import train
+from tfp_flows import checkpoint, data, families, strategies, training
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-train.run()
+folder, settings, values = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+two = strategies.make_strategy("mirrored")
+assert two.num_replicas_in_sync == 2
+images, held_out = data.load("digits", "train").images, data.load("digits", "validation").images
+outliers = data.load("photos@resize=8@luminance", "train").images
+for name, config in settings.items():
+    model = families.family(name).config_class(**config)
+    trained = vars(training.TrainingConfig(**values))
+    spec = checkpoint.RunSpec(name, model, trained, "digits", images.shape[1:])
+    for where, strategy in (("one", None), ("two", two)):
+        run = checkpoint.Run(folder / where / name)
+        training.train(run, spec, "", images, held_out, False, outliers, strategy)
 """
 
 
@@ -66,40 +77,24 @@ def _check_same(one, other, rtol=2e-5):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4)
 
 
-def _command(folder, family, *arguments):
-    return [
-        sys.executable,
-        "-m",
-        "tfp_flows.train",
-        f"--run={folder}",
-        *COMMON,
-        *FAMILIES[family],
-        *arguments,
-    ]
-
-
-def _run(command, **settings):
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **settings)
+def _run(command):
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    return result
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """A run of each family on one device."""
-    folder = tmp_path_factory.mktemp("alone")
-    for family in FAMILIES:
-        extra = ["--mutation_rate=0.1", "--outlier_dataset=photos@resize=8@luminance"] * (family == "glow")
-        _run(_command(folder / family, family, "--steps=6", *extra))
+def trained(tmp_path_factory):
+    """Folder of the runs one/FAMILY and two/FAMILY."""
+    folder = tmp_path_factory.mktemp("trained")
+    arguments = [str(folder), json.dumps(FAMILIES), json.dumps(TRAINING)]
+    _run([sys.executable, "-c", ON_ONE_AND_TWO, *arguments])
     return folder
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_two_devices_take_the_steps_of_one(alone, tmp_path, family):
-    extra = ["--mutation_rate=0.1", "--outlier_dataset=photos@resize=8@luminance"] * (family == "glow")
-    _, _, *arguments = _command(tmp_path / "two", family, "--steps=6", "--distribute=mirrored", *extra)
-    _run([sys.executable, "-c", TWO_DEVICES, *arguments[1:]])
-    _check_same(alone / family, tmp_path / "two")
+def test_two_devices_take_the_steps_of_one(trained, family):
+    """Noise, dropout, mutations and outliers included."""
+    _check_same(trained / "one" / family, trained / "two" / family)
 
 
 def _start_host(index, ports, command):
@@ -132,10 +127,9 @@ def test_a_host_is_killed_and_comes_back(tmp_path):
     """Two hosts take the steps of one, also where one of them is killed and started again."""
     steps = 300
     alone, folder = tmp_path / "alone", tmp_path / "hosts"
-    _run(_command(alone, "glow", f"--steps={steps}", "--validate_every=100"))
-    command = _command(
-        folder, "glow", f"--steps={steps}", "--validate_every=100", "--distribute=multi_worker"
-    )
+    command = [sys.executable, "-m", "tfp_flows.train", *FLAGS, f"--steps={steps}"]
+    _run([*command, f"--run={alone}"])
+    command += [f"--run={folder}", "--distribute=multi_worker"]
     ports = _free_ports(2)
     chief, other = (_start_host(index, ports, command) for index in range(2))
     _wait_for(folder / "checkpoints" / "ckpt-8.index", chief, other)

@@ -141,10 +141,9 @@ def test_model_card_says_what_it_was_trained_on(exported):
     assert f"Calibrated with {count} held-out images" in card
 
 
-@pytest.mark.parametrize("name", ["glow", "vae"])
-def test_with_xla_batches_are_padded_to_few_sizes(runs, digits, tmp_path, name):
-    run = checkpoint.Run(runs / name)
-    export.export(run, tmp_path / "xla", runs / f"{name}_detector", jit_compile=True)
+def test_with_xla_batches_are_padded_to_few_sizes(runs, digits, tmp_path):
+    run = checkpoint.Run(runs / "glow")
+    export.export(run, tmp_path / "xla", runs / "glow_detector", jit_compile=True)
     loaded = tf.saved_model.load(str(tmp_path / "xla"))
     model, _ = checkpoint.load_model(run)
     images = np.concatenate([digits] * 2)[:150]

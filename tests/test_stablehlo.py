@@ -13,11 +13,12 @@ import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows import checkpoint, data, detectors, export, families, score, scoring, serving, stablehlo
+from tfp_flows import checkpoint, data, detectors, export, families, serving, stablehlo
 
 pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
 
 from tfp_flows import stablehlo_runner
+from tfp_flows.exported import ExportedModelError, image_shape
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZES = (1, 4)
@@ -162,8 +163,8 @@ def test_the_export_command(runs, tmp_path):
     result = subprocess.run([*command, "--format=stablehlo", "--batch_sizes=2"], **settings)
     assert result.returncode == 0 and "sample(n, seed) -> images" in result.stdout, result.stderr
     assert (tmp_path / "out" / "sample_2.mlir").exists()
-    with pytest.raises(scoring.ScoringError, match="holds StableHLO, for JAX; score with python"):
-        score._exported(tmp_path / "out")
+    with pytest.raises(ExportedModelError, match="holds StableHLO, for JAX; score with python"):
+        image_shape(tmp_path / "out")
 
 
 @pytest.mark.parametrize("text", ["", "4,0", "-1", "a"])
