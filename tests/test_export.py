@@ -458,6 +458,22 @@ def test_damaged_archives_become_errors_and_bad_names_one_line(tmp_path, digits)
         assert "\n" not in str(error.value)
 
 
+def test_a_job_that_failed_at_once_leaves_the_way_free(tmp_path, digits):
+    """A mistyped name must not have to be cleaned up after."""
+
+    def score(name):
+        job = scoring.Job(name, "model", 0.05)
+        return scoring.score_stream(
+            _slow_scorer, lambda n: streams.stream(name, SHAPE, skip=n), tmp_path / "s.csv", job, 4, False
+        )
+
+    with pytest.raises(DataError, match="no such file"):
+        score(f"npz:{tmp_path / 'mistyped.npz'}")
+    np.savez(tmp_path / "right.npz", images=digits[:6])
+    assert score(f"npz:{tmp_path / 'right.npz'}") == (6, 0)
+    assert len(_read(tmp_path / "s.csv")) == 6
+
+
 def test_what_is_no_export_is_refused(tmp_path):
     result = _score(f"--model={tmp_path}", "--images=folder:x", f"--out={tmp_path / 's.csv'}")
     assert result.returncode == 1 and "is no exported model" in result.stderr

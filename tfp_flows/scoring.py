@@ -182,7 +182,7 @@ class _Journal:
         if self._out.exists():
             raise ScoringError(f"--out: {self._out} is there already; remove it to score anew.")
         self._out.parent.mkdir(parents=True, exist_ok=True)
-        if not self._progress.exists():
+        if not self._was_begun():
             for path, columns in ((self._rows, COLUMNS), (self._errors, ERROR_COLUMNS)):
                 path.write_text(csv_text([columns]), encoding="utf-8")
             self._note(Counts(0, 0))
@@ -198,6 +198,12 @@ class _Journal:
                 raise ScoringError(f"--out: {path} is shorter than {self._progress} says; remove both.")
             os.truncate(path, size)
         return Counts(*noted["counts"])
+
+    def _was_begun(self):
+        """Whether there are rows to go on from: a job that failed at once, for a wrong name, has none."""
+        if not self._progress.exists():
+            return False
+        return sum(json.loads(self._progress.read_text(encoding="utf-8"))["counts"]) > 0
 
     def append(self, rows, errors, counts):
         """Adds to both tables, then notes it."""
