@@ -44,9 +44,11 @@ ALLOWED = {
     "metrics": {"checkpoint"},
     "mutation": {"noise", "quantization"},
     "objective": {"mutation", "noise", "quantization"},
+    "training_config": {"precision"},
+    "train_step": {"checkpoint", "noise", "objective", "precision"},
     "training": {
-        *("metrics", "checkpoint", "data", "evaluation", "families", "noise", "objective", "precision"),
-        *("quantization", "strategies"),
+        *("metrics", "checkpoint", "data", "evaluation", "families", "quantization", "strategies"),
+        *("train_step", "training_config"),
     },
     "analysis": {"tfp_flows"},  # for its quiet start
     "vae": {"tfp_flows", "vae.importance", "vae.model"},

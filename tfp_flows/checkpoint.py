@@ -36,7 +36,7 @@ class RunSpec:
     Attributes:
       family: Name of the model family.
       model: The family's config, a frozen dataclass.
-      training: `training.TrainingConfig` as a dict.
+      training: `training_config.TrainingConfig` as a dict.
       dataset: Name as in `tfp_flows.data`.
       image_shape: (H, W, C).
     """

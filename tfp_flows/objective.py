@@ -18,7 +18,7 @@ def make_loss(family, model, config, image_shape):
     Args:
       family: `Family` of the model.
       model: Density model over integer images.
-      config: `training.TrainingConfig`.
+      config: `training_config.TrainingConfig`.
       image_shape: (H, W, C).
 
     Returns:

@@ -12,108 +12,15 @@ import signal
 import time
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
-import tf_keras
 import tqdm
 
-from tfp_flows import (
-    checkpoint,
-    data,
-    evaluation,
-    families,
-    noise,
-    objective,
-    precision,
-    quantization,
-    strategies,
-)
+from tfp_flows import checkpoint, data, evaluation, families, quantization, strategies
 from tfp_flows.metrics import Metrics, NoMetrics
+from tfp_flows.train_step import TrainingState, make_train_step
+from tfp_flows.training_config import TrainingConfig
 
-OPTIMIZERS = {
-    # tf_keras's legacy optimizers run one fused kernel for each variable; the newer ones a dozen.
-    "adam": tf_keras.optimizers.legacy.Adam,
-    "adamax": tf_keras.optimizers.legacy.Adamax,
-    "rmsprop": tf_keras.optimizers.legacy.RMSprop,
-}
 EXPLODED_BITS_PER_DIM = 100.0
-
-
-def _field(default, text, **metadata):
-    return dataclasses.field(default=default, metadata={"help": text, **metadata})
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """How a model is trained; each field is also a flag of `tfp_flows.train`."""
-
-    steps: int = _field(dataclasses.MISSING, "Steps of the optimizer in all.")
-    batch_size: int = _field(64, "Images in a step.")
-    learning_rate: float = _field(1e-3, "Learning rate at its highest.")
-    optimizer: str = _field("adamax", "Optimizer.", choices=list(OPTIMIZERS))
-    warmup: float = _field(0.02, "Fraction of --steps in which the learning rate rises from 0.")
-    decay: float = _field(0.5, "Fraction of --steps, at the end, in which it falls to 0 (cosine).")
-    clip_norm: float = _field(0.0, "Largest global norm of the gradient; 0 for no limit.")
-    ema_decay: float = _field(
-        0.999, "Decay of the moving average of the weights, which is what is evaluated; 0 for none."
-    )
-    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
-    log_every: int = _field(50, "Steps between rows of metrics.csv.")
-    validate_every: int = _field(1000, "Steps between validations; 0 for none.")
-    checkpoint_every: int = _field(500, "Steps between checkpoints.")
-    early_stopping: int = _field(
-        0, "Stop after so many validations without improvement, and keep the best; 0 for never."
-    )
-    init_from: str = _field("", "Folder of a run of the same model, whose weights training starts from.")
-    mutation_rate: float = _field(
-        0.0,
-        "Probability that a value of a training image is replaced by a random grey level: a background "
-        "model for likelihood ratios.",
-    )
-    outlier_dataset: str = _field(
-        "", "Images to be made less likely than the training images (outlier exposure); several joined by +."
-    )
-    outlier_margin: float = _field(
-        1.0, "How much less likely, in bits per dimension, an outlier must be before it costs nothing."
-    )
-    outlier_weight: float = _field(1.0, "Weight of that cost beside the bits per dimension.")
-    mixed_precision: str = _field(
-        "none",
-        "Type of the networks' products in a training step; weights, log-determinants and losses keep "
-        "--dtype, and so does every evaluation.",
-        choices=precision.CHOICES,
-    )
-
-    def __post_init__(self):
-        """Raises `ValueError`, naming the flag, where a value makes no sense."""
-        positive = ("steps", "batch_size", "learning_rate", "log_every", "checkpoint_every")
-        for field in positive:
-            if not 0 < getattr(self, field) < math.inf:
-                raise ValueError(f"--{field} must be positive and finite, got {getattr(self, field)}.")
-        not_negative = ("clip_norm", "validate_every", "early_stopping", "seed")
-        for field in (*not_negative, "outlier_margin", "outlier_weight"):
-            if not 0 <= getattr(self, field) < math.inf:
-                raise ValueError(f"--{field} must be finite and not negative, got {getattr(self, field)}.")
-        if self.seed >= 2**63:
-            raise ValueError(f"--seed must be below 2**63, got {self.seed}.")
-        for field in ("warmup", "decay", "mutation_rate"):
-            if not 0 <= getattr(self, field) <= 1:
-                raise ValueError(f"--{field} is a fraction 0..1, got {getattr(self, field)}.")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"--ema_decay must be in [0, 1), got {self.ema_decay}.")
-        if self.warmup + self.decay > 1:
-            raise ValueError(
-                f"--warmup={self.warmup} and --decay={self.decay} take more than the whole training."
-            )
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
-        if self.mixed_precision not in precision.CHOICES:
-            raise ValueError(
-                f"--mixed_precision must be one of {', '.join(precision.CHOICES)}, "
-                f"got {self.mixed_precision!r}."
-            )
-        if self.early_stopping and not self.validate_every:
-            raise ValueError("--early_stopping needs --validate_every.")
 
 
 class TrainingDiverged(ValueError):
@@ -125,93 +32,6 @@ class Outcome(NamedTuple):
 
     step: int
     interrupted: bool
-
-
-class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, constant, cosine decay to 0; a function of the step."""
-
-    def __init__(self, config):
-        """Takes `learning_rate`, `steps`, `warmup` and `decay` from a `TrainingConfig`."""
-        self._config = config
-
-    def __call__(self, step):
-        """The learning rate at `step`, 0 at the first; float32."""
-        config = self._config
-        step = tf.cast(step, tf.float32)
-        warmup_steps = max(config.warmup * config.steps, 1.0)
-        rise = tf.minimum(1.0, (step + 1.0) / warmup_steps)
-        decay_steps = max(config.decay * config.steps, 1.0)
-        progress = tf.clip_by_value((step - (config.steps - decay_steps)) / decay_steps, 0.0, 1.0)
-        fall = 0.5 * (1.0 + tf.cos(math.pi * progress)) if config.decay else 1.0
-        return config.learning_rate * rise * fall
-
-    def get_config(self):
-        """For Keras: the settings as a dict."""
-        return dataclasses.asdict(self._config)
-
-
-class TrainingState(tf.train.Checkpoint):
-    """All that a step changes, as one checkpoint."""
-
-    def __init__(self, model, config):
-        """Makes optimizer, weight average and counters for `model`."""
-        super().__init__(
-            model=model,
-            optimizer=OPTIMIZERS[config.optimizer](Schedule(config)),
-            average=checkpoint.WeightAverage(model.trainable_variables, config.ema_decay),
-            step=tf.Variable(0, dtype=tf.int64, trainable=False),
-            # Sums over the steps since the last row of metrics.csv, so that a row that a checkpoint
-            # cuts in two comes out the same.
-            window=tf.Variable(tf.zeros([3], tf.float64), trainable=False),
-            best=tf.Variable(np.inf, dtype=tf.float64, trainable=False),
-            since_best=tf.Variable(0, dtype=tf.int64, trainable=False),
-        )
-        # Made at the first step otherwise, too late for a checkpoint to be matched, and the counter at the
-        # first saving, by the chief alone: but hosts make variables together.
-        self.optimizer._create_all_weights(model.trainable_variables)
-        _ = self.save_counter
-
-
-def make_train_step(family, state, config, image_shape, strategy=None):
-    """The compiled step: images uint8 `[B, H, W, C]`, outliers -> (bits per dimension, gradient norm).
-
-    With a `tf.distribute` strategy it takes that one's values, a part of the batch for each replica; what
-    it returns is that of the whole batch. Gradients are averaged over replicas, and the noise is that of
-    the whole batch, so that the step is the same for any number of replicas.
-    """
-    strategy = strategy or tf.distribute.get_strategy()
-    variables = state.model.trainable_variables
-    loss_of = objective.make_loss(family, state.model, config, image_shape)
-    products = precision.dtype(config.mixed_precision)
-
-    def replica_step(images, outliers=None):
-        replica = tf.distribute.get_replica_context()
-        seed = tf.stack([tf.constant(config.seed, tf.int64), state.step])
-        seed = noise.part(seed, replica.replica_id_in_sync_group, strategy.num_replicas_in_sync)
-        with precision.reduced(products):
-            with tf.GradientTape() as tape:
-                loss, bits_per_dim = loss_of(images, outliers, seed)
-            gradients = tape.gradient(loss, variables)
-        if strategy.num_replicas_in_sync > 1:
-            mean = tf.distribute.ReduceOp.MEAN
-            bits_per_dim, *gradients = replica.all_reduce(mean, [bits_per_dim, *gradients])
-        norm = tf.linalg.global_norm(gradients)
-        if config.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
-        pairs = zip(gradients, variables, strict=True)
-        state.optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
-        return bits_per_dim, norm
-
-    @tf.function
-    def train_step(images, outliers=None):
-        arguments = (images,) if outliers is None else (images, outliers)
-        with strategy.scope():
-            of_replicas = strategy.run(replica_step, arguments)
-            state.average.update(state.step)
-            state.step.assign_add(1)
-        return tuple(strategy.experimental_local_results(value)[0] for value in of_replicas)
-
-    return train_step
 
 
 def train(

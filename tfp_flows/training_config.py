@@ -1,0 +1,85 @@
+"""How a model is trained: the settings, each of which is also a flag."""
+
+import dataclasses
+import math
+
+from tfp_flows import precision
+
+OPTIMIZERS = ("adam", "adamax", "rmsprop")
+
+
+def _field(default, text, **metadata):
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained; each field is also a flag of `tfp_flows.train`."""
+
+    steps: int = _field(dataclasses.MISSING, "Steps of the optimizer in all.")
+    batch_size: int = _field(64, "Images in a step.")
+    learning_rate: float = _field(1e-3, "Learning rate at its highest.")
+    optimizer: str = _field("adamax", "Optimizer.", choices=OPTIMIZERS)
+    warmup: float = _field(0.02, "Fraction of --steps in which the learning rate rises from 0.")
+    decay: float = _field(0.5, "Fraction of --steps, at the end, in which it falls to 0 (cosine).")
+    clip_norm: float = _field(0.0, "Largest global norm of the gradient; 0 for no limit.")
+    ema_decay: float = _field(
+        0.999, "Decay of the moving average of the weights, which is what is evaluated; 0 for none."
+    )
+    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    log_every: int = _field(50, "Steps between rows of metrics.csv.")
+    validate_every: int = _field(1000, "Steps between validations; 0 for none.")
+    checkpoint_every: int = _field(500, "Steps between checkpoints.")
+    early_stopping: int = _field(
+        0, "Stop after so many validations without improvement, and keep the best; 0 for never."
+    )
+    init_from: str = _field("", "Folder of a run of the same model, whose weights training starts from.")
+    mutation_rate: float = _field(
+        0.0,
+        "Probability that a value of a training image is replaced by a random grey level: a background "
+        "model for likelihood ratios.",
+    )
+    outlier_dataset: str = _field(
+        "", "Images to be made less likely than the training images (outlier exposure); several joined by +."
+    )
+    outlier_margin: float = _field(
+        1.0, "How much less likely, in bits per dimension, an outlier must be before it costs nothing."
+    )
+    outlier_weight: float = _field(1.0, "Weight of that cost beside the bits per dimension.")
+    mixed_precision: str = _field(
+        "none",
+        "Type of the networks' products in a training step; weights, log-determinants and losses keep "
+        "--dtype, and so does every evaluation.",
+        choices=precision.CHOICES,
+    )
+
+    def __post_init__(self):
+        """Raises `ValueError`, naming the flag, where a value makes no sense."""
+        positive = ("steps", "batch_size", "learning_rate", "log_every", "checkpoint_every")
+        for field in positive:
+            if not 0 < getattr(self, field) < math.inf:
+                raise ValueError(f"--{field} must be positive and finite, got {getattr(self, field)}.")
+        not_negative = ("clip_norm", "validate_every", "early_stopping", "seed")
+        for field in (*not_negative, "outlier_margin", "outlier_weight"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise ValueError(f"--{field} must be finite and not negative, got {getattr(self, field)}.")
+        if self.seed >= 2**63:
+            raise ValueError(f"--seed must be below 2**63, got {self.seed}.")
+        for field in ("warmup", "decay", "mutation_rate"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"--{field} is a fraction 0..1, got {getattr(self, field)}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema_decay must be in [0, 1), got {self.ema_decay}.")
+        if self.warmup + self.decay > 1:
+            raise ValueError(
+                f"--warmup={self.warmup} and --decay={self.decay} take more than the whole training."
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        if self.mixed_precision not in precision.CHOICES:
+            raise ValueError(
+                f"--mixed_precision must be one of {', '.join(precision.CHOICES)}, "
+                f"got {self.mixed_precision!r}."
+            )
+        if self.early_stopping and not self.validate_every:
+            raise ValueError("--early_stopping needs --validate_every.")
