@@ -304,8 +304,13 @@ def test_a_job_that_was_killed_goes_on_without_a_row_lost_or_twice(tmp_path, dig
 def test_another_job_does_not_go_on_with_the_table_of_the_first(tmp_path, digits):
     folder = _folder(tmp_path / "images", digits)
 
+    calls = []
+
     def die(images):
-        raise _Killed
+        calls.append(images)
+        if len(calls) > 1:
+            raise _Killed
+        return _slow_scorer(images)
 
     def score(job):
         scoring.score_stream(
