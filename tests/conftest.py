@@ -5,6 +5,7 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
 import pytest
 
 SHARED_IMAGES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "tfds"
@@ -36,6 +37,22 @@ def make_run():
         model, _ = checkpoint.load_model(run)
         detector = detectors.Typicality(model).fit(images["validation"]).calibrate(images["calibration"])
         detector.save(folder / f"{name}_detector")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def damaged_folder():
+    """Function of (path, images [N, H, W, 1]) that writes PNGs: the fourth is none, the sixth too small."""
+    from PIL import Image
+
+    def make(path, digits, count=9):
+        path.mkdir()
+        for i in range(count):
+            Image.fromarray(digits[i, ..., 0]).save(path / f"{i:02d}.png")
+        (path / "03.png").write_bytes(b"no picture")
+        Image.fromarray(np.zeros([4, 4], np.uint8)).save(path / "05.png")
+        return path
 
     return make
 

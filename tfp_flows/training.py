@@ -166,7 +166,7 @@ class _Loop:
                 last = stop or leaving or step == config.steps
                 if last or step % config.checkpoint_every == 0:
                     self._save(step, images, metrics)
-                if stop:
+                if stop and self._hosts.is_chief:
                     bar.write(f"Stopped early at step {step}: no better validation score.")
                 if last:
                     break
