@@ -35,8 +35,8 @@ TRAINING = dict(
     mutation_rate=0.1,
     outlier_dataset="photos",
 )
-# Trains each family on one logical CPU, and on two in the place of two GPUs.
-ON_ONE_AND_TWO = """
+# Trains each family on one logical CPU; there, in two parts side by side; and on two CPUs for two GPUs.
+WHERE = """
 import json, pathlib, sys
 import tensorflow as tf
 from tfp_flows import checkpoint, data, families, strategies, training
@@ -52,9 +52,9 @@ for name, config in settings.items():
     model = families.family(name).config_class(**config)
     trained = vars(training.TrainingConfig(**values))
     spec = checkpoint.RunSpec(name, model, trained, "digits", images.shape[1:])
-    for where, strategy in (("one", None), ("two", two)):
+    for where, strategy, parts in (("one", None, 1), ("parts", None, 2), ("two", two, 1)):
         run = checkpoint.Run(folder / where / name)
-        training.train(run, spec, "", images, held_out, False, outliers, strategy)
+        training.train(run, spec, "", images, held_out, False, outliers, strategy, parts)
 """
 
 
@@ -84,17 +84,18 @@ def _run(command):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Folder of the runs one/FAMILY and two/FAMILY."""
+    """Folder of the runs one/FAMILY, parts/FAMILY and two/FAMILY."""
     folder = tmp_path_factory.mktemp("trained")
     arguments = [str(folder), json.dumps(FAMILIES), json.dumps(TRAINING)]
-    _run([sys.executable, "-c", ON_ONE_AND_TWO, *arguments])
+    _run([sys.executable, "-c", WHERE, *arguments])
     return folder
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_two_devices_take_the_steps_of_one(trained, family):
+@pytest.mark.parametrize("where", ["parts", "two"])
+def test_parts_and_devices_take_the_steps_of_one(trained, where, family):
     """Noise, dropout, mutations and outliers included."""
-    _check_same(trained / "one" / family, trained / "two" / family)
+    _check_same(trained / "one" / family, trained / where / family)
 
 
 def _start_host(index, ports, command):

@@ -25,6 +25,17 @@ def define_common_flags():
     return ["run", "data_dir", "download", "progress"]
 
 
+def define_parts_flag():
+    """Defines `--parts`; see `tfp_flows.parts`."""
+    flags.DEFINE_integer(
+        "parts",
+        0,
+        "Parts of a batch that are computed side by side, each in one thread; 0: one for each core, or 1 "
+        "where there is a GPU or a training batch cannot be cut so; 1: TensorFlow's own threads.",
+        lower_bound=0,
+    )
+
+
 def define_config_flags(*config_classes):
     """Defines a flag for each field of the dataclasses; returns their names.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import noise, quantization
+from tfp_flows import noise, parts, quantization
 from tfp_flows.image_distribution import ImageDistribution
 
 BOUNDS = ("mean", "importance")
@@ -96,7 +96,7 @@ class Dequantized(ImageDistribution):
         return continuous - np.prod(self.event_shape) * np.log(quantization.NUM_LEVELS)
 
     def _sample_n(self, n, seed=None):
-        return quantization.quantize(self._flow.sample(n, seed=seed))
+        return quantization.quantize(parts.sample(self._flow, n, seed))
 
 
 def _combine(draws, bound):

@@ -8,7 +8,7 @@ RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 
 from absl import flags
 
-from tfp_flows import checkpoint, cli, evaluation, families
+from tfp_flows import checkpoint, cli, evaluation, families, parts
 
 FLAGS = flags.FLAGS
 
@@ -21,11 +21,13 @@ def define_flags():
     flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
     flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
+    cli.define_parts_flag()
     cli.define_config_flags(*_protocol_classes().values())
 
 
 def main():
     """Evaluates and prints the table."""
+    parts.choose(FLAGS.parts)
     run = checkpoint.Run(FLAGS.run)
     family = families.family(run.spec().family)
     cli.refuse_flags_of_others(family.name, _protocol_classes())

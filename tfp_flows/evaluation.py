@@ -10,7 +10,7 @@ import sklearn.metrics
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, families, plots, quantization
+from tfp_flows import checkpoint, data, families, parts, plots, quantization
 
 NUM_BOOTSTRAP = 200
 PROTOCOL_FILE = "protocol.json"
@@ -51,7 +51,11 @@ class Row:
 def compiled_log_prob(model):
     """`model.log_prob` as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
-    return tf.function(model.log_prob, input_signature=signature)
+    return tf.function(
+        lambda images: parts.concatenated(model.log_prob, images, model.dtype),
+        input_signature=signature,
+        autograph=False,
+    )
 
 
 def compiled_estimate(model):
@@ -62,9 +66,14 @@ def compiled_estimate(model):
     if not hasattr(model, "log_prob_and_standard_error"):
         return compiled_log_prob(model)
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
+
+    def estimate(images):
+        return tf.stack(model.log_prob_and_standard_error(images), axis=-1)
+
     return tf.function(
-        lambda images: tf.stack(model.log_prob_and_standard_error(images), axis=-1),
+        lambda images: parts.concatenated(estimate, images, model.dtype, [2]),
         input_signature=signature,
+        autograph=False,
     )
 
 

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, evaluation, families, strategies, training
+from tfp_flows import checkpoint, cli, data, evaluation, families, parts, strategies, training
 
 FLAGS = flags.FLAGS
 
@@ -31,6 +31,7 @@ def define_flags(family="glow"):
         strategies.CHOICES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
     )
+    cli.define_parts_flag()
     flags.DEFINE_integer(
         "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
     )
@@ -42,12 +43,15 @@ def define_flags(family="glow"):
 def main(flag_names):
     """Trains, then evaluates; where another host is lost, starts again."""
     try:
-        _train(flag_names, strategies.make_strategy(FLAGS.distribute))
+        parts_per_replica = 1
+        if FLAGS.parts or FLAGS.distribute == "none":
+            parts_per_replica = parts.choose(FLAGS.parts, FLAGS.batch_size)
+        _train(flag_names, strategies.make_strategy(FLAGS.distribute), parts_per_replica)
     except strategies.HostLost as error:
         strategies.start_again(error, FLAGS.max_restarts)
 
 
-def _train(flag_names, strategy):
+def _train(flag_names, strategy, parts_per_replica):
     config = cli.config_from_flags(training.TrainingConfig)
     family = families.family(FLAGS.family)
     cli.refuse_flags_of_others(family.name, _config_classes())
@@ -75,6 +79,7 @@ def _train(flag_names, strategy):
         FLAGS.progress,
         outliers,
         strategy,
+        parts_per_replica,
     )
     is_chief = strategies.Hosts(strategy).is_chief
     if outcome.interrupted:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows import checkpoint, noise, objective, precision
+from tfp_flows import checkpoint, noise, objective, parts, precision
 
 OPTIMIZERS = {
     # tf_keras's legacy optimizers run one fused kernel for each variable; the newer ones a dozen.
@@ -62,26 +62,36 @@ class TrainingState(tf.train.Checkpoint):
         _ = self.save_counter
 
 
-def make_train_step(family, state, config, image_shape, strategy=None):
+def make_train_step(family, state, config, image_shape, strategy=None, parts_per_replica=1):
     """The compiled step: images uint8 `[B, H, W, C]`, outliers -> (bits per dimension, gradient norm).
 
     With a `tf.distribute` strategy it takes that one's values, a part of the batch for each replica; what
     it returns is that of the whole batch. Gradients are averaged over replicas, and the noise is that of
-    the whole batch, so that the step is the same for any number of replicas.
+    the whole batch, so that the step is the same for any number of replicas; and within each of them for any
+    number of `parts` side by side.
     """
     strategy = strategy or tf.distribute.get_strategy()
     variables = state.model.trainable_variables
     loss_of = objective.make_loss(family, state.model, config, image_shape)
     products = precision.dtype(config.mixed_precision)
 
-    def replica_step(images, outliers=None):
-        replica = tf.distribute.get_replica_context()
-        seed = tf.stack([tf.constant(config.seed, tf.int64), state.step])
-        seed = noise.part(seed, replica.replica_id_in_sync_group, strategy.num_replicas_in_sync)
+    def loss_and_gradients(images, outliers, seed):
         with precision.reduced(products):
             with tf.GradientTape() as tape:
                 loss, bits_per_dim = loss_of(images, outliers, seed)
-            gradients = tape.gradient(loss, variables)
+            return bits_per_dim, *tape.gradient(loss, variables)
+
+    def replica_step(images, outliers=None):
+        replica = tf.distribute.get_replica_context()
+        seed = tf.stack([tf.constant(config.seed, tf.int64), state.step])
+        first = replica.replica_id_in_sync_group * parts_per_replica
+        count = strategy.num_replicas_in_sync * parts_per_replica
+
+        def of_part(index, images, outliers):
+            return loss_and_gradients(images, outliers, noise.part(seed, first + index, count))
+
+        zeros = [tf.zeros([], state.model.dtype), *map(tf.zeros_like, variables)]
+        bits_per_dim, *gradients = parts.mean(of_part, (images, outliers), parts_per_replica, zeros)
         if strategy.num_replicas_in_sync > 1:
             mean = tf.distribute.ReduceOp.MEAN
             bits_per_dim, *gradients = replica.all_reduce(mean, [bits_per_dim, *gradients])

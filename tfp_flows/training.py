@@ -43,6 +43,7 @@ def train(
     progress=True,
     outlier_images=None,
     strategy=None,
+    parts_per_replica=1,
 ):
     """Trains a run from its beginning or its last checkpoint to `steps`.
 
@@ -58,23 +59,36 @@ def train(
       progress: Whether to show a progress bar.
       outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
       strategy: From `strategies.make_strategy`; None for the current one.
+      parts_per_replica: In how many parts each replica computes its images, side by side; see `parts`.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
 
     Raises:
       RunError: If the folder holds another run, or its checkpoint or that of `init_from` cannot be read.
+      ValueError: If the batch cannot be cut into equal parts.
       TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
       HostLost: If another host is gone; the last checkpoint is intact.
     """
     tf.config.experimental.enable_op_determinism()
     config = TrainingConfig(**spec.training)
     hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
+    _check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
     losing_hosts = strategies.losing_hosts() if hosts.count > 1 else contextlib.nullcontext()
     with losing_hosts:
         state, manager = _begin(run, spec, flags_text, config, train_images, hosts)
-        loop = _Loop(run, families.family(spec.family), state, manager, config, spec.image_shape, hosts)
+        family = families.family(spec.family)
+        step = make_train_step(family, state, config, spec.image_shape, hosts.strategy, parts_per_replica)
+        loop = _Loop(run, state, manager, config, spec.image_shape, hosts, step)
         return loop.run(train_images, validation_images, progress, outlier_images)
+
+
+def _check_parts(batch_size, num_replicas, parts_per_replica):
+    if parts_per_replica > 1 and batch_size % (num_replicas * parts_per_replica):
+        shared = f" of {num_replicas} devices" if num_replicas > 1 else ""
+        raise ValueError(
+            f"--batch_size={batch_size} cannot be cut into --parts={parts_per_replica} equal parts{shared}."
+        )
 
 
 def _begin(run, spec, flags_text, config, train_images, hosts):
@@ -127,14 +141,14 @@ def _restore_or_initialize(run, family, state, config, train_images, spec):
 class _Loop:
     """The loop over steps, with its records."""
 
-    def __init__(self, run, family, state, manager, config, image_shape, hosts):
+    def __init__(self, run, state, manager, config, image_shape, hosts, train_step):
         self._run = run
         self._state = state
         self._manager = manager
         self._config = config
         self._image_shape = image_shape
         self._hosts = hosts
-        self._train_step = make_train_step(family, state, config, image_shape, hosts.strategy)
+        self._train_step = train_step
         self._log_prob = evaluation.compiled_log_prob(state.model)
 
     def run(self, train_images, validation_images, progress, outlier_images):

@@ -1,0 +1,153 @@
+"""A batch in parts gives what the whole batch gives."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_flows
+from tfp_flows import evaluation, parts, testing
+
+SHAPE = (8, 8, 3)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "reversible"])
+def flow(request):
+    config = tfp_flows.GlowConfig(levels=2, steps_per_level=1, hidden_channels=8, reversible=request.param)
+    flow = tfp_flows.glow(config, SHAPE)
+    testing.perturb(flow, scale=0.05)
+    return flow
+
+
+@pytest.fixture
+def two_at_once(monkeypatch):
+    monkeypatch.setattr(parts, "at_once", lambda: 2)
+
+
+def _images(count):
+    return tf.random.stateless_uniform([count, *SHAPE], [1, count])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 7, 16, 25])
+def test_concatenated_is_the_whole(flow, size, count):
+    images = _images(size)
+    compiled = tf.function(
+        lambda images: parts.concatenated(flow.log_prob, images, tf.float32, count=count),
+        input_signature=[tf.TensorSpec([None, *SHAPE])],
+    )
+    expected = flow.log_prob(images)
+    np.testing.assert_allclose(compiled(images), expected, rtol=1e-5)
+    eager = parts.concatenated(flow.log_prob, images, tf.float32, count=count)
+    assert eager.shape == [size]
+    np.testing.assert_allclose(eager, expected, rtol=1e-5)
+
+
+def test_parts_have_at_least_eight_rows():
+    sizes = []
+
+    def rows(batch):
+        return tf.fill([tf.shape(batch)[0]], tf.shape(batch)[0])
+
+    for size in (5, 15, 16, 30, 100):
+        found = parts.concatenated(rows, tf.zeros([size, 2]), tf.int32, count=4).numpy()
+        assert len(found) == size
+        sizes.append(sorted(set(found.tolist())))
+    assert sizes == [[5], [15], [8], [10], [25]]
+
+
+@pytest.mark.parametrize("flow", [False], indirect=True)
+def test_gradient_of_concatenated(flow):
+    images = _images(20)
+
+    @tf.function
+    def gradient(images, count):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(parts.concatenated(flow.log_prob, images, tf.float32, count=count) ** 2)
+        return tape.gradient(loss, flow.trainable_variables)
+
+    for ours, expected in zip(gradient(images, 2), gradient(images, 1), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_mean_is_that_of_the_whole(flow, count):
+    images = _images(16)
+    variables = flow.trainable_variables
+
+    def loss_and_gradients(index, images, missing):
+        assert missing is None
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(flow.log_prob(images))
+        return [loss, None, *tape.gradient(loss, variables)]
+
+    like = [tf.zeros([]), tf.ones([3]), *variables]
+    compiled = tf.function(lambda images: parts.mean(loss_and_gradients, (images, None), count, like))
+    loss, nothing, *gradients = compiled(images)
+    expected, _, *expected_gradients = loss_and_gradients(0, images, None)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_array_equal(nothing, np.zeros(3))
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+def test_mean_tells_parts_by_their_index():
+    found = parts.mean(
+        lambda index, x: [tf.cast(index, tf.float32) * x[0]], [tf.range(4.0)], 2, [tf.zeros([])]
+    )
+    np.testing.assert_array_equal(found, [(0 * 0 + 1 * 2) / 2])
+
+
+def test_mean_refuses_unequal_parts():
+    with pytest.raises(ValueError, match="10 images cannot be cut into 3 equal parts"):
+        parts.mean(lambda index, x: [x[0]], [tf.zeros([10])], 3, [tf.zeros([])])
+
+
+def test_samples_are_those_of_the_whole(flow, two_at_once):
+    found = parts.sample(flow, 20, seed=(3, 4))
+    np.testing.assert_allclose(found, flow.sample(20, seed=(3, 4)), atol=1e-5)
+
+
+def test_evaluation_in_parts(flow, two_at_once):
+    model = tfp_flows.Dequantized(flow)
+    images = np.random.default_rng(0).integers(0, 256, [37, *SHAPE], np.uint8)
+    found = evaluation.log_probs(evaluation.compiled_log_prob(model), images, batch_size=32)
+    np.testing.assert_allclose(found, model.log_prob(images), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "cores, batch_size, expected",
+    [(2, 64, 2), (8, 64, 8), (16, 64, 1), (3, 64, 1), (1, 64, 1), (3, None, 3)],
+)
+def test_as_many_as_cores_where_the_batch_allows(monkeypatch, cores, batch_size, expected):
+    monkeypatch.setattr(parts, "num_cores", lambda: cores)
+    monkeypatch.setattr(parts, "one_thread_per_operation", lambda: None)
+    assert parts.choose(0, batch_size) == expected
+    assert parts.choose(4, batch_size) == 4
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert parts.choose(0, batch_size) == 1
+
+
+THREADS = """
+import json
+import tensorflow as tf
+from tfp_flows import parts
+
+found = [parts.at_once()]
+parts.choose(3)
+threading = tf.config.threading
+found += [parts.at_once(), threading.get_intra_op_parallelism_threads(), parts.num_cores()]
+tf.zeros([])
+print(json.dumps(found))
+"""
+
+
+def test_threads():
+    """In a process of its own, since TensorFlow fixes its threads when it starts to work."""
+    result = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    cores = len(os.sched_getaffinity(0))
+    assert json.loads(result.stdout) == [1, cores, 1, cores]

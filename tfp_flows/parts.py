@@ -1,0 +1,156 @@
+"""A batch in parts that are computed side by side, one on each core of a CPU.
+
+TensorFlow gives all threads to one operation after another. A flow is a long chain of small ones, between
+which the threads wait for each other, and those that move data (splits, joins) gain nothing from a second
+thread. With one thread an operation, and as many parts of the batch as there are cores, each core goes
+through the whole chain on its own: on two cores 1.15 to 1.3 times as fast (benchmarks/PROFILES.md).
+
+    parts.one_thread_per_operation()    # first of all: TensorFlow fixes its threads when it starts to work
+    log_prob = tf.function(lambda images: parts.concatenated(model.log_prob, images, tf.float32))
+
+The functions here belong inside a `tf.function`; eagerly they compute one part after another. A part is one
+turn of a `tf.while_loop`, so that the graph does not grow with their number.
+"""
+
+import os
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+SMALLEST = 8  # images: below, convolutions are slower by more than the cores gain
+
+
+def num_cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread_per_operation():
+    """Lets TensorFlow run each operation in one thread, and as many of them at once as there are cores.
+
+    Raises:
+      RuntimeError: From TensorFlow, if it has begun to work and its threads are others.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(num_cores())
+
+
+def at_once():
+    """How many parts TensorFlow computes side by side here: 1, unless an operation has but one thread."""
+    if tf.config.threading.get_intra_op_parallelism_threads() != 1:
+        return 1
+    return tf.config.threading.get_inter_op_parallelism_threads() or num_cores()
+
+
+def choose(asked, batch_size=None):
+    """The number of parts for a batch, and threads for them if it is more than one.
+
+    Args:
+      asked: `int`; 0 for as many as there are cores, or 1 where there is a GPU, or where the batch cannot be
+        cut into so many equal parts of at least 8 images.
+      batch_size: `int`, images that must be cut into equal parts; None if there is no such need.
+
+    Returns:
+      Positive `int`.
+
+    Raises:
+      RuntimeError: From TensorFlow, if it has begun to work and its threads are others.
+    """
+    count = asked or _as_many_as_cores(batch_size)
+    if count > 1:
+        one_thread_per_operation()
+    return count
+
+
+def _as_many_as_cores(batch_size):
+    if tf.config.list_physical_devices("GPU"):
+        return 1
+    cores = num_cores()
+    fits = batch_size is None or (batch_size % cores == 0 and batch_size // cores >= SMALLEST)
+    return cores if fits else 1
+
+
+def concatenated(function, batch, dtype, row_shape=(), count=None):
+    """`function(batch)`, computed in parts.
+
+    Gradients of it are better taken inside the parts, with `mean`; those of a reversible flow must be, as
+    TensorFlow cannot differentiate a loop in which a layer's own gradient reads variables.
+
+    Args:
+      function: From a tensor `[B, ...]` to a tensor `[B, ...]`, each row from its own alone.
+      batch: Tensor `[B, ...]`; B need not be known, nor be a multiple of `count`.
+      dtype: Of the result.
+      row_shape: Of the result without B, which may have None in it.
+      count: Positive `int`; None for `at_once()`.
+
+    Returns:
+      Tensor `[B, ...]`, that of the whole batch up to rounding.
+    """
+    count = at_once() if count is None else count
+    if count == 1:
+        return function(batch)
+    batch = tf.convert_to_tensor(batch)
+    size = tf.shape(batch)[0]
+    num_parts = tf.clip_by_value(size // SMALLEST, 1, count)
+    starts = tf.range(num_parts + 1) * size // num_parts
+
+    def body(index, values):
+        return index + 1, values.write(index, function(batch[starts[index] : starts[index + 1]]))
+
+    values = tf.TensorArray(dtype, num_parts, infer_shape=False, element_shape=[None, *row_shape])
+    _, values = tf.while_loop(
+        lambda index, _: index < num_parts, body, (0, values), parallel_iterations=count
+    )
+    return tf.ensure_shape(values.concat(), batch.shape[:1].concatenate(row_shape))
+
+
+def sample(flow, num_samples, seed=None):
+    """`flow.sample(num_samples, seed=seed)`, the bijector computed in `at_once()` parts.
+
+    Args:
+      flow: `tfd.Distribution`; one that is no `tfd.TransformedDistribution` samples as it does.
+      num_samples: Positive `int`.
+      seed: As `flow.sample` takes it.
+
+    Returns:
+      Tensor `[num_samples, ...]`: the samples that a whole batch would have been, up to rounding.
+    """
+    if at_once() == 1 or not isinstance(flow, tfp.distributions.TransformedDistribution):
+        return flow.sample(num_samples, seed=seed)
+    base = flow.distribution.sample(num_samples, seed=seed)
+    return concatenated(flow.bijector.forward, base, flow.dtype, flow.event_shape)
+
+
+def mean(function, batch, count, like):
+    """The mean over `count` equal parts of a batch of what `function` says of each.
+
+    Args:
+      function: Callable (index, *part of each tensor of the batch) -> list of tensors, or None for zero.
+      batch: Sequence of tensors `[B, ...]`, or None for one that is missing; B is a multiple of `count`.
+      count: Positive `int`.
+      like: List of tensors of the shapes and dtypes of what `function` returns.
+
+    Returns:
+      List of tensors.
+    """
+    if count == 1:
+        return list(function(0, *batch))
+    cut = [None if tensor is None else _cut(tensor, count) for tensor in batch]
+
+    def body(index, sums):
+        values = function(index, *[None if tensor is None else tensor[index] for tensor in cut])
+        # The turns are independent but for these sums, for which each waits at its end.
+        sums = [s if value is None else s + value for s, value in zip(sums, values, strict=True)]
+        return index + 1, sums
+
+    zeros = [tf.zeros_like(tensor) for tensor in like]
+    _, sums = tf.while_loop(lambda index, _: index < count, body, (0, zeros), parallel_iterations=count)
+    return [total / count for total in sums]
+
+
+def _cut(tensor, count):
+    """`[B, ...] -> [count, B / count, ...]`."""
+    size = tensor.shape[0]
+    if size is not None and size % count:
+        raise ValueError(f"parts: a batch of {size} images cannot be cut into {count} equal parts.")
+    return tf.reshape(tensor, [count, -1 if size is None else size // count, *tensor.shape[1:]])
