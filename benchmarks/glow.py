@@ -5,16 +5,15 @@
     python benchmarks/glow.py --quick              # fewer rounds, within 5 minutes
     python benchmarks/glow.py --smoke              # tiny sizes: does it run?
 
-All operations are timed in turns, A B A B, in one process (PyTorch in a worker of its own); a ratio is
-that of the medians, above 1 where ours is faster. Peers whose packages are not installed are left out:
-`pip install -e ".[bench]"` brings them.
+All operations are timed in turns, A B A B, each peer in a process of its own; a ratio is that of the
+medians, above 1 where ours is faster, against the fastest variant of each peer. Peers whose packages are
+not installed are left out: `pip install -e ".[bench]"` brings them.
 """
 
 import argparse
 import dataclasses
 import importlib.metadata
 import importlib.util
-import json
 import os
 import pathlib
 import statistics
@@ -24,22 +23,25 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks import peers  # noqa: E402
+from benchmarks import entries, peers  # noqa: E402
 
 # What each entry is measured against -> the peers that stand for it; the fastest counts.
 AGAINST = {
-    "floor": ("floor", "floor_matmul"),
+    "floor": ("floor", "floor_matmul", "floor_parts", "floor_matmul_parts"),
     "tfb.Glow": ("tfb_glow", "tfb_glow_xla"),
     "normflows": ("normflows", "normflows_channels_last"),
 }
+OURS = "tfp_flows"
 TORCH_PACKAGES = ("torch", "normflows")
 PACKAGES = ("tensorflow", "tensorflow-probability", *TORCH_PACKAGES)
 
 
-def entries(built, timings, versions):
+def compared(workers, timings, versions):
     """The JSON entries: each operation, and the first call, against the floor and each package."""
-    by_name = {peer.name: peer for peer in built}
-    result = []
+    by_name = {worker.name: worker for worker in workers}
+    size = by_name[OURS].size
+    config = {**dataclasses.asdict(size), "cores": peers.usable_cores(), **versions}
+    found = []
     for against, names in AGAINST.items():
         present = [name for name in names if name in by_name]
         if not present:
@@ -48,30 +50,25 @@ def entries(built, timings, versions):
             if operation == "sample" and against == "floor":
                 continue  # its sample is its log_prob
             best = min(present, key=lambda name, s=seconds: statistics.median(s[name]))
-            entry = _entry(f"glow_{operation}", seconds["tfp_flows"], seconds[best], against)
-            batch = by_name["tfp_flows"].size.batch
-            entry.update(value=batch / entry["seconds_ours"], unit="images/s", peer=best)
-            result.append(entry)
+            ours, theirs = seconds[OURS], seconds[best]
+            one = entries.entry(f"glow_{operation}", ours, theirs, against, config, size.batch)
+            found.append({**one, "peer": best})
         if against != "floor":
-            best = min(present, key=lambda name: sum(by_name[name].first_seconds.values()))
-            ours, theirs = ([sum(by_name[name].first_seconds.values())] for name in ("tfp_flows", best))
-            entry = _entry("glow_first_call", ours, theirs, against)
-            result.append({**entry, "value": ours[0], "unit": "s", "peer": best})
-    config = {**dataclasses.asdict(built[0].size), "cores": peers.usable_cores(), **versions}
-    return [{**entry, "config": config} for entry in result]
+            best = min(present, key=lambda name: by_name[name].first_call())
+            found.append(_first_calls(by_name[OURS], by_name[best], against, config))
+    return found
 
 
-def _entry(name, ours, theirs, against):
-    rounds = sorted(b / a for a, b in zip(ours, theirs, strict=True))
-    ours, theirs = statistics.median(ours), statistics.median(theirs)
-    return {
-        "name": name,
-        "against": against,
-        "ratio": theirs / ours,
-        "ratio_of_rounds": [rounds[0], rounds[-1]],
-        "seconds_ours": ours,
-        "seconds_against": theirs,
-    }
+def _first_calls(ours, theirs, against, config):
+    seconds = ([worker.first_call()] for worker in (ours, theirs))
+    return {**entries.entry("glow_first_call", *seconds, against, config), "peer": theirs.name}
+
+
+def deep_first_call(size, config):
+    """The entry of the first calls of a flow four times as deep, against `tfb.Glow` in graph mode."""
+    size = dataclasses.replace(size, steps_per_level=4 * size.steps_per_level)
+    workers, _ = peers.run([OURS, "tfb_glow"], size, 0, operations=())
+    return _first_calls(*workers, "tfb.Glow", {**config, "steps_per_level": size.steps_per_level})
 
 
 def _versions(torch_python):
@@ -112,19 +109,16 @@ def main(arguments=None):
     rounds = 1 if options.smoke else 5 if options.quick else options.rounds
     size = peers.TINY if options.smoke else peers.Size()
     names = options.peers or _names(options.torch_python)
-    names = ["tfp_flows", *(name for name in names if name != "tfp_flows")]
-    built, timings = peers.run(names, size, rounds, torch_python=options.torch_python)
+    names = [OURS, *(name for name in names if name != OURS)]
+    workers, timings = peers.run(names, size, rounds, torch_python=options.torch_python)
     print(f"{size}; median (lowest-highest) of {rounds} rounds")
-    print("\n".join(peers.format_table(built, timings)))
-    found = entries(built, timings, _versions(options.torch_python))
-    for entry in found:
-        low, high = entry["ratio_of_rounds"]
-        print(
-            f"{entry['name']:<18} {entry['value']:9.1f} {entry['unit']:<9} {entry['ratio']:6.2f} x "
-            f"{entry['against']} ({low:.2f}-{high:.2f} by round)"
-        )
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print("\n".join(peers.format_table(workers, timings)))
+    found = compared(workers, timings, _versions(options.torch_python))
+    if "tfb_glow" in names:
+        found.append(deep_first_call(size, found[0]["config"]))
+    for one in found:
+        print(entries.line(one))
+    entries.write(found, options.json)
 
 
 if __name__ == "__main__":

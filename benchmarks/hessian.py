@@ -14,10 +14,8 @@ The flow is a Glow for 28x28 images (two levels of eight steps). Timed in turns,
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
-import statistics
 import sys
 import time
 
@@ -28,6 +26,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import tfp_flows  # noqa: E402
+from benchmarks import entries  # noqa: E402
 from tfp_flows import (
     hessian,  # noqa: E402
     testing,  # noqa: E402
@@ -103,23 +102,6 @@ def in_turns(functions, x, rounds):
     return seconds
 
 
-def entry(name, ours, theirs, against, factor, config):
-    """One JSON entry: `factor` times the median of theirs over the median of ours."""
-    rounds = sorted(factor * b / a for a, b in zip(ours, theirs, strict=True))
-    ours, theirs = statistics.median(ours), factor * statistics.median(theirs)
-    return {
-        "name": name,
-        "value": ours,
-        "unit": "s",
-        "against": against,
-        "ratio": theirs / ours,
-        "ratio_of_rounds": [rounds[0], rounds[-1]],
-        "seconds_ours": ours,
-        "seconds_against": theirs,
-        "config": config,
-    }
-
-
 def measure(size, rounds):
     """Yields the entries, batch by batch."""
     flow = make_flow(size)
@@ -131,18 +113,13 @@ def measure(size, rounds):
         config = {**flow_size, "batch": batch, "tensorflow": tf.__version__}
         x = tf.constant(np.random.default_rng(0).uniform(size=[batch, *size.image]).astype("float32"))
         seconds = in_turns({"ours": hutchinson, "gradient": gradient_of(flow)}, x, rounds)
-        yield entry(
-            "hessian_hutchinson",
-            seconds["ours"],
-            seconds["gradient"],
-            f"{size.num_probes} gradients",
-            size.num_probes,
-            config,
-        )
+        gradients = [size.num_probes * taken for taken in seconds["gradient"]]
+        against = f"{size.num_probes} gradients"
+        yield entries.entry("hessian_hutchinson", seconds["ours"], gradients, against, config)
         if batch in size.exact_batches:
             seconds = in_turns({"ours": exact, "batched": batched_products(flow, size.image)}, x, rounds)
             against = f"{dimensions} batched products"
-            yield entry("hessian_exact", seconds["ours"], seconds["batched"], against, 1, config)
+            yield entries.entry("hessian_exact", seconds["ours"], seconds["batched"], against, config)
 
 
 def main(arguments=None):
@@ -156,14 +133,8 @@ def main(arguments=None):
     found = []
     for one in measure(size, 1 if options.smoke else 3 if options.quick else 5):
         found.append(one)
-        low, high = one["ratio_of_rounds"]
-        print(
-            f"{one['name']:<20} B={one['config']['batch']:<3} {one['seconds_ours']:8.3f} s  "
-            f"{one['ratio']:5.2f} x {one['against']} ({low:.2f}-{high:.2f} by round)",
-            flush=True,
-        )
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        print(entries.line(one), flush=True)
+    entries.write(found, options.json)
 
 
 if __name__ == "__main__":

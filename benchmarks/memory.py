@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks import peers  # noqa: E402
+from benchmarks import entries, peers  # noqa: E402
 
 AGAINST = {"tfb.Glow": ("tfb_glow", "tfb_glow_xla"), "normflows": ("normflows", "normflows_channels_last")}
 GROWTH = {
@@ -41,7 +41,7 @@ MODES = ("", "_reversible")
 
 def train_here(name, size, steps):
     """Trains in this process: {"bytes": peak less size before the first step, "seconds": of a step}."""
-    peer = peers.PLAIN[name](name, size)
+    peer = peers.make_peer(name, size)
     peer.build()
     before = _resident()
     seconds = []
@@ -69,14 +69,14 @@ def train(name, size, steps, python=None):
 def against_peers(size, steps, packages, torch_python=None):
     """JSON entries: our peaks against that of the leanest variant of each package."""
     all_ours = {suffix: train(f"tfp_flows{suffix}", size, steps) for suffix in MODES}
-    entries = []
+    found = []
     for against in packages:
         names = AGAINST[against]
         python = torch_python if against == "normflows" else None
-        found = {name: train(name, size, steps, python) for name in names}
-        best = min(found, key=lambda name, f=found: f[name]["bytes"])
-        entries += [_peer_entry(s, ours, against, best, found[best], size) for s, ours in all_ours.items()]
-    return entries
+        theirs = {name: train(name, size, steps, python) for name in names}
+        best = min(theirs, key=lambda name, t=theirs: t[name]["bytes"])
+        found += [_peer_entry(s, ours, against, best, theirs[best], size) for s, ours in all_ours.items()]
+    return found
 
 
 def _peer_entry(suffix, ours, against, peer, theirs, size):
@@ -122,19 +122,17 @@ def main(arguments=None):
         return
     packages = ["tfb.Glow"] if options.smoke else list(AGAINST)
     size = peers.TINY if options.smoke else peers.Size()
-    entries = against_peers(size, options.steps, packages, options.torch_python)
-    for entry in entries:
+    found = against_peers(size, options.steps, packages, options.torch_python)
+    for one in found:
         print(
-            f"{entry['name']:<28} {entry['ours']:>10}  {entry['ratio']:.2f} x {entry['against']} "
-            f"({entry['peer']}, {entry['theirs']})",
+            f"{one['name']:<28} {one['ours']:>10}  {one['ratio']:.2f} x {one['against']} "
+            f"({one['peer']}, {one['theirs']})",
             flush=True,
         )
     rows = [] if options.smoke or options.quick else growth(size, options.steps)
     for row in rows:
         print(row, flush=True)
-    if options.json:
-        text = json.dumps(entries + [_growth_entry(row, size) for row in rows], indent=2)
-        pathlib.Path(options.json).write_text(text + "\n", encoding="utf-8")
+    entries.write(found + [_growth_entry(row, size) for row in rows], options.json)
 
 
 def _growth_entry(row, size):

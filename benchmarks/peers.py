@@ -5,39 +5,39 @@ that a runner can time several of them in turns (A B A B ...) within one process
 
     peer = make_peer("tfb_glow", Size())
     peer.build()              # model, optimizer, data-dependent initialisation
-    peer.first_call()         # trace and compile every operation; seconds
+    peer.first_call()         # trace and compile every operation; seconds by operation
     peer.train_step()         # one step of Adamax on the mean negative log-likelihood
     peer.log_prob()           # the batch's log-likelihoods
     peer.sample()             # one batch of samples
-    peer.close()
 
 Each operation returns one float (a mean, for a check that it is finite) and only returns once the
 result is there. The peers:
 
-  tfp_flows                This package's Glow, one `tf.function` per operation.
-  tfp_flows_reversible     The same, trained without keeping activations (`GlowConfig.reversible`).
+  tfp_flows                This package's Glow as `tfp_flows.train` runs it: the batch in parts side by side,
+                           one thread an operation (`tfp_flows.parts`).
+  tfp_flows_whole          The same with TensorFlow's own threads.
+  tfp_flows_reversible     As tfp_flows, trained without keeping activations (`GlowConfig.reversible`).
   floor                    The coupling networks alone: convolutions, biases and ReLUs, each network
-                           fed by the one before. No flow of this size can be faster with the same
-                           convolutions. TensorFlow, graph mode, NHWC.
+                           fed by the one before. TensorFlow, graph mode, NHWC, its own threads.
   floor_matmul             The same, the 1x1 convolution as one matrix product.
+  floor_parts              The same as floor, in parts side by side as tfp_flows.
+  floor_matmul_parts       The same as floor_matmul, in parts.
   tfb_glow                 `tfp.bijectors.Glow`, one `tf.function` per operation.
   tfb_glow_xla             The same, `jit_compile=True`.
   normflows                `normflows.MultiscaleFlow` of `GlowBlock`s (PyTorch, eager).
   normflows_channels_last  The same with its weights and images in channels-last layout.
 
-The PyTorch peers live in a process of their own, which waits on its standard input between
-operations: two libraries' thread pools in one process would disturb each other, and the two need
-not be installed in one environment (`--torch-python`). A call through the pipe costs about 0.1 ms.
+Each peer lives in a process of its own (`Worker`), with its library's own threads: two thread pools in one
+process would disturb each other, and the libraries need not be installed in one environment
+(`--torch-python`). The process waits on its standard input between operations and times them itself.
 
     python -m benchmarks.peers             # the table, at full size
     python -m benchmarks.peers --smoke     # every peer once, at a tiny size
 """
 
-# ruff: noqa: D102  (`Peer` documents the methods its subclasses override.)
-
 import argparse
 import dataclasses
-import functools
+import importlib
 import json
 import math
 import os
@@ -68,7 +68,7 @@ class Size:
     batch: int = 32
 
 
-TINY = Size(height=8, width=8, channels=3, levels=2, steps_per_level=2, hidden=8, batch=4)
+TINY = Size(height=8, width=8, channels=3, levels=2, steps_per_level=2, hidden=8, batch=16)
 
 
 def level_shapes(size):
@@ -103,25 +103,21 @@ def make_batch(size):
 class Peer:
     """What a runner sees of every peer. Subclasses define `build` and the three operations."""
 
-    def __init__(self, name, size):
-        self.name = name
+    def __init__(self, size):
         self.size = size
-        self.first_seconds = {}
 
     def build(self):
         """Makes the model and its optimizer, and initialises it on the batch."""
         raise NotImplementedError
 
     def first_call(self):
-        """Runs each operation once and returns the seconds that took, tracing included.
-
-        `first_seconds` keeps them by operation.
-        """
+        """Runs each operation once and returns the seconds that took, tracing included, by operation."""
+        seconds = {}
         for operation in OPERATIONS:
             start = time.perf_counter()
             getattr(self, operation)()
-            self.first_seconds[operation] = time.perf_counter() - start
-        return sum(self.first_seconds.values())
+            seconds[operation] = time.perf_counter() - start
+        return seconds
 
     def train_step(self):
         """Takes one training step and returns the loss."""
@@ -135,318 +131,81 @@ class Peer:
         """Draws one batch of images and returns the mean of their pixels."""
         raise NotImplementedError
 
-    def close(self):
-        """Frees what the peer holds."""
-
-
-# ------------------------------------------------------------------------------------ TensorFlow
-
-
-class Floor(Peer):
-    """The coupling networks' convolutions, biases and ReLUs, chained; nothing else of the flow.
-
-    `train_step` runs them forward and takes the gradients of all weights and of each network's
-    input (for the first network: of the image), without an optimizer. `log_prob` runs them
-    forward, and so does `sample`, because the networks run once in that direction too. The
-    factor-out networks, well under 1 % of the arithmetic, are left out.
-    """
-
-    def __init__(self, name, size, matmul=False):
-        super().__init__(name, size)
-        self._matmul = matmul
-
-    def build(self):
-        import tensorflow as tf
-
-        self.images = tf.constant(make_batch(self.size))
-        initializer = np.random.default_rng(1)
-        self.networks = [
-            [self._network(channels, initializer) for _ in range(self.size.steps_per_level)]
-            for _, _, channels in level_shapes(self.size)
-        ]
-        self._weights = tf.nest.flatten(self.networks)
-        self._forward_and_backward = tf.function(self._gradients)
-        self._forward = tf.function(self._chain)
-
-    def _network(self, channels, rng):
-        """Returns [(kernel, bias)] * 3. No layer is zero, so that none can be optimised away."""
-        import tensorflow as tf
-
-        hidden = self.size.hidden
-        shapes = [
-            (3, 3, channels // 2, hidden),
-            (1, 1, hidden, hidden),
-            (3, 3, hidden, channels),
-        ]
-        return [
-            (
-                tf.Variable(rng.normal(0.0, math.sqrt(2.0 / math.prod(shape[:3])), shape).astype("float32")),
-                tf.Variable(tf.fill(shape[3:], 0.01)),
-            )
-            for shape in shapes
-        ]
-
-    def _apply(self, network, x):
-        import tensorflow as tf
-
-        for index, (kernel, bias) in enumerate(network):
-            if self._matmul and kernel.shape[0] == 1:
-                shape = tf.shape(x)
-                x = tf.matmul(tf.reshape(x, [-1, kernel.shape[2]]), kernel[0, 0])
-                x = tf.reshape(tf.nn.relu(tf.nn.bias_add(x, bias)), shape)
-                continue
-            x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
-            if index < len(network) - 1:
-                x = tf.nn.relu(x)
-        return x
-
-    def _chain(self, images):
-        """Feeds each network with the first half of the channels of the one before."""
-        import tensorflow as tf
-
-        half = images
-        for (_, _, channels), networks in zip(level_shapes(self.size), self.networks, strict=True):
-            # `half` is what the level before keeps (or the image); squeezed, it has `channels`.
-            half = tf.nn.space_to_depth(half, 2)[..., : channels // 2]
-            for network in networks:
-                output = self._apply(network, half)
-                half = output[..., : channels // 2]
-        return output
-
-    def _gradients(self, images):
-        """Returns the loss and every gradient: what is not returned would be pruned."""
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            loss = 0.5 * tf.reduce_mean(tf.square(self._chain(images)))
-        return loss, tape.gradient(loss, [images, *self._weights])
-
-    def train_step(self):
-        loss, _ = self._forward_and_backward(self.images)
-        return float(loss.numpy())
-
-    def log_prob(self):
-        return float(self._forward(self.images).numpy().mean())
-
-    def sample(self):
-        return self.log_prob()
-
-
-class FlowPeer(Peer):
-    """A TFP flow, each operation traced once; subclasses make and initialise the flow."""
-
-    def __init__(self, name, size, jit_compile=False):
-        super().__init__(name, size)
-        self._jit_compile = jit_compile
-
-    def _make_flow(self):
-        """Returns a `tfd.TransformedDistribution` over images."""
-        raise NotImplementedError
-
-    def _initialize(self):
-        """Sets the actnorms from the batch."""
-        raise NotImplementedError
-
-    def build(self):
-        import tensorflow as tf
-        import tf_keras
-
-        # A tensor of this peer's own: TFP's bijector cache would hand one flow's results to the
-        # next if both saw the same tensor.
-        self.images = tf.constant(make_batch(self.size))
-        self.flow = self._make_flow()
-        self._initialize()
-        self.variables = self.flow.trainable_variables
-        # The legacy class: one fused update op a variable.
-        self.optimizer = tf_keras.optimizers.legacy.Adamax(LEARNING_RATE)
-        self.optimizer._create_all_weights(self.variables)  # No variables made while tracing.
-        compiled = functools.partial(tf.function, jit_compile=self._jit_compile or None)
-        self._train_step = compiled(self._step)
-        self._log_prob = compiled(lambda images: self.flow.log_prob(images))
-        self._sample = compiled(lambda: self.flow.sample(self.size.batch))
-
-    def first_call(self):
-        """Leaves the parameters as `build` left them: some peers' samples overflow after a step."""
-        initial = [variable.numpy() for variable in self.variables]
-        seconds = super().first_call()
-        for variable, value in zip(self.variables, initial, strict=True):
-            variable.assign(value)
-        return seconds
-
-    def _step(self, images):
-        import tensorflow as tf
-
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self.variables)
-            loss = -tf.reduce_mean(self.flow.log_prob(images))
-        gradients = tape.gradient(loss, self.variables)
-        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-        return loss
-
-    def train_step(self):
-        return float(self._train_step(self.images).numpy())
-
-    def log_prob(self):
-        return float(self._log_prob(self.images).numpy().mean())
-
-    def sample(self):
-        return float(self._sample().numpy().mean())
-
-
-class TfbGlow(FlowPeer):
-    """`tfp.bijectors.Glow` as its documentation uses it.
-
-    Its default exit multiplies by exp(2) at initialisation, so training starts far off, and at this
-    learning rate the samples overflow for a while after the very first steps. Samples are therefore
-    timed before training.
-    """
-
-    def _initialize(self):
-        # Eagerly and before anything is sampled: the first data a fresh actnorm sees, of
-        # whichever direction, fixes its shift and scale.
-        self.flow.bijector.inverse(self.images)
-
-    def _make_flow(self):
-        import tensorflow_probability as tfp
-
-        size = self.size
-        bijector = tfp.bijectors.Glow(
-            output_shape=(size.height, size.width, size.channels),
-            num_glow_blocks=size.levels,
-            num_steps_per_block=size.steps_per_level,
-            coupling_bijector_fn=functools.partial(tfp.bijectors.GlowDefaultNetwork, num_hidden=size.hidden),
-            exit_bijector_fn=tfp.bijectors.GlowDefaultExitNetwork,
-            seed=0,
-        )
-        dimensions = size.height * size.width * size.channels
-        base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), dimensions)
-        return tfp.distributions.TransformedDistribution(base, bijector)
-
-
-class OurGlow(FlowPeer):
-    """`tfp_flows.glow`, the subject of the measurement."""
-
-    def __init__(self, name, size, reversible=False):
-        super().__init__(name, size)
-        self._reversible = reversible
-
-    def _initialize(self):
-        import tfp_flows
-
-        tfp_flows.bijectors.initialize_actnorms(self.flow.bijector, self.images)
-
-    def _make_flow(self):
-        import tfp_flows
-
-        size = self.size
-        config = tfp_flows.GlowConfig(
-            levels=size.levels,
-            steps_per_level=size.steps_per_level,
-            hidden_channels=size.hidden,
-            reversible=self._reversible,
-        )
-        return tfp_flows.glow(config, (size.height, size.width, size.channels))
-
-
-# --------------------------------------------------------------------------------------- PyTorch
-
-
-class Normflows(Peer):
-    """The Glow of `normflows`, put together as in that package's own example.
-
-    It has no factor-out network: each level's prior is a Gaussian with a trainable mean and scale
-    per channel (`GlowBase`), which makes it a little less work than the others.
-    """
-
-    def __init__(self, name, size, channels_last=False):
-        super().__init__(name, size)
-        self._channels_last = channels_last
-
-    def build(self):
-        import torch
-
-        torch.set_num_threads(usable_cores())
-        torch.manual_seed(0)
-        self.model = self._make_model()
-        self.images = torch.from_numpy(make_batch(self.size).transpose(0, 3, 1, 2)).contiguous()
-        if self._channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)
-            self.images = self.images.contiguous(memory_format=torch.channels_last)
-        self.log_prob()  # The first batch sets the actnorms.
-        self.optimizer = torch.optim.Adamax(self.model.parameters(), lr=LEARNING_RATE, foreach=True)
-
-    def _make_model(self):
-        import normflows
-
-        size = self.size
-        bases, merges, flows = [], [], []
-        # normflows counts from the prior, so the deepest level comes first.
-        for depth, (height, width, channels) in enumerate(reversed(level_shapes(size))):
-            steps = [
-                normflows.flows.GlowBlock(channels, size.hidden, scale=True, split_mode="channel")
-                for _ in range(size.steps_per_level)
-            ]
-            flows.append([*steps, normflows.flows.Squeeze()])
-            if depth == 0:
-                bases.append(normflows.distributions.GlowBase((channels, height, width)))
-            else:
-                merges.append(normflows.flows.Merge())
-                bases.append(normflows.distributions.GlowBase((channels // 2, height, width)))
-        return normflows.MultiscaleFlow(bases, flows, merges, class_cond=False)
-
-    def train_step(self):
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.model.forward_kld(self.images)
-        loss.backward()
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def log_prob(self):
-        import torch
-
-        with torch.no_grad():
-            return float(self.model.log_prob(self.images, None).mean())
-
-    def sample(self):
-        import torch
-
-        with torch.no_grad():
-            images, _ = self.model.sample(self.size.batch)
-            return float(images.mean())
-
 
 def usable_cores():
-    """Returns the number of cores this process may use: the threads given to PyTorch."""
+    """Returns the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-class Worker(Peer):
+# Name -> (module beside this one, class, its arguments).
+TENSORFLOW_PEERS = {
+    "tfp_flows": ("tensorflow_peers", "OurGlow", {}),
+    "tfp_flows_whole": ("tensorflow_peers", "OurGlow", dict(in_parts=False)),
+    "tfp_flows_reversible": ("tensorflow_peers", "OurGlow", dict(reversible=True)),
+    "floor": ("tensorflow_peers", "Floor", {}),
+    "floor_matmul": ("tensorflow_peers", "Floor", dict(matmul=True)),
+    "floor_parts": ("tensorflow_peers", "Floor", dict(in_parts=True)),
+    "floor_matmul_parts": ("tensorflow_peers", "Floor", dict(matmul=True, in_parts=True)),
+    "tfb_glow": ("tensorflow_peers", "TfbGlow", {}),
+    "tfb_glow_xla": ("tensorflow_peers", "TfbGlow", dict(jit_compile=True)),
+}
+TORCH_PEERS = {
+    "normflows": ("torch_peers", "Normflows", {}),
+    "normflows_channels_last": ("torch_peers", "Normflows", dict(channels_last=True)),
+}
+PEERS = {**TENSORFLOW_PEERS, **TORCH_PEERS}
+
+
+def make_peer(name, size):
+    """Returns the peer of that name in this process, not yet built.
+
+    Args:
+      name: One of `PEERS`.
+      size: A `Size`.
+
+    Raises:
+      ValueError: If there is no peer of that name.
+    """
+    if name not in PEERS:
+        raise ValueError(f"no peer {name!r}; there are {', '.join(PEERS)}")
+    module, class_name, arguments = PEERS[name]
+    return getattr(importlib.import_module(f"benchmarks.{module}"), class_name)(size, **arguments)
+
+
+class Worker:
     """A peer in a process of its own.
 
-    One line is one call: the method's name goes to the worker's standard input, and its result
-    comes back as one line of JSON. A worker whose call fails writes its traceback and ends.
+    One line is one call: the method's name goes to the worker's standard input, and its result and the
+    seconds it took come back as one line of JSON. A worker whose call fails writes its traceback and ends.
+
+    Attributes:
+      name: The peer's.
+      size: A `Size`.
+      first_seconds: {operation: seconds} of the first calls, once `start` was called.
     """
 
     def __init__(self, name, size, python=None):
-        super().__init__(name, size)
-        self._python = python or sys.executable
-        self._process = None
-
-    def build(self):
-        arguments = ["--worker", self.name, "--size", json.dumps(dataclasses.asdict(self.size))]
+        """Starts the process, in `python` or the interpreter of this one."""
+        self.name = name
+        self.size = size
+        arguments = ["--worker", name, "--size", json.dumps(dataclasses.asdict(size))]
         self._process = subprocess.Popen(
-            [self._python, "-m", "benchmarks.peers", *arguments],
+            [python or sys.executable, "-m", "benchmarks.peers", *arguments],
             cwd=pathlib.Path(__file__).resolve().parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._call("build")
 
-    def _call(self, method):
+    def start(self):
+        """Builds the peer and calls every operation for the first time."""
+        self.call("build")
+        self.first_seconds, _ = self.call("first_call")
+
+    def call(self, method):
+        """(result of the peer's method, seconds it took)."""
         self._process.stdin.write(method + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -454,21 +213,15 @@ class Worker(Peer):
             raise RuntimeError(f"{self.name}: {method} failed, see the worker's standard error")
         return json.loads(answer)
 
-    def train_step(self):
-        return self._call("train_step")
-
-    def log_prob(self):
-        return self._call("log_prob")
-
-    def sample(self):
-        return self._call("sample")
+    def first_call(self):
+        """Seconds of all first calls."""
+        return sum(self.first_seconds.values())
 
     def close(self):
-        if self._process is not None:
-            self._process.stdin.close()  # The worker ends with its input.
-            self._process.wait(timeout=30)
-            self._process.stdout.close()
-            self._process = None
+        """Ends the process."""
+        self._process.stdin.close()  # The worker ends with its input.
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
 
 
 def serve(peer):
@@ -477,60 +230,28 @@ def serve(peer):
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
-        answers.write(json.dumps(getattr(peer, line.strip())()) + "\n")
+        start = time.perf_counter()
+        value = getattr(peer, line.strip())()
+        answers.write(json.dumps([value, time.perf_counter() - start]) + "\n")
         answers.flush()
 
 
-# ---------------------------------------------------------------------------------------- runner
-
-TENSORFLOW_PEERS = {
-    "tfp_flows": OurGlow,
-    "tfp_flows_reversible": functools.partial(OurGlow, reversible=True),
-    "floor": Floor,
-    "floor_matmul": functools.partial(Floor, matmul=True),
-    "tfb_glow": TfbGlow,
-    "tfb_glow_xla": functools.partial(TfbGlow, jit_compile=True),
-}
-TORCH_PEERS = {
-    "normflows": Normflows,
-    "normflows_channels_last": functools.partial(Normflows, channels_last=True),
-}
-PLAIN = {**TENSORFLOW_PEERS, **TORCH_PEERS}  # in this process
-PEERS = tuple(PLAIN)
-
-
-def make_peer(name, size, torch_python=None):
-    """Returns the peer of that name, not yet built.
-
-    Args:
-      name: One of `PEERS`.
-      size: A `Size`.
-      torch_python: The interpreter of an environment with PyTorch and normflows; by default this
-        process's own.
-    """
-    if name in TORCH_PEERS:
-        return Worker(name, size, torch_python)
-    if name in TENSORFLOW_PEERS:
-        return TENSORFLOW_PEERS[name](name, size)
-    raise ValueError(f"no peer {name!r}; there are {', '.join(PEERS)}")
-
-
-def interleave(peers, operation, repeats, warmup=1):
+def interleave(workers, operation, repeats, warmup=1):
     """Times one operation of several peers in turns and returns {name: [seconds, ...]}.
 
-    Every other round goes backwards, so that none always follows the same one. The first `warmup`
-    rounds are not kept.
+    Each turn is two calls, of which the second is timed: the first wakes threads and fills caches, as the
+    call before does in a loop. Every other round goes backwards, so that none always follows the same one.
+    The first `warmup` rounds are not kept.
     """
-    seconds = {peer.name: [] for peer in peers}
+    seconds = {worker.name: [] for worker in workers}
     for round_ in range(warmup + repeats):
-        for peer in peers if round_ % 2 == 0 else reversed(peers):
-            start = time.perf_counter()
-            value = getattr(peer, operation)()
-            elapsed = time.perf_counter() - start
+        for worker in workers if round_ % 2 == 0 else reversed(workers):
+            worker.call(operation)
+            value, elapsed = worker.call(operation)
             if not math.isfinite(value):
-                raise FloatingPointError(f"{peer.name}: {operation} gave {value}")
+                raise FloatingPointError(f"{worker.name}: {operation} gave {value}")
             if round_ >= warmup:
-                seconds[peer.name].append(elapsed)
+                seconds[worker.name].append(elapsed)
     return seconds
 
 
@@ -539,50 +260,58 @@ def images_per_second(seconds, batch):
     return batch / statistics.median(seconds), batch / max(seconds), batch / min(seconds)
 
 
-def format_table(peers, timings):
+def format_table(workers, timings):
     """Returns the table of `timings`, {operation: {name: [seconds, ...]}}, as lines of text."""
     operations = [f"{operation:>24}" for operation in timings]
     lines = [f"{'images/s':<24}{'first calls':>12}" + "".join(operations)]
-    for peer in peers:
+    for worker in workers:
         cells = []
         for timing in timings.values():
-            median, low, high = images_per_second(timing[peer.name], peer.size.batch)
+            median, low, high = images_per_second(timing[worker.name], worker.size.batch)
             cells.append(f"{median:8.0f} ({low:.0f}-{high:.0f})".rjust(24))
-        first = f"{sum(peer.first_seconds.values()):.1f} s".rjust(12)
-        lines.append(f"{peer.name:<24}{first}" + "".join(cells))
+        first = f"{worker.first_call():.1f} s".rjust(12)
+        lines.append(f"{worker.name:<24}{first}" + "".join(cells))
     return lines
 
 
 def run(names, size, repeats, operations=OPERATIONS, torch_python=None):
-    """Builds the peers named, times them in turns and returns (peers, timings); closes them."""
-    peers = [make_peer(name, size, torch_python) for name in names]
+    """Starts the peers named, times them in turns and returns (workers, timings); closes them.
+
+    Args:
+      names: Of `PEERS`.
+      size: A `Size`.
+      repeats: Timed rounds.
+      operations: Of `OPERATIONS`.
+      torch_python: The interpreter of an environment with PyTorch and normflows; by default this
+        process's own.
+    """
+    workers = [Worker(name, size, torch_python if name in TORCH_PEERS else None) for name in names]
     try:
-        for peer in peers:
-            peer.build()
-            peer.first_call()
-        return peers, {operation: interleave(peers, operation, repeats) for operation in operations}
+        for worker in workers:
+            worker.start()
+        return workers, {operation: interleave(workers, operation, repeats) for operation in operations}
     finally:
-        for peer in peers:
-            peer.close()
+        for worker in workers:
+            worker.close()
 
 
 def main(arguments=None):
-    """Prints the table, or serves one PyTorch peer to another process."""
+    """Prints the table, or serves one peer to another process."""
     parser = argparse.ArgumentParser(description="Images a second of the peers and the floor.")
     parser.add_argument("--smoke", action="store_true", help="a tiny size and one repeat")
     parser.add_argument("--repeats", type=int, default=9, help="timed rounds (default: 9)")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS, metavar="NAME")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME")
     parser.add_argument("--torch-python", help="the interpreter that has torch and normflows")
-    parser.add_argument("--worker", choices=TORCH_PEERS, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--size", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker:
-        serve(TORCH_PEERS[options.worker](options.worker, Size(**options.size)))
+        serve(make_peer(options.worker, Size(**options.size)))
         return
     size, repeats = (TINY, 1) if options.smoke else (Size(), options.repeats)
-    peers, timings = run(options.peers, size, repeats, torch_python=options.torch_python)
+    workers, timings = run(options.peers, size, repeats, torch_python=options.torch_python)
     print(f"{size}; median (lowest-highest) of {repeats} rounds")
-    print("\n".join(format_table(peers, timings)))
+    print("\n".join(format_table(workers, timings)))
 
 
 if __name__ == "__main__":

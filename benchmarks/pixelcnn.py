@@ -18,7 +18,6 @@ Both have the same weights (`pixelcnn.to_tfp`). Timed in turns, A B A B:
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
 import statistics
@@ -34,6 +33,7 @@ import tensorflow_probability as tfp  # noqa: E402
 import tf_keras  # noqa: E402
 
 import pixelcnn  # noqa: E402
+from benchmarks import entries  # noqa: E402
 from tfp_flows import families, training  # noqa: E402
 
 tfd = tfp.distributions
@@ -70,21 +70,8 @@ def _seconds(function):
     return time.perf_counter() - start
 
 
-def entry(name, ours, theirs, against, unit_count, config):
-    """One JSON entry, in items a second."""
-    rounds = sorted(b / a for a, b in zip(ours, theirs, strict=True))
-    ours, theirs = statistics.median(ours), statistics.median(theirs)
-    return {
-        "name": name,
-        "value": unit_count / ours,
-        "unit": "images/s",
-        "against": against,
-        "ratio": theirs / ours,
-        "ratio_of_rounds": [rounds[0], rounds[-1]],
-        "seconds_ours": ours,
-        "seconds_against": theirs,
-        "config": {**config, "tensorflow": tf.__version__, "tensorflow-probability": tfp.__version__},
-    }
+def _versions():
+    return {"tensorflow": tf.__version__, "tensorflow-probability": tfp.__version__}
 
 
 def sampling(size, rounds, whole):
@@ -96,7 +83,7 @@ def sampling(size, rounds, whole):
     num_passes = size.image[0] * size.image[1] + 1
     one_pass = tf.function(lambda x: theirs.network(x, training=False)[0])
     for n in size.sample_batches:
-        config = {"image": size.image, **settings, "batch": n}
+        config = {"image": size.image, **settings, "batch": n, **_versions()}
         x = tf.constant(2.0 * _images(size, n) / 255.0 - 1.0, tf.float32)
         first = _seconds(lambda n=n: model.sample(n, seed=0, progress=False).numpy())
         one_pass(x)
@@ -107,7 +94,7 @@ def sampling(size, rounds, whole):
             extrapolated.append(num_passes * statistics.median(passes))
         against = f"tfd.PixelCNN.sample, extrapolated from {PASSES} passes a round"
         yield {
-            **entry("pixelcnn_sample", ours, extrapolated, against, n, config),
+            **entries.entry("pixelcnn_sample", ours, extrapolated, against, config, n),
             "first_call_seconds": first,
         }
     if whole:
@@ -115,8 +102,8 @@ def sampling(size, rounds, whole):
         sample.get_concrete_function()  # traced, as ours is
         seconds = [_seconds(lambda: sample().numpy())]
         ours = [_seconds(lambda: model.sample(1, seed=0, progress=False).numpy())]
-        config = {"image": size.image, **settings, "batch": 1}
-        yield entry("pixelcnn_sample_whole", ours, seconds, "tfd.PixelCNN.sample", 1, config)
+        config = {"image": size.image, **settings, "batch": 1, **_versions()}
+        yield entries.entry("pixelcnn_sample_whole", ours, seconds, "tfd.PixelCNN.sample", config, 1)
 
 
 def train_step(size, rounds):
@@ -141,10 +128,10 @@ def train_step(size, rounds):
             taken = _seconds(function)
             if round_ >= 0:
                 seconds[name].append(taken)
-    config = {"image": size.image, **settings, "batch": size.train_batch}
+    config = {"image": size.image, **settings, "batch": size.train_batch, **_versions()}
     against = "tfd.PixelCNN, tf_keras train_on_batch"
-    return entry(
-        "pixelcnn_train_step", seconds["ours"], seconds["theirs"], against, size.train_batch, config
+    return entries.entry(
+        "pixelcnn_train_step", seconds["ours"], seconds["theirs"], against, config, size.train_batch
     )
 
 
@@ -171,14 +158,8 @@ def main(arguments=None):
     found = []
     for one in [*sampling(size, rounds, whole=not options.quick), train_step(size, 3 * rounds)]:
         found.append(one)
-        low, high = one["ratio_of_rounds"]
-        print(
-            f"{one['name']:<22} B={one['config']['batch']:<3} {one['seconds_ours']:8.3f} s  "
-            f"{one['ratio']:6.1f} x {one['against']} ({low:.1f}-{high:.1f} by round)",
-            flush=True,
-        )
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        print(entries.line(one), flush=True)
+    entries.write(found, options.json)
 
 
 if __name__ == "__main__":

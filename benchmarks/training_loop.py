@@ -17,10 +17,8 @@ against step: how many times as fast as the step the data come.
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
-import statistics
 import sys
 import time
 
@@ -30,7 +28,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from benchmarks import entries  # noqa: E402
 from tfp_flows import data, families, training  # noqa: E402
+
+AGAINST = "training step"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,29 +86,13 @@ def measure(size, rounds):
     return seconds
 
 
-def entries(size, seconds):
+def compared(size, seconds):
     """The JSON entries of a family."""
     config = {**dataclasses.asdict(size), "tensorflow": tf.__version__}
     return [
-        _entry(f"{size.family}_training_loop", seconds["loop"], seconds["step"], size.batch, config),
-        _entry(f"{size.family}_input_pipeline", seconds["data"], seconds["step"], size.batch, config),
+        entries.entry(f"{size.family}_{name}", seconds[what], seconds["step"], AGAINST, config, size.batch)
+        for name, what in (("training_loop", "loop"), ("input_pipeline", "data"))
     ]
-
-
-def _entry(name, ours, against, batch, config):
-    rounds = sorted(b / a for a, b in zip(ours, against, strict=True))
-    ours, against = statistics.median(ours), statistics.median(against)
-    return {
-        "name": name,
-        "value": batch / ours,
-        "unit": "images/s",
-        "against": "training step",
-        "ratio": against / ours,
-        "ratio_of_rounds": [rounds[0], rounds[-1]],
-        "seconds_ours": ours,
-        "seconds_against": against,
-        "config": config,
-    }
 
 
 def main(arguments=None):
@@ -120,15 +105,10 @@ def main(arguments=None):
     rounds = 1 if options.smoke else 3 if options.quick else 7
     found = []
     for size in TINY if options.smoke else SIZES:
-        found += entries(size, measure(size, rounds))
-    for entry in found:
-        low, high = entry["ratio_of_rounds"]
-        print(
-            f"{entry['name']:<24} {entry['value']:10.0f} {entry['unit']} {entry['ratio']:8.2f} x "
-            f"{entry['against']} ({low:.2f}-{high:.2f} by round)"
-        )
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        found += compared(size, measure(size, rounds))
+    for one in found:
+        print(entries.line(one))
+    entries.write(found, options.json)
 
 
 if __name__ == "__main__":

@@ -75,18 +75,18 @@ def test_gradient_of_concatenated(flow):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_mean_is_that_of_the_whole(flow, count):
+def test_total_is_that_of_the_whole(flow, count):
     images = _images(16)
     variables = flow.trainable_variables
 
     def loss_and_gradients(index, images, missing):
         assert missing is None
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(flow.log_prob(images))
+            loss = tf.reduce_sum(flow.log_prob(images))
         return [loss, None, *tape.gradient(loss, variables)]
 
     like = [tf.zeros([]), tf.ones([3]), *variables]
-    compiled = tf.function(lambda images: parts.mean(loss_and_gradients, (images, None), count, like))
+    compiled = tf.function(lambda images: parts.total(loss_and_gradients, (images, None), count, like))
     loss, nothing, *gradients = compiled(images)
     expected, _, *expected_gradients = loss_and_gradients(0, images, None)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -95,20 +95,24 @@ def test_mean_is_that_of_the_whole(flow, count):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
 
 
-def test_mean_tells_parts_by_their_index():
-    found = parts.mean(
+def test_total_tells_parts_by_their_index():
+    found = parts.total(
         lambda index, x: [tf.cast(index, tf.float32) * x[0]], [tf.range(4.0)], 2, [tf.zeros([])]
     )
-    np.testing.assert_array_equal(found, [(0 * 0 + 1 * 2) / 2])
+    np.testing.assert_array_equal(found, [0 * 0 + 1 * 2])
 
 
-def test_mean_refuses_unequal_parts():
+def test_total_refuses_unequal_parts():
     with pytest.raises(ValueError, match="10 images cannot be cut into 3 equal parts"):
-        parts.mean(lambda index, x: [x[0]], [tf.zeros([10])], 3, [tf.zeros([])])
+        parts.total(lambda index, x: [x[0]], [tf.zeros([10])], 3, [tf.zeros([])])
 
 
-def test_samples_are_those_of_the_whole(flow, two_at_once):
+def test_samples_are_those_of_the_whole(flow, two_at_once, monkeypatch):
+    sizes = []
+    forward = flow.bijector.forward
+    monkeypatch.setattr(flow.bijector, "forward", lambda z: sizes.append(len(z)) or forward(z))
     found = parts.sample(flow, 20, seed=(3, 4))
+    assert sizes == [10, 10]
     np.testing.assert_allclose(found, flow.sample(20, seed=(3, 4)), atol=1e-5)
 
 

@@ -17,6 +17,8 @@ import os
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+# What tfd.TransformedDistribution(...) is an instance of, unless its bijector is a CompositeTensor.
+TRANSFORMED = tfp.distributions.TransformedDistribution.__bases__[0]
 SMALLEST = 8  # images: below, convolutions are slower by more than the cores gain
 
 
@@ -73,7 +75,7 @@ def _as_many_as_cores(batch_size):
 def concatenated(function, batch, dtype, row_shape=(), count=None):
     """`function(batch)`, computed in parts.
 
-    Gradients of it are better taken inside the parts, with `mean`; those of a reversible flow must be, as
+    Gradients of it are better taken inside the parts, with `total`; those of a reversible flow must be, as
     TensorFlow cannot differentiate a loop in which a layer's own gradient reads variables.
 
     Args:
@@ -115,14 +117,14 @@ def sample(flow, num_samples, seed=None):
     Returns:
       Tensor `[num_samples, ...]`: the samples that a whole batch would have been, up to rounding.
     """
-    if at_once() == 1 or not isinstance(flow, tfp.distributions.TransformedDistribution):
+    if at_once() == 1 or not isinstance(flow, TRANSFORMED):
         return flow.sample(num_samples, seed=seed)
     base = flow.distribution.sample(num_samples, seed=seed)
     return concatenated(flow.bijector.forward, base, flow.dtype, flow.event_shape)
 
 
-def mean(function, batch, count, like):
-    """The mean over `count` equal parts of a batch of what `function` says of each.
+def total(function, batch, count, like):
+    """The sum over `count` equal parts of a batch of what `function` says of each.
 
     Args:
       function: Callable (index, *part of each tensor of the batch) -> list of tensors, or None for zero.
@@ -145,7 +147,7 @@ def mean(function, batch, count, like):
 
     zeros = [tf.zeros_like(tensor) for tensor in like]
     _, sums = tf.while_loop(lambda index, _: index < count, body, (0, zeros), parallel_iterations=count)
-    return [total / count for total in sums]
+    return sums
 
 
 def _cut(tensor, count):

@@ -79,7 +79,8 @@ def make_train_step(family, state, config, image_shape, strategy=None, parts_per
         with precision.reduced(products):
             with tf.GradientTape() as tape:
                 loss, bits_per_dim = loss_of(images, outliers, seed)
-            return bits_per_dim, *tape.gradient(loss, variables)
+                loss /= parts_per_replica  # so that the parts' sum is the mean
+            return bits_per_dim / parts_per_replica, *tape.gradient(loss, variables)
 
     def replica_step(images, outliers=None):
         replica = tf.distribute.get_replica_context()
@@ -91,7 +92,7 @@ def make_train_step(family, state, config, image_shape, strategy=None, parts_per
             return loss_and_gradients(images, outliers, noise.part(seed, first + index, count))
 
         zeros = [tf.zeros([], state.model.dtype), *map(tf.zeros_like, variables)]
-        bits_per_dim, *gradients = parts.mean(of_part, (images, outliers), parts_per_replica, zeros)
+        bits_per_dim, *gradients = parts.total(of_part, (images, outliers), parts_per_replica, zeros)
         if strategy.num_replicas_in_sync > 1:
             mean = tf.distribute.ReduceOp.MEAN
             bits_per_dim, *gradients = replica.all_reduce(mean, [bits_per_dim, *gradients])
