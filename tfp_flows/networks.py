@@ -180,8 +180,11 @@ class _Dense(tf.Module):
         flat = activation(tf.nn.bias_add(precision.matmul(flat, self.kernel), self.bias))
         if x.shape.rank == 2:
             return flat
-        shape = tf.concat([tf.shape(x)[:-1], tf.shape(flat)[-1:]], 0)
-        return tf.ensure_shape(tf.reshape(flat, shape), x.shape[:-1].concatenate(flat.shape[-1]))
+        shape = x.shape[:-1].concatenate(flat.shape[-1])
+        if shape[1:].is_fully_defined():
+            return tf.reshape(flat, [-1 if shape[0] is None else shape[0], *shape[1:]])
+        sizes = tf.concat([tf.shape(x)[:-1], tf.shape(flat)[-1:]], 0)
+        return tf.ensure_shape(tf.reshape(flat, sizes), shape)
 
 
 def _he_normal(shape, fan_in, seed, dtype):

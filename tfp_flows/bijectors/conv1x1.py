@@ -80,9 +80,6 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
             permutation=self._permutation,
             sign=self._sign,
         )  # a copy shares them
-        strictly_lower = np.tril(np.ones([self._num_channels] * 2), -1)
-        self._lower_mask = strictly_lower
-        self._upper_mask = strictly_lower.T
         super().__init__(
             forward_min_event_ndims=1,
             is_constant_jacobian=True,
@@ -102,27 +99,13 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
         """Variable or tensor `[C]`: log|diagonal of the upper factor|; its sum is log|det W|."""
         return self._log_diagonal
 
-    def factors(self):
-        """The triangular factors (L, U with its diagonal), each a tensor `[C, C]`."""
-        lower_upper = tf.convert_to_tensor(self._lower_upper)
-        identity = tf.eye(self._num_channels, dtype=self.dtype)
-        lower = lower_upper * tf.constant(self._lower_mask, self.dtype) + identity
-        upper = lower_upper * tf.constant(self._upper_mask, self.dtype) + tf.linalg.diag(
-            self._sign * tf.exp(self._log_diagonal)
-        )
-        return lower, upper
-
     def kernel(self):
         """W, a tensor `[C, C]`: z = W x for a column vector x of channels."""
-        lower, upper = self.factors()
-        return tf.gather(lower, self._permutation) @ upper
+        return kernels([self])[0]
 
     def inverse_kernel(self):
         """W^-1, a tensor `[C, C]`, by two triangular solves."""
-        lower, upper = self.factors()
-        rows = tf.one_hot(self._permutation, self._num_channels, dtype=self.dtype)
-        unpermuted = tf.linalg.triangular_solve(lower, tf.transpose(rows), lower=True)
-        return tf.linalg.triangular_solve(upper, unpermuted, lower=False)
+        return inverse_kernels([self])[0]
 
     def _inverse_with_log_det(self, x):
         _one_pass.check_channels(x, self._num_channels, self.name)
@@ -131,6 +114,37 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
     def _forward_with_log_det(self, z):
         _one_pass.check_channels(z, self._num_channels, self.name)
         return apply_kernel(z, self.inverse_kernel()), -tf.reduce_sum(self._log_diagonal)
+
+
+def kernels(convolutions):
+    """W of several `InvertibleConv1x1` of C channels each, assembled at once: `[N, C, C]`."""
+    permutation, lower, upper = _factors(convolutions)
+    return permutation @ (lower @ upper)
+
+
+def inverse_kernels(convolutions):
+    """W^-1 of several `InvertibleConv1x1` of C channels each, by two triangular solves: `[N, C, C]`."""
+    permutation, lower, upper = _factors(convolutions)
+    unpermuted = tf.linalg.triangular_solve(lower, tf.linalg.matrix_transpose(permutation), lower=True)
+    return tf.linalg.triangular_solve(upper, unpermuted, lower=False)
+
+
+def _factors(convolutions):
+    """P, L, and U with its diagonal, each `[N, C, C]`; row i of P has its 1 in column `permutation[i]`."""
+    first = convolutions[0]
+    size, dtype = first.num_channels, first.dtype
+    lower_upper = tf.stack([c._lower_upper for c in convolutions])
+    diagonal = tf.stack([c._sign for c in convolutions]) * tf.exp(
+        tf.stack([c.log_diagonal for c in convolutions])
+    )
+    permutation = tf.one_hot(tf.stack([c._permutation for c in convolutions]), size, dtype=dtype)
+    # Products with constants: tf.eye, diag and band_part are several operations each.
+    identity, below = np.eye(size), np.tril(np.ones([size, size]), -1)
+    lower = lower_upper * tf.constant(below, dtype) + tf.constant(identity, dtype)
+    upper = (
+        lower_upper * tf.constant(below.T, dtype) + tf.constant(identity, dtype) * diagonal[:, tf.newaxis]
+    )
+    return permutation, lower, upper
 
 
 def apply_kernel(x, kernel, bias=None):
@@ -144,8 +158,8 @@ def apply_kernel(x, kernel, bias=None):
     if bias is not None:
         product = tf.nn.bias_add(product, bias)  # before the reshape, where TF fuses the two
     shape = x.shape[:-1].concatenate(kernel.shape[0])
-    if shape.is_fully_defined():
-        return tf.reshape(product, shape)
+    if shape.rank is not None and shape[1:].is_fully_defined():
+        return tf.reshape(product, [-1 if shape[0] is None else shape[0], *shape[1:]])
     return tf.ensure_shape(
         tf.reshape(product, tf.concat([tf.shape(x)[:-1], [kernel.shape[0]]], axis=0)), shape
     )

@@ -105,10 +105,14 @@ class FusedChain(_one_pass.OnePassBijector):
         )
 
     def _walk_inverse(self, x, kwargs):
-        return self._walk(x, kwargs, _links(self._bijectors), inverse_with_log_det)
+        links = _links(self._bijectors)
+        _assemble([link for link in links if isinstance(link, _Folded)], inverse=True)
+        return self._walk(x, kwargs, links, inverse_with_log_det)
 
     def _walk_forward(self, z, kwargs):
-        return self._walk(z, kwargs, _links(self._bijectors)[::-1], forward_with_log_det)
+        links = _links(self._bijectors)[::-1]
+        _assemble([link for link in links if isinstance(link, _Folded)], inverse=False)
+        return self._walk(z, kwargs, links, forward_with_log_det)
 
     def _walk(self, value, kwargs, links, apply):
         """Applies `links` in order."""
@@ -258,24 +262,43 @@ class _Folded:
     name = None
 
     def __init__(self, norm, conv):
-        self._norm = norm
-        self._conv = conv
+        self.norm = norm
+        self.conv = conv
+        self.product = None  # (kernel, bias, log-determinant of a position), once `_assemble` made them
 
     def inverse_with_log_det(self, x, event_ndims):
-        norm, conv = self._norm, self._conv
-        kernel = conv.kernel() * tf.exp(norm.log_scale)
-        bias = tf.linalg.matvec(kernel, norm.shift)
-        return conv1x1.apply_kernel(x, kernel, bias), self._log_det(x, event_ndims)
+        return self._apply(x, event_ndims, inverse=True)
 
     def forward_with_log_det(self, z, event_ndims):
-        norm, conv = self._norm, self._conv
-        kernel = conv.inverse_kernel() * tf.exp(-norm.log_scale)[:, tf.newaxis]
-        value = conv1x1.apply_kernel(z, kernel, -tf.convert_to_tensor(norm.shift))
-        return value, -self._log_det(z, event_ndims)
+        return self._apply(z, event_ndims, inverse=False)
 
-    def _log_det(self, x, event_ndims):
-        log_det = tf.reduce_sum(self._norm.log_scale + self._conv.log_diagonal)
-        return _num_positions(x, event_ndims, 1) * log_det
+    def _apply(self, value, event_ndims, inverse):
+        kernel, bias, log_det = self.product or _products([self], inverse)[0]
+        positions = _num_positions(value, event_ndims, 1)
+        return conv1x1.apply_kernel(value, kernel, bias), positions * log_det
+
+
+def _assemble(folded, inverse):
+    """Makes the products of folded layers, of all those of one width at once."""
+    widths = {link.conv.num_channels for link in folded}
+    for group in ([link for link in folded if link.conv.num_channels == width] for width in sorted(widths)):
+        for link, product in zip(group, _products(group, inverse), strict=True):
+            link.product = product
+
+
+def _products(folded, inverse):
+    """[(kernel, bias, log-determinant)] of folded layers of one width, in one direction."""
+    convs = [link.conv for link in folded]
+    log_scale = tf.stack([link.norm.log_scale for link in folded])
+    shift = tf.stack([link.norm.shift for link in folded])
+    log_det = tf.reduce_sum(log_scale + tf.stack([conv.log_diagonal for conv in convs]), axis=1)
+    if inverse:
+        kernel = conv1x1.kernels(convs) * tf.exp(log_scale)[:, tf.newaxis]
+        bias = tf.reduce_sum(kernel * shift[:, tf.newaxis], axis=2)
+    else:
+        kernel = conv1x1.inverse_kernels(convs) * tf.exp(-log_scale)[:, :, tf.newaxis]
+        bias, log_det = -shift, -log_det
+    return list(zip(*(tf.unstack(values) for values in (kernel, bias, log_det)), strict=True))
 
 
 def _links(bijectors):
