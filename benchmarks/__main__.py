@@ -1,6 +1,6 @@
 """Runs every benchmark and writes benchmarks/RESULTS.md.
 
-    python -m benchmarks                                 # about 15 minutes on 2 cores
+    python -m benchmarks                                 # about 25 minutes on 2 cores
     python -m benchmarks --quick                         # fewer rounds
     python -m benchmarks --from_json glow.json hessian.json   # only write the page
 
@@ -16,7 +16,10 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-SCRIPTS = ("glow.py", "memory.py", "training_loop.py", "hessian.py", "hessian_gpu.py", "pixelcnn.py")
+SCRIPTS = (
+    *("glow.py", "memory.py", "training_loop.py", "hessian.py", "hessian_gpu.py", "pixelcnn.py"),
+    "detectors.py",
+)
 WITH_TORCH = ("glow.py", "memory.py")
 INTRODUCTION = """# Measured
 

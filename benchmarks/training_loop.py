@@ -11,6 +11,8 @@ For each family, timed in turns, A B A B:
   data      the next batch of `data.training_batches` and no step
   loop      the next batch, the step, and its loss and gradient norm as Python floats, as `training` does it
 
+The step is that of `tfp_flows.train`, in parts side by side (`tfp_flows.parts`).
+
 FAMILY_training_loop is loop against step: below 1 by what the loop costs. FAMILY_input_pipeline is data
 against step: how many times as fast as the step the data come.
 """
@@ -29,7 +31,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks import entries  # noqa: E402
-from tfp_flows import data, families, training  # noqa: E402
+from tfp_flows import data, families, parts, training  # noqa: E402
 
 AGAINST = "training step"
 
@@ -66,7 +68,9 @@ def measure(size, rounds):
     model_config = family.config_class(**size.settings)
     model = family.build(model_config, size.image, family.training_protocol(model_config))
     family.initialize(model, tf.constant(images[:64]), tf.constant([0, 0], tf.int64))
-    train_step = training.make_train_step(family, training.TrainingState(model, config), config, size.image)
+    state = training.TrainingState(model, config)
+    count = parts.choose(0, size.batch)
+    train_step = training.make_train_step(family, state, config, size.image, parts_per_replica=count)
     batches = iter(data.training_batches(images, size.batch, seed=0))
     fixed = next(batches)
     operations = {

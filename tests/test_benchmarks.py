@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu
-from tfp_flows import checkpoint, data, training
+from tfp_flows import checkpoint, data, detectors, training
 
 MODES = ("float32", "tf32", "bfloat16")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -21,6 +21,7 @@ SCRIPTS = {
         [],
         {f"{f}_{what}" for f in FAMILIES for what in ("training_loop", "input_pipeline")},
     ),
+    "detectors.py": ([], {f"detector_{name}" for name in detectors.DETECTORS}),
     "hessian.py": ([], {"hessian_exact", "hessian_hutchinson"}),
     "pixelcnn.py": ([], {"pixelcnn_sample", "pixelcnn_sample_whole", "pixelcnn_train_step"}),
     "hessian_gpu.py": ([], {"hessian_exact_B1", "hessian_hutchinson_B1", "hessian_hutchinson_B2"}),

@@ -745,10 +745,13 @@ def test_training_batches_have_a_static_shape_and_no_end():
 
 def test_evaluation_batches_keep_the_order():
     images = data.load("digits")
-    batches = list(data.evaluation_batches(images, 100).as_numpy_iterator())
+    batches = [batch.numpy() for batch in data.evaluation_batches(images, 100)]
     assert [len(batch) for batch in batches] == [100, 100, 100, 60]
     np.testing.assert_array_equal(np.concatenate(batches), images.images)
-    assert data.evaluation_batches(images.images, 1000).element_spec.shape[1:] == (8, 8, 1)
+    (batch,) = data.evaluation_batches(images.images, 1000)
+    assert batch.shape == (360, 8, 8, 1) and batch.dtype == tf.uint8
+    with pytest.raises(data.DataError, match="batch_size must be at least 1"):
+        data.evaluation_batches(images, 0)
 
 
 @pytest.mark.parametrize(

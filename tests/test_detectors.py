@@ -17,7 +17,7 @@ import tf_keras
 
 import tfp_flows
 from analysis import decomposition
-from tfp_flows import checkpoint, data, detect, detectors, families, testing, training
+from tfp_flows import checkpoint, data, detect, detectors, families, parts, testing, training
 from tfp_flows.detectors import calibration, gradients, input_complexity, typicality
 from tfp_flows.detectors.detector import Detector
 
@@ -77,11 +77,28 @@ def test_contract(name, tmp_path):
         with pytest.raises(detectors.DetectorError, match="call fit first"):
             unfitted.save(tmp_path / "unfitted")
     detector = testing.check_detector(CASES[name], DIGITS[:24], HELD_OUT[6:36], images)
+    assert detector.compiled_statistics().experimental_get_tracing_count() == 1
     detector.save(tmp_path / "saved")
     again = detectors.load(tmp_path / "saved")
     np.testing.assert_allclose(again.score(images), detector.score(images), rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(again.calibration_scores, detector.calibration_scores)
     assert again.predict(images, 0.5).dtype == bool
+
+
+def test_density_of_states_evaluates_each_network_once():
+    def convolutions(detector):
+        graph = detector.compiled_statistics().get_concrete_function().graph
+        return sum(operation.type == "Conv2D" for operation in graph.get_operations())
+
+    model = _glow()
+    assert convolutions(detectors.DensityOfStates(model)) == convolutions(detectors.Likelihood(model)) > 0
+
+
+def test_statistics_in_parts(monkeypatch):
+    whole = detectors.InputComplexity(_glow()).statistics(DIGITS[:20])
+    monkeypatch.setattr(parts, "at_once", lambda: 2)
+    found = detectors.InputComplexity(_glow()).statistics(DIGITS[:20])
+    np.testing.assert_allclose(found, whole, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ ALLOWED = {
     "pixelcnn.tfp_weights": {"pixelcnn.model"},
     "pixelcnn.autoencoder": {"pixelcnn.model"},
     "pixelcnn.family": {"family", "pixelcnn.model"},
-    "detectors": {"checkpoint", "data", "hessian", "noise", "quantization"},
+    "detectors": {"checkpoint", "data", "hessian", "noise", "parts", "quantization"},
     "analysis.errors": set(),
     "analysis.separation": set(),
     "analysis.published": set(),

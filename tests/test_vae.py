@@ -11,6 +11,7 @@ import vae
 from tfp_flows import testing
 from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
+from vae.posterior import Posterior
 
 tfd = tfp.distributions
 SMALL = dict(architecture="small", latent_size=3)
@@ -229,3 +230,11 @@ def test_bad_images_are_refused_by_every_method():
 def test_mistakes_get_one_line(arguments, message):
     with pytest.raises(ValueError, match=message):
         vae.VAE((4, 4, 1), **arguments)
+
+
+def test_posterior_can_be_copied():
+    posterior = Posterior(tf.zeros([2, 3]), tf.ones([2, 3]), shared_noise=True)
+    copy = posterior.copy(loc=tf.ones([2, 3]))
+    np.testing.assert_allclose(
+        copy.sample(4, seed=(1, 2)), posterior.sample(4, seed=(1, 2)) + 1.0, rtol=1e-6
+    )

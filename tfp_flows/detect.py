@@ -12,7 +12,7 @@ import json
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, detectors
+from tfp_flows import checkpoint, cli, data, detectors, parts
 
 FLAGS = flags.FLAGS
 ALPHA = 0.05
@@ -28,12 +28,14 @@ def define_flags():
     flags.DEFINE_multi_string(
         "set", [], "A setting of the detector as NAME=VALUE, such as compressor=jpegxl."
     )
+    cli.define_parts_flag()
     flags.DEFINE_integer("max_images", None, "Images to fit to, and to calibrate with.", lower_bound=2)
     flags.mark_flags_as_required(["detector", "out"])
 
 
 def main():
     """Fits, calibrates, saves."""
+    parts.choose(FLAGS.parts)
     runs = [checkpoint.Run(path) for path in [FLAGS.run, *FLAGS["with"].value]]
     spec = runs[0].spec()
     kind = detectors.DETECTORS[FLAGS.detector]

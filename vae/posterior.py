@@ -19,10 +19,15 @@ class Posterior(tfd.Normal):
 
     def __init__(self, loc, scale, shared_noise=False, name="posterior"):
         """Takes `loc` and `scale` `[B, L]`."""
-        parameters = dict(locals())
+        parameters = dict(loc=loc, scale=scale, shared_noise=shared_noise, name=name)
         super().__init__(loc, scale, name=name)
         self._parameters = parameters
         self._shared_noise = shared_noise
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        # TFP warns where a subclass with arguments of its own inherits this.
+        return super()._parameter_properties(dtype, num_classes)
 
     def _sample_n(self, n, seed=None):
         if seed is None:

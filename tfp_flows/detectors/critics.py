@@ -92,6 +92,12 @@ class Critics(Detector):
                 self.fitted[f"critic_{k}_{i}"] = weights
         self._networks = None
 
+    def compiled_statistics(self):
+        """As `Detector` has it."""
+        if self._compiled is None:
+            self._restored()  # variables that a trace makes would have it traced a second time
+        return super().compiled_statistics()
+
     def _graph_statistics(self, images):
         units = tf.cast(images, tf.float32) / 127.5 - 1.0
         with tf.init_scope():

@@ -98,10 +98,13 @@ def _flow_statistics(model, images):
     """log P(x), log p(z) and log|det dz/dy| of a flow `[B, 3]`, nats, for the first draw of the noise."""
     flow = model.flow
     y = quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
-    log_prob = flow.log_prob(tf.identity(y))
-    log_prob_z = flow.distribution.log_prob(flow.bijector.inverse(y))
+    # As flow.log_prob does it: the log-determinant at z is known from the evaluation that gave z.
+    z = flow.bijector.inverse(y)
+    log_prob_z = flow.distribution.log_prob(z)
+    log_det = -flow.bijector.forward_log_det_jacobian(z, event_ndims=len(flow.event_shape))
+    log_det = tf.broadcast_to(log_det, tf.shape(log_prob_z))  # a scalar, where the volume is constant
     constant = np.prod(flow.event_shape) * np.log(quantization.NUM_LEVELS)
-    return tf.stack([log_prob - constant, log_prob_z, log_prob - log_prob_z], axis=-1)
+    return tf.stack([log_prob_z + log_det - constant, log_prob_z, log_det], axis=-1)
 
 
 def _log_kernel_density(statistics, states, bandwidth):

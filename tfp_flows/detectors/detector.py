@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import data
+from tfp_flows import data, parts
 from tfp_flows.detectors import calibration, models
 from tfp_flows.detectors.errors import DetectorError
 
@@ -142,14 +142,14 @@ class Detector:
         self._check_prepared()
         if not len(images):
             return np.zeros([0, 1]), 0.0
-        parts, seconds = [], []
+        found, seconds = [], []
         with tqdm.tqdm(total=len(images), unit="image", desc=progress, disable=progress is None) as bar:
             for batch in data.evaluation_batches(images, self._batch_size):
                 started = time.perf_counter()
-                parts.append(self._statistics_of_batch(batch))
+                found.append(self._statistics_of_batch(batch))
                 seconds.append((time.perf_counter() - started) / len(batch))
                 bar.update(len(batch))
-        return np.concatenate(parts), float(np.median(seconds[1:] or seconds))
+        return np.concatenate(found), float(np.median(seconds[1:] or seconds))
 
     def score(self, images, progress=None):
         """The score of each image: float32 `[N]`, higher = more out of distribution.
@@ -312,7 +312,11 @@ class Detector:
         if self.image_shape is None:
             raise DetectorError(f"{self.name}: the shape of the images is not known yet; call fit first.")
         signature = [tf.TensorSpec([None, *self.image_shape], tf.uint8)]
-        function = tf.function(self.graph_statistics, input_signature=signature, autograph=False)
+
+        def statistics(images):
+            return parts.concatenated(self.graph_statistics, images, tf.float64, [None])
+
+        function = tf.function(statistics, input_signature=signature, autograph=False)
         try:
             function.get_concrete_function()
         except DetectorError:
