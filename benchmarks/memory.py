@@ -4,9 +4,10 @@
     python benchmarks/memory.py --smoke
 
 Each peer trains a few steps in a process of its own; what is counted is that process's peak resident size
-less its size before the first step. Rows that end in `_reversible` are those of
+less its size before the first step, tracing included. Rows with `_reversible` are those of
 `GlowConfig(reversible=True)`, which keeps no activations: what still grows with the number of steps is
-weights, gradients, the optimizer and the graph.
+weights, gradients, the optimizer and the graph. Rows with `_whole` are not in parts (`tfp_flows.parts`),
+which cost memory for a second set of gradients and a larger graph.
 """
 
 import argparse
@@ -36,7 +37,7 @@ GROWTH = {
         {"steps_per_level": n, "batch": batch} for n in (4, 8, 16) for batch in (32, 64)
     ],
 }
-MODES = ("", "_reversible")
+MODES = ("", "_whole", "_reversible", "_reversible_whole")
 
 
 def train_here(name, size, steps):

@@ -17,6 +17,7 @@ result is there. The peers:
                            one thread an operation (`tfp_flows.parts`).
   tfp_flows_whole          The same with TensorFlow's own threads.
   tfp_flows_reversible     As tfp_flows, trained without keeping activations (`GlowConfig.reversible`).
+  tfp_flows_reversible_whole  That with TensorFlow's own threads.
   floor                    The coupling networks alone: convolutions, biases and ReLUs, each network
                            fed by the one before. TensorFlow, graph mode, NHWC, its own threads.
   floor_matmul             The same, the 1x1 convolution as one matrix product.
@@ -144,6 +145,7 @@ TENSORFLOW_PEERS = {
     "tfp_flows": ("tensorflow_peers", "OurGlow", {}),
     "tfp_flows_whole": ("tensorflow_peers", "OurGlow", dict(in_parts=False)),
     "tfp_flows_reversible": ("tensorflow_peers", "OurGlow", dict(reversible=True)),
+    "tfp_flows_reversible_whole": ("tensorflow_peers", "OurGlow", dict(reversible=True, in_parts=False)),
     "floor": ("tensorflow_peers", "Floor", {}),
     "floor_matmul": ("tensorflow_peers", "Floor", dict(matmul=True)),
     "floor_parts": ("tensorflow_peers", "Floor", dict(in_parts=True)),

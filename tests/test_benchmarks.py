@@ -16,7 +16,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FAMILIES = ("glow", "vae", "pixelcnn")
 SCRIPTS = {
     "glow.py": (["--peers", "tfp_flows", "floor"], {"glow_train_step", "glow_log_prob"}),
-    "memory.py": ([], {"glow_train_memory", "glow_train_memory_reversible"}),
+    "memory.py": (
+        [],
+        {f"glow_train_memory{mode}" for mode in ("", "_whole", "_reversible", "_reversible_whole")},
+    ),
     "training_loop.py": (
         [],
         {f"{f}_{what}" for f in FAMILIES for what in ("training_loop", "input_pipeline")},
