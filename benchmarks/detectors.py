@@ -40,10 +40,11 @@ class Size:
     hidden: int = 64
     fitted: int = 256
     batch: int = 256
+    slow_batch: int = 4  # of a score that takes a second an image
     regret_steps: int = 100
 
 
-TINY = Size((8, 8, 1), 1, 1, 4, 16, 8, 2)
+TINY = Size((8, 8, 1), 1, 1, 4, 16, 8, 2, 2)
 
 
 def make_glow(size, seed=0):
@@ -92,23 +93,30 @@ def make_detectors(size):
 def measure(size, rounds):
     """Yields the entry of each detector."""
     rng = np.random.default_rng(0)
-    fitted, images = (rng.integers(0, 256, [n, *size.image], np.uint8) for n in (size.fitted, size.batch))
+    fitted, scored = (rng.integers(0, 256, [n, *size.image], np.uint8) for n in (size.fitted, size.batch))
     for name, (detector, model, evaluations) in make_detectors(size).items():
-        detector.fit(fitted)
+        slow = name == "local_intrinsic_dimension"
+        images = scored[: size.slow_batch] if slow else scored
+        detector.fit(fitted[: size.slow_batch] if slow else fitted)
         log_prob = evaluation.compiled_log_prob(model)
         functions = {
-            "score": lambda d=detector: d.score(images),
-            "log_prob": lambda f=log_prob: f(tf.constant(images)).numpy(),
+            "score": lambda d=detector, x=images: d.score(x),
+            "log_prob": lambda f=log_prob, x=images: f(tf.constant(x)).numpy(),
         }
         seconds = _in_turns(functions, rounds)
         traces = detector.compiled_statistics().experimental_get_tracing_count()
         if traces != 1:
             raise RuntimeError(f"{name}: its statistics were traced {traces} times")
-        config = {**dataclasses.asdict(size), "evaluations": evaluations, "tensorflow": tf.__version__}
+        config = {**_flow_size(size), "batch": len(images), "evaluations": evaluations}
         against = "log_prob of the VAE" if name == "likelihood_regret" else "log_prob"
         yield entries.entry(
-            f"detector_{name}", seconds["score"], seconds["log_prob"], against, config, size.batch
+            f"detector_{name}", seconds["score"], seconds["log_prob"], against, config, len(images)
         )
+
+
+def _flow_size(size):
+    names = ("image", "levels", "steps_per_level", "hidden")
+    return {**{name: getattr(size, name) for name in names}, "tensorflow": tf.__version__}
 
 
 def _in_turns(functions, rounds):
