@@ -28,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from benchmarks import entries, peers  # noqa: E402
 
 AGAINST = {"tfb.Glow": ("tfb_glow", "tfb_glow_xla"), "normflows": ("normflows", "normflows_channels_last")}
+MODES = ("", "_whole", "_reversible", "_reversible_whole")
 GROWTH = {
     "batch": [{"batch": n} for n in (16, 32, 64)],
     # At two batch sizes: the difference between them is that of the activations.
@@ -37,7 +38,6 @@ GROWTH = {
         {"steps_per_level": n, "batch": batch} for n in (4, 8, 16) for batch in (32, 64)
     ],
 }
-MODES = ("", "_whole", "_reversible", "_reversible_whole")
 
 
 def train_here(name, size, steps):
@@ -67,9 +67,9 @@ def train(name, size, steps, python=None):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def against_peers(size, steps, packages, torch_python=None):
+def against_peers(size, steps, packages, modes=MODES, torch_python=None):
     """JSON entries: our peaks against that of the leanest variant of each package."""
-    all_ours = {suffix: train(f"tfp_flows{suffix}", size, steps) for suffix in MODES}
+    all_ours = {suffix: train(f"tfp_flows{suffix}", size, steps) for suffix in modes}
     found = []
     for against in packages:
         names = AGAINST[against]
@@ -123,7 +123,8 @@ def main(arguments=None):
         return
     packages = ["tfb.Glow"] if options.smoke else list(AGAINST)
     size = peers.TINY if options.smoke else peers.Size()
-    found = against_peers(size, options.steps, packages, options.torch_python)
+    modes = ("", "_reversible") if options.smoke else MODES
+    found = against_peers(size, options.steps, packages, modes, options.torch_python)
     for one in found:
         print(
             f"{one['name']:<28} {one['ours']:>10}  {one['ratio']:.2f} x {one['against']} "

@@ -18,7 +18,7 @@ SCRIPTS = {
     "glow.py": (["--peers", "tfp_flows", "floor"], {"glow_train_step", "glow_log_prob"}),
     "memory.py": (
         [],
-        {f"glow_train_memory{mode}" for mode in ("", "_whole", "_reversible", "_reversible_whole")},
+        {"glow_train_memory", "glow_train_memory_reversible"},
     ),
     "training_loop.py": (
         [],
