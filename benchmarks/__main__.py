@@ -25,8 +25,8 @@ INTRODUCTION = """# Measured
 
 Written by `python -m benchmarks`. Times are medians of interleaved rounds in one run (A B A B, after a
 warm-up); a ratio is that of the medians, above 1 where ours is faster, and in brackets the lowest and the
-highest of the single rounds. Compare ratios, not times: those of another machine differ. Peers of the Glow run
-in processes of their own with their libraries' own threads, ours in parts side by side, the floor both ways.
+highest of the single rounds. Compare ratios, not times: those of another machine differ. The Glow's peers
+have processes of their own, with their libraries' threads; ours is in parts side by side, the floor both.
 
 Machine: {machine}.
 """
