@@ -336,7 +336,11 @@ def test_sigint_leaves_a_job_that_goes_on(exported, tmp_path, digits):
     arguments = [f"--model={exported / 'glow_exported'}", f"--images=npz:{tmp_path / 'images.npz'}"]
     arguments += [f"--out={tmp_path / 's.csv'}", "--batch_size=16", "--noprogress"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tfp_flows.score", *arguments], cwd=ROOT, stderr=subprocess.PIPE
+        [sys.executable, "-m", "tfp_flows.score", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores SIGINT, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part, deadline = tmp_path / "s.csv.part", time.monotonic() + 120
     while not (part.exists() and part.stat().st_size > 5000):
