@@ -131,9 +131,7 @@ class FlowPeer(Peer):
         self.optimizer._create_all_weights(self.variables)  # No variables made while tracing.
         compiled = functools.partial(tf.function, jit_compile=self._jit_compile or None)
         self._train_step = compiled(self._step)
-        self._log_prob = compiled(
-            lambda images: parts.concatenated(self.flow.log_prob, images, tf.float32, (), self._num_parts)
-        )
+        self._log_prob = compiled(lambda images: parts.log_prob(self.flow, images, self._num_parts))
         self._sample = compiled(lambda: parts.sample(self.flow, self.size.batch))
 
     def first_call(self):

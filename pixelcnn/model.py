@@ -176,7 +176,7 @@ class PixelCNN(ImageDistribution):
 
     def _sample_n(self, n, seed=None, condition=None, progress=None):
         condition = self._flat_condition(condition, n)
-        return self._sampler.sample(n, _seed_or_fresh(seed), condition, progress)
+        return self._sampler.sample(n, seed, condition, progress)
 
     def _flat_condition(self, condition, count):
         """The condition as `[count, K]`: one for all images, or one for each."""
@@ -214,7 +214,3 @@ def _check_positive(name, **values):
     for argument, value in values.items():
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise ValueError(f"{name}: `{argument}` must be a positive integer, got {value!r}.")
-
-
-def _seed_or_fresh(seed):
-    return np.random.SeedSequence().generate_state(2).astype(np.int64) if seed is None else seed

@@ -52,7 +52,7 @@ def compiled_log_prob(model):
     """`model.log_prob` as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
     return tf.function(
-        lambda images: parts.concatenated(model.log_prob, images, model.dtype),
+        lambda images: parts.log_prob(model, images),
         input_signature=signature,
         autograph=False,
     )

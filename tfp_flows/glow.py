@@ -6,7 +6,7 @@ import functools
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import bijectors, networks
+from tfp_flows import bijectors, networks, priors
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -14,8 +14,8 @@ tfd = tfp.distributions
 COUPLINGS = ("affine", "additive")
 FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp")
+PRIORS = tuple(priors.CLASSES)
 NETWORKS = ("conv", "highway")
-PRIORS = ("normal", "laplace", "logistic")
 DTYPES = ("float32", "float64")
 
 
@@ -177,10 +177,7 @@ def _factor_out(config, channels, level):
 
 
 def _prior(config, dtype):
-    loc = tf.zeros([], dtype)
-    scale = tf.constant(config.prior_scale, dtype)
-    classes = {"normal": tfd.Normal, "laplace": tfd.Laplace, "logistic": tfd.Logistic}
-    return classes[config.prior](loc, scale)
+    return priors.CLASSES[config.prior](tf.zeros([], dtype), tf.constant(config.prior_scale, dtype))
 
 
 def _check_choice(config, field, choices):

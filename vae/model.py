@@ -181,8 +181,6 @@ class VAE(ImageDistribution):
         return self._importance(images, seed, shared_noise=True).log_prob
 
     def _sample_n(self, n, seed=None):
-        if seed is None:
-            seed = np.random.SeedSequence().generate_state(2).astype(np.int64)
         latent_seed, pixel_seed = tf.unstack(noise.split(seed, 2))
         z = noise.normal([n, self._latent_size], latent_seed, self.dtype)
         return self.decode(z).sample(seed=pixel_seed)

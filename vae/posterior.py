@@ -1,6 +1,5 @@
 """The normal distribution that an encoder returns, with noise from `tfp_flows.noise`."""
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -30,10 +29,9 @@ class Posterior(tfd.Normal):
         return super()._parameter_properties(dtype, num_classes)
 
     def _sample_n(self, n, seed=None):
-        if seed is None:
-            seed = np.random.SeedSequence().generate_state(2).astype(np.int64)
         if self._shared_noise:
             eps = noise.normal([n, 1, self.loc.shape[-1]], seed, self.dtype)
         else:
-            eps = noise.normal(tf.concat([[n], tf.shape(self.loc)], 0), seed, self.dtype, axis=1)
+            batch_size, size = tf.unstack(tf.shape(self.loc))
+            eps = tf.transpose(noise.normal([batch_size, n, size], seed, self.dtype), [1, 0, 2])
         return self.loc + self.scale * eps

@@ -1,5 +1,7 @@
 """A chain of bijectors in one walk, with adjacent linear layers folded into one."""
 
+import contextlib
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -64,6 +66,7 @@ class FusedChain(_one_pass.OnePassBijector):
         _check_members(bijectors, name)
         self._bijectors = bijectors
         self._reversible = bool(reversible)
+        self._assembled = _Assembled()
         super().__init__(
             forward_min_event_ndims=max(b.forward_min_event_ndims for b in bijectors),
             is_constant_jacobian=all(b.is_constant_jacobian for b in bijectors),
@@ -105,14 +108,20 @@ class FusedChain(_one_pass.OnePassBijector):
         )
 
     def _walk_inverse(self, x, kwargs):
-        links = _links(self._bijectors)
-        _assemble([link for link in links if isinstance(link, _Folded)], inverse=True)
-        return self._walk(x, kwargs, links, inverse_with_log_det)
+        return self._walk(
+            x, kwargs, self._assembled.inverse or self._links(inverse=True), inverse_with_log_det
+        )
 
     def _walk_forward(self, z, kwargs):
-        links = _links(self._bijectors)[::-1]
-        _assemble([link for link in links if isinstance(link, _Folded)], inverse=False)
-        return self._walk(z, kwargs, links, forward_with_log_det)
+        return self._walk(
+            z, kwargs, self._assembled.forward or self._links(inverse=False), forward_with_log_det
+        )
+
+    def _links(self, inverse):
+        """The members in the order of one direction, the products of folded layers made for it."""
+        links = _links(self._bijectors)
+        _assemble([link for link in links if isinstance(link, _Folded)], inverse)
+        return links if inverse else links[::-1]
 
     def _walk(self, value, kwargs, links, apply):
         """Applies `links` in order."""
@@ -165,6 +174,35 @@ class FusedChain(_one_pass.OnePassBijector):
         for member in reversed(self._bijectors):
             input_shape = member.forward_event_shape_tensor(input_shape)
         return input_shape
+
+
+class _Assembled:
+    """The links of each direction, where `assembled` made them beforehand."""
+
+    inverse = None
+    forward = None
+
+
+@contextlib.contextmanager
+def assembled(module, inverse):
+    """Within it, every `FusedChain` in `module` uses 1x1 kernels that were assembled at its beginning.
+
+    A chain assembles the kernels of its folded layers at each call, in a loop at each turn. With this
+    around the loop they are assembled once, before it, and variables must not be assigned within.
+
+    Args:
+      module: `tf.Module`: a bijector, a distribution.
+      inverse: Python `bool`, for calls of which direction.
+    """
+    direction = "inverse" if inverse else "forward"
+    chains = [part for part in (module, *module.submodules) if isinstance(part, FusedChain)]
+    for chain in chains:
+        setattr(chain._assembled, direction, chain._links(inverse))
+    try:
+        yield
+    finally:
+        for chain in chains:
+            setattr(chain._assembled, direction, None)
 
 
 def inverse_with_log_det(bijector, x, event_ndims, kwargs):
