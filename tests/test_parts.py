@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import evaluation, parts, testing
+from tfp_flows import bijectors, evaluation, parts, testing
+from tfp_flows.bijectors import fused_chain
 
 SHAPE = (8, 8, 3)
 
@@ -114,6 +115,36 @@ def test_samples_are_those_of_the_whole(flow, two_at_once, monkeypatch):
     found = parts.sample(flow, 20, seed=(3, 4))
     assert sizes == [10, 10]
     np.testing.assert_allclose(found, flow.sample(20, seed=(3, 4)), atol=1e-5)
+
+
+def test_kernels_are_assembled_once_for_all_parts(flow, two_at_once, monkeypatch):
+    widths = []
+    products = fused_chain._products
+
+    def counted(folded, inverse):
+        widths.append((folded[0].conv.num_channels, inverse))
+        return products(folded, inverse)
+
+    monkeypatch.setattr(fused_chain, "_products", counted)
+    images = _images(20)
+    tf.function(lambda: parts.log_prob(flow, images))()
+    assert sorted(widths) == [(12, True), (24, True)]
+    widths.clear()
+    tf.function(lambda: parts.sample(flow, 20))()
+    assert sorted(widths) == [(12, False), (24, False)]
+
+
+def test_assembled_kernels_do_not_outlive_their_context(flow):
+    images = _images(2)
+    with pytest.raises(ValueError, match="here"), bijectors.assembled(flow, inverse=True):
+        before = flow.log_prob(images)
+        raise ValueError("here")
+    kernel = next(v for v in flow.trainable_variables if "lower_upper" in v.name)
+    kernel.assign_add(0.1 * tf.ones_like(kernel))
+    try:
+        assert np.abs(flow.log_prob(images) - before).max() > 1e-3
+    finally:
+        kernel.assign_sub(0.1 * tf.ones_like(kernel))
 
 
 def test_evaluation_in_parts(flow, two_at_once):

@@ -7,8 +7,8 @@ With --format=savedmodel, OUT holds a SavedModel, which needs TensorFlow alone; 
 StableHLO programs, their weights and run_stablehlo.py, which needs JAX and no TensorFlow. Beside them,
 signature.json (functions, seed, detector) and model_card.md.
 
-Scores are the same in both but for rounding, and so are PixelCNN's samples. What TFP draws itself, Glow's
-latents and the VAE's categories, XLA draws with another generator: other images from the same seed.
+Scores are the same in both but for rounding, and so are the samples of Glow and PixelCNN. What TFP draws
+itself, the VAE's categories, XLA draws with another generator: other images from the same seed.
 """
 
 import json
