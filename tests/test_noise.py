@@ -56,8 +56,19 @@ def test_parts_of_a_batch_get_the_noise_of_the_whole(name, dtype):
 
 
 def test_no_seed_is_another_one_at_each_call():
+    tf.random.set_seed(1)  # or TensorFlow refuses, once a test has made it deterministic
     function = tf.function(lambda: noise.uniform([5], None))
     assert (function().numpy() != function().numpy()).all()
+
+
+def test_no_seed_where_tensorflow_is_deterministic(monkeypatch):
+    def refused(_):
+        raise RuntimeError("Random ops require a seed to be set when determinism is enabled.")
+
+    monkeypatch.setattr(noise.tfp.random, "sanitize_seed", refused)
+    assert (noise.uniform([5], None).numpy() != noise.uniform([5], None).numpy()).all()
+    with pytest.raises(RuntimeError, match="require a seed"):
+        tf.function(lambda: noise.uniform([5], None))()
 
 
 def test_dropout():

@@ -13,6 +13,7 @@ before: each part draws its own alone.
 
 import math
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -58,9 +59,19 @@ def split(seed, count):
 def seed_pair(seed):
     """An integer seed as the pair (0, seed); a pair as it is; None as a new pair at each call."""
     if seed is None:
-        return tfp.random.sanitize_seed(None)
+        return _new_pair()
     seed = tf.convert_to_tensor(seed)
     return tf.stack([tf.zeros_like(seed), seed]) if seed.shape.rank == 0 else seed
+
+
+def _new_pair():
+    """A pair from TensorFlow's global generator (`tf.random.set_seed`), or else from the system."""
+    try:
+        return tfp.random.sanitize_seed(None)
+    except RuntimeError:  # it is deterministic, as training makes it, and was given no seed
+        if not tf.executing_eagerly():  # here the pair would be a constant of the graph
+            raise
+        return tf.constant(np.random.SeedSequence().generate_state(2).astype(np.int32))
 
 
 def _parted(seed):
