@@ -6,8 +6,8 @@
 Each peer trains a few steps in a process of its own; what is counted is that process's peak resident size
 less its size before the first step, tracing included. Rows with `_reversible` are those of
 `GlowConfig(reversible=True)`, which keeps no activations: what still grows with the number of steps is
-weights, gradients, the optimizer and the graph. Rows with `_whole` are not in parts (`tfp_flows.parts`),
-which cost memory for a second set of gradients and a larger graph.
+weights, gradients, the optimizer and the graph. Rows with `_whole` are not in parts (`tfp_flows.parts`):
+there, two threads allocate, and glibc keeps an arena for each, of which one cannot use what the other freed.
 """
 
 import argparse
