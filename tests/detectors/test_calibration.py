@@ -1,0 +1,51 @@
+"""Calibration: p-values that hold, and scores that overflow."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.detectors.models import PixelModel, gaussian, random_images
+from tfp_flows import detectors
+from tfp_flows.detectors import calibration
+
+
+@pytest.mark.parametrize("n", [9, 30])
+@pytest.mark.parametrize("draw", ["normal", "heavy-tailed", "ties"])
+def test_conformal_p_values_hold_both_sides(n, draw):
+    """P(p <= alpha) <= alpha, and >= alpha - 1 / (n + 1) without ties; over 20,000 calibration sets."""
+    rng = np.random.default_rng(0)
+    scores = {
+        "normal": lambda size: rng.standard_normal(size),
+        "heavy-tailed": lambda size: rng.standard_cauchy(size),
+        "ties": lambda size: rng.integers(0, 3, size).astype(float),
+    }[draw]([20_000, n + 1])
+    reference = tf.constant(np.sort(scores[:, 1:], axis=1))
+    p = tf.vectorized_map(lambda s: calibration.p_value(s[0], s[1]), (tf.constant(scores[:, :1]), reference))
+    for alpha in (0.05, 0.1, 0.2, 0.5, 0.77):
+        rate = float(np.mean(p <= alpha + 1e-12))
+        error = 4 * (alpha * (1 - alpha) / len(scores)) ** 0.5
+        assert rate <= alpha + error, (alpha, rate)
+        if draw != "ties":
+            assert rate >= alpha - 1 / (n + 1) - error, (alpha, rate)
+
+
+def test_too_small_a_calibration_set_warns_and_bad_levels_are_refused():
+    detector = detectors.Likelihood(gaussian()).calibrate(random_images(10))
+    with pytest.warns(UserWarning, match="10 calibration images cannot give a p-value of 0.05.*at least 19"):
+        assert not detector.predict(random_images(3)).any()
+    assert detector.predict(random_images(3), alpha=0.1).shape == (3,)
+    with pytest.raises(detectors.DetectorError, match="`alpha` must be in"):
+        detector.predict(random_images(3), alpha=1.0)
+    with pytest.raises(detectors.DetectorError, match="at least one image"):
+        detector.calibrate(random_images(0))
+
+
+def test_a_score_that_overflows_is_foreign():
+    class Overflowing(PixelModel):
+        def log_prob(self, images):
+            return tf.where(images[:, 0, 0, 0] > 127, np.nan, -1.0)
+
+    images = random_images(30)
+    detector = detectors.Likelihood(Overflowing(0.0)).calibrate(np.zeros([40, 4, 4, 1], np.uint8))
+    assert ((detector.score(images) == np.inf) == (images[:, 0, 0, 0] > 127)).all()
+    assert (detector.predict(images) == (images[:, 0, 0, 0] > 127)).all()

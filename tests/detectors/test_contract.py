@@ -1,0 +1,87 @@
+"""Every detector of the registry keeps one contract."""
+
+import numpy as np
+import pytest
+
+from tests.detectors.models import DIGITS, HELD_OUT, SHAPE, gaussian, small_glow, small_vae
+from tfp_flows import detect, detectors, parts, testing
+from tfp_flows.detectors.detector import Detector
+
+# A new detector, for each name of the registry.
+CASES = {
+    "likelihood": lambda: detectors.Likelihood(small_glow()),
+    "typicality": lambda: detectors.Typicality(small_glow()),
+    "density_of_states": lambda: detectors.DensityOfStates(small_glow()),
+    "input_complexity": lambda: detectors.InputComplexity(small_glow()),
+    "likelihood_ratio": lambda: detectors.LikelihoodRatio(small_glow(), [small_glow(1), small_glow(2)]),
+    "waic": lambda: detectors.WAIC([small_glow(), small_glow(1)]),
+    "critics": lambda: detectors.Critics(SHAPE, num_members=2, num_steps=2, width=4, batch_images=8),
+    "outlier_exposure": lambda: detectors.OutlierExposure(small_glow()),
+    "likelihood_regret": lambda: detectors.LikelihoodRegret(small_vae(), num_steps=3),
+    "gradient_norms": lambda: detectors.GradientNorms(small_glow()),
+    "score_test": lambda: detectors.ScoreTest(small_glow(), num_fisher_images=8),
+    "local_intrinsic_dimension": lambda: detectors.LocalIntrinsicDimension(small_glow()),
+    "second_order": lambda: detectors.SecondOrder(small_glow()),
+}
+
+
+def test_registry_holds_every_detector():
+    assert set(CASES) == set(detectors.DETECTORS)
+    public = [getattr(detectors, name) for name in detectors.__all__]
+    kinds = {k for k in public if isinstance(k, type) and issubclass(k, Detector) and k is not Detector}
+    assert kinds == set(detectors.DETECTORS.values())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_contract(name, tmp_path):
+    images = HELD_OUT[:6]
+    unfitted = CASES[name]()
+    assert unfitted.name == name
+    if unfitted._needed():
+        with pytest.raises(detectors.DetectorError, match="call fit first"):
+            unfitted.save(tmp_path / "unfitted")
+    detector = testing.check_detector(CASES[name], DIGITS[:24], HELD_OUT[6:36], images)
+    assert detector.compiled_statistics().experimental_get_tracing_count() == 1
+    detector.save(tmp_path / "saved")
+    again = detectors.load(tmp_path / "saved")
+    np.testing.assert_allclose(again.score(images), detector.score(images), rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(again.calibration_scores, detector.calibration_scores)
+    assert again.predict(images, 0.5).dtype == bool
+
+
+def test_statistics_in_parts(monkeypatch):
+    whole = detectors.InputComplexity(small_glow()).statistics(DIGITS[:20])
+    monkeypatch.setattr(parts, "at_once", lambda: 2)
+    found = detectors.InputComplexity(small_glow()).statistics(DIGITS[:20])
+    np.testing.assert_allclose(found, whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d, s, x: s + np.arange(len(s)), "depends on the"),
+        (lambda d, s, x: s / len(x), "depends on the batch size"),
+        (lambda d, s, x: s * np.nan, "the scores are"),
+        (lambda d, s, x: s.astype(np.float64), "float64"),
+    ],
+)
+def test_the_contract_finds_what_is_wrong(change, message):
+    class Wrong(detectors.Likelihood):
+        def score(self, images, progress=None):
+            return change(self, super().score(images), np.asarray(images)).astype(
+                np.float64 if message == "float64" else np.float32
+            )
+
+    with pytest.raises(AssertionError, match=message):
+        testing.check_detector(lambda: Wrong(small_glow()), DIGITS[:24], HELD_OUT[6:36], HELD_OUT[:6])
+
+
+def test_a_detector_of_another_number_of_models_is_refused():
+    with pytest.raises(detectors.DetectorError, match="typicality: takes one model, got 2"):
+        detectors.Typicality.of_models([small_glow(), small_glow(1)], {})
+    with pytest.raises(detectors.DetectorError, match="needs at least one background"):
+        detectors.LikelihoodRatio.of_models([small_glow()], {})
+    with pytest.raises(detectors.DetectorError, match="differ in shape"):
+        detectors.WAIC([small_glow(), gaussian()])
+    with pytest.raises(detectors.DetectorError, match="'alpha' is not NAME=VALUE"):
+        detect._setting("alpha")

@@ -1,0 +1,145 @@
+"""Detectors that are saved and loaded, with a stranger's model or by reference to a run."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from tests.detectors.models import (
+    DIGITS,
+    HELD_OUT,
+    ROOT,
+    PixelModel,
+    gaussian,
+    linear_flow,
+    random_images,
+    small_glow,
+)
+from tfp_flows import checkpoint, detectors
+
+
+def test_saved_model_of_a_strangers_model_runs_in_a_process_that_does_not_know_it(tmp_path):
+    network = tf_keras.Sequential(
+        [tf_keras.layers.Input([4, 4, 1]), tf_keras.layers.Flatten(), tf_keras.layers.Dense(1)]
+    )
+
+    class Strange:
+        """No tf.Module, float32, its network untracked."""
+
+        def log_prob(self, images):
+            return network(images / 255.0)[:, 0]
+
+    images = random_images()
+    detector = detectors.Typicality(Strange()).fit(images).calibrate(random_images(seed=1))
+    detector.save(tmp_path / "detector")
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import sys, numpy as np; from tfp_flows import detectors; "
+        "d = detectors.load(sys.argv[1] + '/detector'); "
+        "print(*d.score(np.load(sys.argv[1] + '/images.npy')))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    np.testing.assert_allclose(np.array(result.stdout.split(), float), detector.score(images), rtol=1e-5)
+
+
+def test_a_stored_model_is_neither_fitted_again_nor_mapped(tmp_path):
+    detector = detectors.SecondOrder(linear_flow(np.full(16, 0.3))).fit(random_images())
+    detector.save(tmp_path / "d")
+    again = detectors.load(tmp_path / "d")
+    np.testing.assert_allclose(again.score(random_images(3)), detector.score(random_images(3)), rtol=1e-5)
+    for call in (lambda: again.fit(random_images()), lambda: again.score_map(random_images(3))):
+        with pytest.raises(detectors.DetectorError, match="stored as statistics alone.*load it with model="):
+            call()
+    assert (
+        detectors.load(tmp_path / "d", model=linear_flow(np.full(16, 0.3))).score_map(random_images(3)).any()
+    )
+
+
+def test_a_model_that_cannot_be_stored_says_why(tmp_path):
+    class InPython(PixelModel):
+        def log_prob(self, images):
+            return tf.ensure_shape(
+                tf.numpy_function(lambda x: -x.sum(axis=(1, 2, 3)), [images], tf.float32), [None]
+            )
+
+    detector = detectors.Likelihood(InPython(0.0))
+    np.testing.assert_allclose(detector.score(random_images(2)), random_images(2).sum(axis=(1, 2, 3)))
+    with pytest.raises(detectors.DetectorError, match="runs Python .*, which no SavedModel holds"):
+        detector.save(tmp_path / "detector")
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+    class Untraceable(PixelModel):
+        def log_prob(self, images):
+            return tf.constant(-images.numpy().sum(axis=(1, 2, 3)))
+
+    with pytest.raises(detectors.DetectorError, match="cannot be traced by TensorFlow") as error:
+        detectors.Likelihood(Untraceable(0.0)).score(random_images(2))
+    assert "\n" not in str(error.value)
+    with pytest.raises(detectors.DetectorError, match="needs a method log_prob, object has none"):
+        detectors.Likelihood(object())
+
+
+def test_a_run_is_saved_by_reference(run, tmp_path):
+    model, _ = checkpoint.load_model(checkpoint.Run(run))
+    detector = detectors.LikelihoodRatio(model, [_with_reference(model)]).fit(DIGITS[:30])
+    detector.save(tmp_path / "detector")
+    assert sorted(p.name for p in (tmp_path / "detector").iterdir()) == ["arrays.npz", "detector.json"]
+    again = detectors.load(tmp_path / "detector")
+    np.testing.assert_array_equal(again.score(HELD_OUT[:5]), detector.score(HELD_OUT[:5]))
+    description = json.loads((tmp_path / "detector" / "detector.json").read_text())
+    assert not pathlib.PurePath(description["models"][0]["run"]).is_absolute()
+    description["models"][0]["digest"] = "0" * 64
+    (tmp_path / "detector" / "detector.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="another checkpoint than the one that was referred to"):
+        detectors.load(tmp_path / "detector")
+    description["models"][0]["run"] = "gone"
+    (tmp_path / "detector" / "detector.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="no run in"):
+        detectors.load(tmp_path / "detector")
+    description["models"] = [{"run": "../x", "digest": "", "protocol": {"no_such": 1}}, {}]
+    (tmp_path / "detector" / "detector.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="no run in|is damaged"):
+        detectors.load(tmp_path / "detector")
+    given = detectors.load(tmp_path / "detector", model=[model, small_glow(1)])
+    assert given.score(HELD_OUT[:5]).shape == (5,)
+
+
+def _with_reference(model):
+    return checkpoint.load_model(checkpoint.Run(model.run_reference.folder))[0]
+
+
+def test_damaged_detectors_are_refused_in_one_line(tmp_path):
+    detector = detectors.Typicality(gaussian()).fit(random_images())
+    detector.save(tmp_path / "d")
+    description = (tmp_path / "d" / "detector.json").read_text()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+
+    def refused(message, text=None, path="d"):
+        if text is not None:
+            (tmp_path / "d" / "detector.json").write_text(text)
+        with pytest.raises(detectors.DetectorError, match=message) as error:
+            detectors.load(tmp_path / path)
+        assert "\n" not in str(error.value)
+
+    refused("no detector in", path="nowhere")
+    refused("is damaged", text="{")
+    refused("has format 99", text=description.replace('"format": 1', '"format": 99'))
+    refused("unknown detector 'os.system'", text=description.replace('"typicality"', '"os.system"'))
+    refused(
+        "call fit first",
+        text=description.replace('"typicality"', '"density_of_states"').replace("{}", '{"density": "kde"}'),
+    )
+    (tmp_path / "d" / "detector.json").write_text(description)
+    np.savez(tmp_path / "d" / "arrays.npz", entropy=np.array([object()]))
+    refused("is damaged: Object arrays cannot be loaded")
+    with pytest.raises(detectors.DetectorError, match="is no detector"):
+        detector.save(tmp_path / "other")
+    assert (tmp_path / "other" / "mine.txt").exists()
