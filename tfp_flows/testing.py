@@ -192,16 +192,16 @@ def _check_against_differences(bijector, point, map_and_log_det, what, step=1e-6
         log_det = log_det_of(x, event_ndims=x.shape.rank - 1)
         return tf.reduce_sum(tf.broadcast_to(log_det, [x.shape[0]]) * np.arange(1.0, x.shape[0] + 1))
 
-    with tf.GradientTape(persistent=True) as tape:
+    with tf.GradientTape() as tape:
         tape.watch(point)
         value = loss(point)
     untracked = {v.ref() for v in tape.watched_variables()} - {v.ref() for v in variables}
     names = [v.deref().name for v in untracked]
     assert not names, f"{what} depends on variables that the bijector does not track: {names}"
-    for source in (point, *variables):
+    sources = (point, *variables)
+    for source, found in zip(sources, tape.gradient(value, sources), strict=True):
         direction = rng.standard_normal(source.shape)
         differences = _central_difference(loss, point, source, direction, step)
-        found = tape.gradient(value, source)
         expected = 0.0 if found is None else float(tf.reduce_sum(found * direction))
         tolerance = 1e-5 * (abs(differences) + abs(float(value)) + 1.0)
         assert abs(differences - expected) < tolerance, (
