@@ -33,7 +33,7 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["jax>=0.8", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "selenium>=4.20"],
+        "test": ["jax>=0.8", "pytest>=8", "pytest-xdist>=3.7", "ruff>=0.6", "selenium>=4.20"],
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
         "bench": ["jax>=0.8", "normflows>=1.7.3", "torch>=2.4"],
     },

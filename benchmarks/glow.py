@@ -2,7 +2,7 @@
 
     python benchmarks/glow.py                      # the table, 9 rounds
     python benchmarks/glow.py --json=glow.json     # and the ratios, for a machine to read
-    python benchmarks/glow.py --quick              # fewer rounds, within 5 minutes
+    python benchmarks/glow.py --quick              # 5 rounds, of what the ratios need alone: under 5 minutes
     python benchmarks/glow.py --smoke              # tiny sizes: does it run?
 
 All operations are timed in turns, A B A B, each peer in a process of its own; a ratio is that of the
@@ -89,18 +89,19 @@ def _version(package):
         return None
 
 
-def _names(torch_python):
-    """The peers that can be built here."""
+def _names(torch_python, compared_only):
+    """The peers that can be built here: all, or those that a ratio is taken against."""
     here = all(importlib.util.find_spec(package) for package in ("torch", "normflows"))
     torch = list(peers.TORCH_PEERS) if here or torch_python else []
-    return [*peers.TENSORFLOW_PEERS, *torch]
+    names = [*peers.TENSORFLOW_PEERS, *torch]
+    return [name for name in names if name in sum(AGAINST.values(), ())] if compared_only else names
 
 
 def main(arguments=None):
     """Measures, prints the table and the ratios, and writes them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="file for the list of ratios")
-    parser.add_argument("--quick", action="store_true", help="5 rounds instead of 9")
+    parser.add_argument("--quick", action="store_true", help="5 rounds, of the ratios' peers")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds to time (9)")
     parser.add_argument("--torch-python", help="interpreter that has torch and normflows")
@@ -108,7 +109,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     rounds = 1 if options.smoke else 5 if options.quick else options.rounds
     size = peers.TINY if options.smoke else peers.Size()
-    names = options.peers or _names(options.torch_python)
+    names = options.peers or _names(options.torch_python, compared_only=options.quick)
     names = [OURS, *(name for name in names if name != OURS)]
     workers, timings = peers.run(names, size, rounds, torch_python=options.torch_python)
     print(f"{size}; median (lowest-highest) of {rounds} rounds")

@@ -107,6 +107,9 @@ class Peer:
     def __init__(self, size):
         self.size = size
 
+    def ready(self):
+        """Does nothing: whoever answers has imported its library."""
+
     def build(self):
         """Makes the model and its optimizer, and initialises it on the batch."""
         raise NotImplementedError
@@ -289,6 +292,8 @@ def run(names, size, repeats, operations=OPERATIONS, torch_python=None):
     """
     workers = [Worker(name, size, torch_python if name in TORCH_PEERS else None) for name in names]
     try:
+        for worker in workers:
+            worker.call("ready")  # so that no import runs beside another's first calls
         for worker in workers:
             worker.start()
         return workers, {operation: interleave(workers, operation, repeats) for operation in operations}
