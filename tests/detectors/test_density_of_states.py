@@ -46,9 +46,7 @@ def test_scores_are_computed_in_blocks(monkeypatch):
     monkeypatch.setattr(detector, "_formula", lambda s, f: sizes.append(len(s)) or formula(s, f))
     scores = detector.score(random_images(20))
     assert sizes == [8, 8, 4]
-    whole = (
-        detectors.DensityOfStates(gaussian(), batch_size=64).fit(random_images(30)).score(random_images(20))
-    )
+    whole = detectors.DensityOfStates(gaussian(), batch_size=64).fit(random_images(30))
     np.testing.assert_allclose(scores, whole.score(random_images(20)), rtol=1e-6)
 
 
