@@ -14,13 +14,14 @@ scored again must not be traced again; the script fails if it is.
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks import environment  # noqa: E402
+
+environment.prepare()
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402

@@ -2,7 +2,7 @@
 
     python benchmarks/glow.py                      # the table, 9 rounds
     python benchmarks/glow.py --json=glow.json     # and the ratios, for a machine to read
-    python benchmarks/glow.py --quick              # 5 rounds, of what the ratios need alone: under 5 minutes
+    python benchmarks/glow.py --quick              # 4 rounds of what the ratios need, started side by side
     python benchmarks/glow.py --smoke              # tiny sizes: does it run?
 
 All operations are timed in turns, A B A B, each peer in a process of its own; a ratio is that of the
@@ -14,14 +14,15 @@ import argparse
 import dataclasses
 import importlib.metadata
 import importlib.util
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks import environment  # noqa: E402
+
+environment.prepare()
 
 from benchmarks import entries, peers  # noqa: E402
 
@@ -40,7 +41,7 @@ def compared(workers, timings, versions):
     """The JSON entries: each operation, and the first call, against the floor and each package."""
     by_name = {worker.name: worker for worker in workers}
     size = by_name[OURS].size
-    config = {**dataclasses.asdict(size), "cores": peers.usable_cores(), **versions}
+    config = {**dataclasses.asdict(size), "first_call_of": "all", "cores": peers.usable_cores(), **versions}
     found = []
     for against, names in AGAINST.items():
         present = [name for name in names if name in by_name]
@@ -64,11 +65,10 @@ def _first_calls(ours, theirs, against, config):
     return {**entries.entry("glow_first_call", *seconds, against, config), "peer": theirs.name}
 
 
-def deep_first_call(size, config):
-    """The entry of the first calls of a flow four times as deep, against `tfb.Glow` in graph mode."""
+def deep_workers(size, only=None):
+    """Our Glow and `tfb.Glow` in graph mode, four times as deep, for their first calls alone."""
     size = dataclasses.replace(size, steps_per_level=4 * size.steps_per_level)
-    workers, _ = peers.run([OURS, "tfb_glow"], size, 0, operations=())
-    return _first_calls(*workers, "tfb.Glow", {**config, "steps_per_level": size.steps_per_level})
+    return [peers.Worker(name, size, only=only) for name in (OURS, "tfb_glow")]
 
 
 def _versions(torch_python):
@@ -101,22 +101,35 @@ def main(arguments=None):
     """Measures, prints the table and the ratios, and writes them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="file for the list of ratios")
-    parser.add_argument("--quick", action="store_true", help="5 rounds, of the ratios' peers")
+    parser.add_argument(
+        "--quick", action="store_true", help="4 rounds of the ratios' peers, started side by side"
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds to time (9)")
     parser.add_argument("--torch-python", help="interpreter that has torch and normflows")
     parser.add_argument("--peers", nargs="+", choices=peers.PEERS, help="only these")
     options = parser.parse_args(arguments)
-    rounds = 1 if options.smoke else 5 if options.quick else options.rounds
+    rounds = 1 if options.smoke else 4 if options.quick else options.rounds
     size = peers.TINY if options.smoke else peers.Size()
     names = options.peers or _names(options.torch_python, compared_only=options.quick)
     names = [OURS, *(name for name in names if name != OURS)]
-    workers, timings = peers.run(names, size, rounds, torch_python=options.torch_python)
+    workers = [peers.Worker(name, size, options.torch_python) for name in names]
+    only = "log_prob" if options.quick else None
+    deep = deep_workers(size, only) if "tfb_glow" in names else []
+    if options.quick:  # a process on each core: tracing and compiling take one
+        with peers.started([*deep[::-1], *workers[::-1]], peers.usable_cores()):
+            timings = peers.timed(workers, rounds)
+    else:
+        with peers.started(workers):
+            timings = peers.timed(workers, rounds)
+        with peers.started(deep):
+            pass
     print(f"{size}; median (lowest-highest) of {rounds} rounds")
     print("\n".join(peers.format_table(workers, timings)))
     found = compared(workers, timings, _versions(options.torch_python))
-    if "tfb_glow" in names:
-        found.append(deep_first_call(size, found[0]["config"]))
+    if deep:
+        of_deep = {"steps_per_level": deep[0].size.steps_per_level, "first_call_of": only or "all"}
+        found.append(_first_calls(*deep, "tfb.Glow", {**found[0]["config"], **of_deep}))
     for one in found:
         print(entries.line(one))
     entries.write(found, options.json)

@@ -34,7 +34,9 @@ import time
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks import environment  # noqa: E402
+
+environment.prepare()
 
 from benchmarks import stablehlo  # noqa: E402
 

@@ -14,23 +14,21 @@ The flow is a Glow for 28x28 images (two levels of eight steps). Timed in turns,
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks import environment  # noqa: E402
+
+environment.prepare()
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import tfp_flows  # noqa: E402
 from benchmarks import entries  # noqa: E402
-from tfp_flows import (
-    hessian,  # noqa: E402
-    testing,  # noqa: E402
-)
+from tfp_flows import hessian, testing  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,6 @@ there, two threads allocate, and glibc keeps an arena for each, of which one can
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 import resource
 import statistics
@@ -23,7 +22,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks import environment  # noqa: E402
+
+environment.prepare()
 
 from benchmarks import entries, peers  # noqa: E402
 

@@ -37,6 +37,8 @@ process would disturb each other, and the libraries need not be installed in one
 """
 
 import argparse
+import concurrent.futures
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -49,6 +51,8 @@ import sys
 import time
 
 import numpy as np
+
+from benchmarks import environment
 
 # In the order they are timed: sampling comes before training, because some peers' samples overflow
 # after a few steps (see `TfbGlow`).
@@ -191,10 +195,20 @@ class Worker:
       first_seconds: {operation: seconds} of the first calls, once `start` was called.
     """
 
-    def __init__(self, name, size, python=None):
-        """Starts the process, in `python` or the interpreter of this one."""
+    def __init__(self, name, size, torch_python=None, only=None):
+        """Starts the process.
+
+        Args:
+          name: Of `PEERS`.
+          size: A `Size`.
+          torch_python: Interpreter of an environment with PyTorch and normflows, for the peers that need
+            them; by default this process's own.
+          only: The operation that `start` calls, instead of all.
+        """
         self.name = name
         self.size = size
+        self._only = only
+        python = torch_python if name in TORCH_PEERS else None
         arguments = ["--worker", name, "--size", json.dumps(dataclasses.asdict(size))]
         self._process = subprocess.Popen(
             [python or sys.executable, "-m", "benchmarks.peers", *arguments],
@@ -205,9 +219,10 @@ class Worker:
         )
 
     def start(self):
-        """Builds the peer and calls every operation for the first time."""
+        """Builds the peer and calls every operation for the first time, or `only` one of them."""
         self.call("build")
-        self.first_seconds, _ = self.call("first_call")
+        found, seconds = self.call(self._only or "first_call")
+        self.first_seconds = {self._only: seconds} if self._only else found
 
     def call(self, method):
         """(result of the peer's method, seconds it took)."""
@@ -279,27 +294,23 @@ def format_table(workers, timings):
     return lines
 
 
-def run(names, size, repeats, operations=OPERATIONS, torch_python=None):
-    """Starts the peers named, times them in turns and returns (workers, timings); closes them.
-
-    Args:
-      names: Of `PEERS`.
-      size: A `Size`.
-      repeats: Timed rounds.
-      operations: Of `OPERATIONS`.
-      torch_python: The interpreter of an environment with PyTorch and normflows; by default this
-        process's own.
-    """
-    workers = [Worker(name, size, torch_python if name in TORCH_PEERS else None) for name in names]
+@contextlib.contextmanager
+def started(workers, at_once=1):
+    """Lets all import their library, and `at_once` of them make their first calls at a time; closes them."""
     try:
         for worker in workers:
             worker.call("ready")  # so that no import runs beside another's first calls
-        for worker in workers:
-            worker.start()
-        return workers, {operation: interleave(workers, operation, repeats) for operation in operations}
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(Worker.start, workers))
+        yield
     finally:
         for worker in workers:
             worker.close()
+
+
+def timed(workers, repeats, operations=OPERATIONS):
+    """{operation: {name: [seconds, ...]}} of peers that were started, in turns."""
+    return {operation: interleave(workers, operation, repeats) for operation in operations}
 
 
 def main(arguments=None):
@@ -312,11 +323,14 @@ def main(arguments=None):
     parser.add_argument("--worker", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--size", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    environment.prepare()
     if options.worker:
         serve(make_peer(options.worker, Size(**options.size)))
         return
     size, repeats = (TINY, 1) if options.smoke else (Size(), options.repeats)
-    workers, timings = run(options.peers, size, repeats, torch_python=options.torch_python)
+    workers = [Worker(name, size, options.torch_python) for name in options.peers]
+    with started(workers):
+        timings = timed(workers, repeats)
     print(f"{size}; median (lowest-highest) of {repeats} rounds")
     print("\n".join(format_table(workers, timings)))
 

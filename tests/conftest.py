@@ -1,9 +1,12 @@
-"""Settings for every test: quiet TensorFlow, and where the real images are."""
+"""Settings for every test: TensorFlow as commands start it, and where the real images are."""
 
 import os
 import pathlib
+import platform
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if platform.machine() in ("x86_64", "AMD64"):
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import numpy as np
 import pytest

@@ -2,12 +2,12 @@
 
 import sys
 
-from tfp_flows import _quiet
+from tfp_flows import _start
 
 # While `python -m tfp_flows.train` imports this package, sys.argv[0] is "-m": a command starts
 # quietly, and whoever imports the package as a library keeps TensorFlow's notices.
 if sys.argv[:1] == ["-m"]:
-    _quiet.import_tensorflow()
+    _start.import_tensorflow()
 
 from tfp_flows import bijectors, networks  # noqa: E402
 from tfp_flows.dequantized import Dequantized  # noqa: E402

@@ -19,7 +19,7 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from tfp_flows import _quiet, exported, scoring
+from tfp_flows import _start, exported, scoring
 from tfp_flows.beam import NAMESPACE, ScoreImages
 from tfp_flows.data import streams
 
@@ -206,7 +206,7 @@ def _log_of_workers():
     """
     file = tempfile.NamedTemporaryFile(prefix="beam-", suffix=".log", delete=False)
     try:
-        with file, _quiet.stderr_to(file):
+        with file, _start.stderr_to(file):
             yield f" (the workers' log: {file.name})"
     except scoring.ScoringError:
         raise
