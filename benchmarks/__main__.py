@@ -3,6 +3,7 @@
     python -m benchmarks                                 # about 25 minutes on 2 cores
     python -m benchmarks --quick                         # fewer rounds
     python -m benchmarks --from_json glow.json hessian.json   # only write the page
+    python -m benchmarks --out=benchmarks/RESULTS_AVX2.md     # another page, for another machine
 
 Peers need `pip install -e ".[bench]"`, or --torch-python of an environment that has them.
 """
@@ -21,12 +22,15 @@ SCRIPTS = (
     "detectors.py",
 )
 WITH_TORCH = ("glow.py", "memory.py")
+# Widest first; TensorFlow turns oneDNN on by itself from AVX-512 VNNI on.
+VECTORS = {"amx_tile": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx512f": "AVX-512", "avx2": "AVX2"}
 INTRODUCTION = """# Measured
 
 Written by `python -m benchmarks`. Times are medians of interleaved rounds in one run (A B A B, after a
 warm-up); a ratio is that of the medians, above 1 where ours is faster, and in brackets the lowest and the
 highest of the single rounds. Compare ratios, not times: those of another machine differ. The Glow's peers
-have processes of their own, with their libraries' threads; ours is in parts side by side, the floor both.
+have processes of their own, with their libraries' threads, all of TensorFlow with oneDNN; ours is in parts
+side by side, the floor both.
 
 Machine: {machine}.
 """
@@ -39,7 +43,7 @@ No GPU figure has been taken yet. Wherever there is JAX, through its PJRT client
 
 
 def machine():
-    """The processor and the number of cores, as far as they are known."""
+    """The processor, its cores and vector instructions, as far as they are known."""
     name = platform.processor() or platform.machine()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -48,8 +52,15 @@ def machine():
             for line in cpuinfo.read_text().splitlines()
             if line.startswith("model name")
         ]
-        name = f"{models[0]}, {len(models)} cores" if models else name
+        name = f"{models[0]}, {len(models)} cores{_vector_instructions(cpuinfo)}" if models else name
     return f"{name}, {platform.system()}, Python {platform.python_version()}"
+
+
+def _vector_instructions(cpuinfo):
+    """The widest of an x86 processor's, which decide how fast its convolutions are; or nothing."""
+    flags = set(cpuinfo.read_text().split())
+    widest = [name for flag, name in VECTORS.items() if flag in flags]
+    return f", {widest[0]}" if widest else ""
 
 
 def markdown(groups):
@@ -87,6 +98,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--torch-python", help="interpreter that has torch and normflows")
     parser.add_argument("--from_json", nargs="+", help="files of an earlier run")
+    parser.add_argument("--out", default=str(HERE / "RESULTS.md"), help="the page")
     options = parser.parse_args()
     files = [pathlib.Path(name) for name in options.from_json or ()]
     scripts = () if files else SCRIPTS
@@ -100,8 +112,8 @@ def main():
             subprocess.run(command, check=True)
             files.append(found)
         groups = {file.name.split(".")[0]: json.loads(file.read_text(encoding="utf-8")) for file in files}
-    (HERE / "RESULTS.md").write_text(markdown(groups), encoding="utf-8")
-    print(f"Written to {HERE / 'RESULTS.md'}")
+    pathlib.Path(options.out).write_text(markdown(groups), encoding="utf-8")
+    print(f"Written to {options.out}")
 
 
 if __name__ == "__main__":

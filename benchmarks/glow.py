@@ -33,6 +33,7 @@ AGAINST = {
     "normflows": ("normflows", "normflows_channels_last"),
 }
 OURS = "tfp_flows"
+QUICK_FIRST_CALL = "log_prob"  # of the deep flows: all operations would take minutes
 TORCH_PACKAGES = ("torch", "normflows")
 PACKAGES = ("tensorflow", "tensorflow-probability", *TORCH_PACKAGES)
 
@@ -97,6 +98,21 @@ def _names(torch_python, compared_only):
     return [name for name in names if name in sum(AGAINST.values(), ())] if compared_only else names
 
 
+def _measured(names, size, rounds, quick, torch_python):
+    """(workers, timings, deep workers), in their first calls side by side or alone."""
+    workers = [peers.Worker(name, size, torch_python) for name in names]
+    in_depth = "tfb_glow" in names
+    if quick:  # a process on each core: tracing and compiling take one
+        deep = deep_workers(size, QUICK_FIRST_CALL) if in_depth else []
+        with peers.started([*deep[::-1], *workers[::-1]], peers.usable_cores()):
+            return workers, peers.timed(workers, rounds), deep
+    with peers.started(workers):
+        timings = peers.timed(workers, rounds)
+    deep = deep_workers(size) if in_depth else []
+    with peers.started(deep):
+        return workers, timings, deep
+
+
 def main(arguments=None):
     """Measures, prints the table and the ratios, and writes them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -113,22 +129,13 @@ def main(arguments=None):
     size = peers.TINY if options.smoke else peers.Size()
     names = options.peers or _names(options.torch_python, compared_only=options.quick)
     names = [OURS, *(name for name in names if name != OURS)]
-    workers = [peers.Worker(name, size, options.torch_python) for name in names]
-    only = "log_prob" if options.quick else None
-    deep = deep_workers(size, only) if "tfb_glow" in names else []
-    if options.quick:  # a process on each core: tracing and compiling take one
-        with peers.started([*deep[::-1], *workers[::-1]], peers.usable_cores()):
-            timings = peers.timed(workers, rounds)
-    else:
-        with peers.started(workers):
-            timings = peers.timed(workers, rounds)
-        with peers.started(deep):
-            pass
+    workers, timings, deep = _measured(names, size, rounds, options.quick, options.torch_python)
     print(f"{size}; median (lowest-highest) of {rounds} rounds")
     print("\n".join(peers.format_table(workers, timings)))
     found = compared(workers, timings, _versions(options.torch_python))
     if deep:
-        of_deep = {"steps_per_level": deep[0].size.steps_per_level, "first_call_of": only or "all"}
+        of_deep = {"steps_per_level": deep[0].size.steps_per_level}
+        of_deep["first_call_of"] = QUICK_FIRST_CALL if options.quick else "all"
         found.append(_first_calls(*deep, "tfb.Glow", {**found[0]["config"], **of_deep}))
     for one in found:
         print(entries.line(one))

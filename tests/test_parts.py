@@ -1,7 +1,9 @@
 """A batch in parts gives what the whole batch gives."""
 
+import ctypes
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ import tfp_flows
 from tfp_flows import bijectors, evaluation, parts, testing
 from tfp_flows.bijectors import fused_chain
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (8, 8, 3)
 
 
@@ -186,3 +189,41 @@ def test_threads():
     result = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
     cores = len(os.sched_getaffinity(0))
     assert json.loads(result.stdout) == [1, cores, 1, cores]
+
+
+ARENAS = """
+import ctypes, os, sys, tempfile, threading
+from tfp_flows import parts
+
+if sys.argv[1] == "shared":
+    parts.one_thread_per_operation()
+all_there = threading.Barrier(9)
+
+def allocate():
+    held = bytes(100_000)  # more than the interpreter takes from its own pools, less than glibc maps
+    all_there.wait()
+    return held
+
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+    thread.start()
+all_there.wait()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+path = os.path.join(tempfile.mkdtemp(), "arenas.xml")
+file = ctypes.c_void_p(libc.fopen(path.encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+print(open(path).read().count("<heap nr="))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="not glibc")
+def test_threads_share_the_allocators_arenas():
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    command = [sys.executable, "-c", ARENAS]
+    found = {
+        how: int(subprocess.check_output([*command, how], cwd=ROOT, env=environment, text=True))
+        for how in ("shared", "own")
+    }
+    assert found["shared"] <= parts.num_cores() < found["own"] or parts.num_cores() > 8, found
