@@ -2,7 +2,7 @@
 
     python benchmarks/glow.py                      # the table, 9 rounds
     python benchmarks/glow.py --json=glow.json     # and the ratios, for a machine to read
-    python benchmarks/glow.py --quick              # 4 rounds of what the ratios need, started side by side
+    python benchmarks/glow.py --quick              # 3 rounds of what the ratios need, started side by side
     python benchmarks/glow.py --smoke              # tiny sizes: does it run?
 
 All operations are timed in turns, A B A B, each peer in a process of its own; a ratio is that of the
@@ -33,6 +33,7 @@ AGAINST = {
     "normflows": ("normflows", "normflows_channels_last"),
 }
 OURS = "tfp_flows"
+SLOWER_FLOORS = ("floor", "floor_matmul")  # those in parts are faster wherever they were measured
 QUICK_FIRST_CALL = "log_prob"  # of the deep flows: all operations would take minutes
 TORCH_PACKAGES = ("torch", "normflows")
 PACKAGES = ("tensorflow", "tensorflow-probability", *TORCH_PACKAGES)
@@ -90,12 +91,14 @@ def _version(package):
         return None
 
 
-def _names(torch_python, compared_only):
+def _names(torch_python, quick):
     """The peers that can be built here: all, or those that a ratio is taken against."""
-    here = all(importlib.util.find_spec(package) for package in ("torch", "normflows"))
+    here = all(importlib.util.find_spec(package) for package in TORCH_PACKAGES)
     torch = list(peers.TORCH_PEERS) if here or torch_python else []
     names = [*peers.TENSORFLOW_PEERS, *torch]
-    return [name for name in names if name in sum(AGAINST.values(), ())] if compared_only else names
+    if not quick:
+        return names
+    return [name for name in names if name in sum(AGAINST.values(), ()) and name not in SLOWER_FLOORS]
 
 
 def _measured(names, size, rounds, quick, torch_python):
@@ -118,16 +121,16 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="file for the list of ratios")
     parser.add_argument(
-        "--quick", action="store_true", help="4 rounds of the ratios' peers, started side by side"
+        "--quick", action="store_true", help="3 rounds of the ratios' peers, started side by side"
     )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds to time (9)")
     parser.add_argument("--torch-python", help="interpreter that has torch and normflows")
     parser.add_argument("--peers", nargs="+", choices=peers.PEERS, help="only these")
     options = parser.parse_args(arguments)
-    rounds = 1 if options.smoke else 4 if options.quick else options.rounds
+    rounds = 1 if options.smoke else 3 if options.quick else options.rounds
     size = peers.TINY if options.smoke else peers.Size()
-    names = options.peers or _names(options.torch_python, compared_only=options.quick)
+    names = options.peers or _names(options.torch_python, options.quick)
     names = [OURS, *(name for name in names if name != OURS)]
     workers, timings, deep = _measured(names, size, rounds, options.quick, options.torch_python)
     print(f"{size}; median (lowest-highest) of {rounds} rounds")

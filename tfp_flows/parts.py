@@ -202,21 +202,16 @@ def total(function, batch, count, like):
     if count == 1:
         return list(function(0, *batch))
     cut = [None if tensor is None else _cut(tensor, count) for tensor in batch]
-    present = []  # whether each value is there: a function returns no None
-
     # One function, called for each part and not inlined: TensorFlow prepares it once for all of them.
-    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-    def of_part(index, *tensors):
-        values = function(index, *tensors)
-        present[:] = [value is not None for value in values]
-        return [value for value in values if value is not None]
-
+    of_part = tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
     found = [
         of_part(tf.constant(index), *[None if tensor is None else tensor[index] for tensor in cut])
         for index in range(count)
     ]
-    sums = map(tf.add_n, zip(*found, strict=True))
-    return [next(sums) if here else tf.zeros_like(one) for here, one in zip(present, like, strict=True)]
+    return [
+        tf.zeros_like(one) if values[0] is None else tf.add_n(values)
+        for *values, one in zip(*found, like, strict=True)
+    ]
 
 
 def _cut(tensor, count):

@@ -91,8 +91,8 @@ def make_train_step(family, state, config, image_shape, strategy=None, parts_per
         def of_part(index, images, outliers):
             return loss_and_gradients(images, outliers, noise.part(seed, first + index, count))
 
-        zeros = [tf.zeros([], state.model.dtype), *map(tf.zeros_like, variables)]
-        bits_per_dim, *gradients = parts.total(of_part, (images, outliers), parts_per_replica, zeros)
+        like = [tf.zeros([], state.model.dtype), *variables]
+        bits_per_dim, *gradients = parts.total(of_part, (images, outliers), parts_per_replica, like)
         if strategy.num_replicas_in_sync > 1:
             mean = tf.distribute.ReduceOp.MEAN
             bits_per_dim, *gradients = replica.all_reduce(mean, [bits_per_dim, *gradients])
