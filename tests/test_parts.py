@@ -226,4 +226,5 @@ def test_threads_share_the_allocators_arenas():
         how: int(subprocess.check_output([*command, how], cwd=ROOT, env=environment, text=True))
         for how in ("shared", "own")
     }
-    assert found["shared"] <= parts.num_cores() < found["own"] or parts.num_cores() > 8, found
+    assert found["shared"] <= parts.num_cores(), found
+    assert found["own"] > parts.num_cores() or parts.num_cores() > 8, found  # there are nine threads
