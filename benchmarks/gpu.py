@@ -2,13 +2,16 @@
 
     python benchmarks/gpu.py --lower=FOLDER --data_dir=DIR        # with TensorFlow: write the programs
     python benchmarks/gpu.py --run=FOLDER --json=gpu.json         # with JAX: how fast they are
+    python benchmarks/gpu.py --run=FOLDER --profile=traces        # with JAX: and where the time goes
     python benchmarks/gpu.py --run=FOLDER --train_steps=20000     # with JAX: and train
     python benchmarks/gpu.py --restore=FOLDER --to=runs/gpu       # with TensorFlow: as a run of tfp_flows
     python -m tfp_flows.evaluate --run=runs/gpu --datasets=svhn_cropped --data_dir=DIR
     python benchmarks/gpu.py --smoke                              # tiny sizes, everything in a row
 
 The programs are this package's own `training.make_train_step`, with its optimizer, clipping, weight average
-and counters, and `log_prob`; batches and noise are those of the same run under TensorFlow. Products and
+and counters, and `log_prob`; batches and noise are those of the same run under TensorFlow. A call of a
+program takes several batches, one after another in a loop on the device (Keras's `steps_per_execution`): a
+step has a thousand arrays, which take the host longer to hand over than the device to compute. Products and
 convolutions come in three modes:
 
   float32   StableHLO's precision HIGHEST
@@ -16,13 +19,16 @@ convolutions come in three modes:
   bfloat16  the networks' products and convolutions by `--mixed_precision=bfloat16` of training; log_prob in
             the same way, which no evaluation of the package does; all else as tf32
 
-Before anything is timed, the losses of the first steps must be those that TensorFlow gave when the programs
-were lowered. The ceilings are measured on the same device: a large matrix product, and a large copy.
+Before anything is timed, the losses of the first call's steps must be those that TensorFlow gave when the
+programs were lowered. The ceilings are measured on the same device: a large matrix product and a large copy.
+A program's ratio is the rate of the coupling networks' products alone (2 operations for each multiplication,
+3 times as many for a training step, whose backward pass has two products for each) to that of the large one.
 """
 
 import argparse
 import csv
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -38,10 +44,9 @@ from benchmarks import environment  # noqa: E402
 
 environment.prepare()
 
-from benchmarks import stablehlo  # noqa: E402
+from benchmarks import peers, stablehlo  # noqa: E402
 
 MODES = ("float32", "tf32", "bfloat16")
-CHECKED_STEPS = 5
 TOLERANCE = 1e-4  # of the losses, relative: float32, another compiler's order of sums
 STATE_FILE = "state.safetensors"
 CURVE_FILE = "curve.csv"
@@ -57,15 +62,16 @@ class Size:
     steps_per_level: int = 8
     hidden: int = 400
     batch: int = 64
+    steps_per_call: int = 10
     steps: int = 20000
-    learning_rate: float = 1e-3
-    save_every: int = 1000
+    learning_rate: float = 2e-3
+    save_every: int = 1000  # this and log_every: multiples of steps_per_call
     log_every: int = 50
     product: int = 8192
     copy_mib: int = 1024
 
 
-TINY = Size("digits", 2, 1, 4, 8, 12, 1e-3, 4, 2, 64, 1)
+TINY = Size("digits", 2, 1, 4, 8, 2, 12, 1e-3, 4, 2, 64, 1)
 
 
 def lower(folder, size, data_dir):
@@ -90,35 +96,54 @@ def lower(folder, size, data_dir):
     bundle = lowering.Bundle()
     variables = _variables(state)
     names = {id(variable): bundle.add_weight(variable) for variable in variables}
-    batch_spec = tf.TensorSpec([size.batch, *spec.image_shape], tf.uint8, name="images")
+    batches_spec = tf.TensorSpec([size.steps_per_call, size.batch, *spec.image_shape], tf.uint8, "images")
     for mode in MODES:
         products = "bfloat16" if mode == "bfloat16" else "none"
         own = dataclasses.replace(config, mixed_precision=products)
         train_step = training.make_train_step(family, state, own, spec.image_shape)
         functions = {
-            "train_step": lambda images, step=train_step: dict(
-                zip(("bits_per_dim", "norm"), step(images), strict=True)
-            ),
-            "log_prob": lambda images, products=products: _log_prob(state.model, images, products),
+            "train_step": functools.partial(_steps, train_step),
+            "log_prob": functools.partial(_log_probs, state.model, products),
         }
         for name, function in functions.items():
-            program = lowering.lower(function, batch_spec, variables=variables, tf32=mode != "float32")
+            program = lowering.lower(function, batches_spec, variables=variables, tf32=mode != "float32")
             bundle.add(f"{name}_{mode}", size.batch, program)
     order = _order(len(images), config)
     arrays = {"images": images, "order": order}
     described = dict(run=spec.to_json(), size=dataclasses.asdict(size), step=names[id(state.step)])
+    described["log_prob_flops"] = _network_flops(size, spec.image_shape)
     stablehlo.write(folder, bundle, arrays, **described)
     # The weights are written: now TensorFlow's own first steps, for the other side to be checked by.
     train_step = training.make_train_step(family, state, config, spec.image_shape)
-    losses = [float(train_step(tf.constant(images[rows]))[0]) for rows in order[:CHECKED_STEPS]]
+    losses = [float(train_step(tf.constant(images[rows]))[0]) for rows in order[: size.steps_per_call]]
     np.savez(pathlib.Path(folder) / "arrays.npz", losses=np.float32(losses), **arrays)
 
 
-def _log_prob(model, images, products):
+def _steps(train_step, images):
+    """The results of one step after another on images `[steps, batch, ...]`."""
+    import tensorflow as tf
+
+    bits_per_dim, norm = tf.map_fn(train_step, images, fn_output_signature=(tf.float32, tf.float32))
+    return {"bits_per_dim": bits_per_dim, "norm": norm}
+
+
+def _log_probs(model, products, images):
+    import tensorflow as tf
+
     from tfp_flows import precision
 
     with precision.reduced(precision.dtype(products)):
-        return {"log_prob": model.log_prob(images)}
+        return {"log_prob": tf.map_fn(model.log_prob, images, fn_output_signature=tf.float32)}
+
+
+def _network_flops(size, image_shape):
+    """Operations of the coupling networks' products in a batch's `log_prob`."""
+    sizes = peers.Size(*image_shape, size.levels, size.steps_per_level, size.hidden, size.batch)
+    products = 0
+    for height, width, channels in peers.level_shapes(sizes):
+        kernels = 9 * channels // 2 * size.hidden + size.hidden**2 + 9 * size.hidden * channels
+        products += height * width * size.steps_per_level * kernels
+    return 2 * size.batch * products
 
 
 def _state(spec):
@@ -146,7 +171,7 @@ def _order(count, config):
     return np.stack(rows).reshape(config.steps, config.batch_size).astype(np.int32)
 
 
-def run(folder, rounds, train_steps, mode):
+def run(folder, rounds, train_steps, mode, profile=None):
     """Checks the programs, times them and the ceilings, and trains; a list of JSON entries.
 
     Raises:
@@ -156,18 +181,20 @@ def run(folder, rounds, train_steps, mode):
     size = Size(**model.signature["size"])
     config = {**dataclasses.asdict(size), "device": str(model.device), "kind": model.device.device_kind}
     error = _check(model, arrays, size)
-    print(f"{CHECKED_STEPS} steps: losses as TensorFlow's to {error:.1e}, on {config['kind']}", flush=True)
+    print(f"{len(arrays['losses'])} losses as TensorFlow's to {error:.1e}, on {config['kind']}", flush=True)
     products = {name: _product_rate(size.product, name, rounds) for name in MODES}
     found = [_entry(f"gpu_product_{name}", rate / 1e12, "TFLOP/s") for name, rate in products.items()]
     found.append(_entry("gpu_copy", _copy_rate(size.copy_mib, rounds) / 1e9, "GB/s"))
-    images = {"images": model.put(arrays["images"][arrays["order"][0]])}
-    for entry in model.signature["programs"]:
-        found.append(_time(model, entry["function"], size, images, rounds, products))
+    print("\n".join(map(_line, found)), flush=True)
+    images = {"images": model.put(arrays["images"][arrays["order"][: size.steps_per_call]])}
+    for name in [entry["function"] for entry in model.signature["programs"]]:
+        found.append(_time(model, name, size, images, rounds, products))
+        print(_line(found[-1]), flush=True)
+        if profile:
+            _trace(model, name, size, images, pathlib.Path(profile) / name)
     if train_steps:
-        found.append(_train(pathlib.Path(folder), arrays, size, train_steps, mode))
-    for entry in found:
-        ratio = f"{entry['ratio']:6.3f} x {entry['against']}" if entry["against"] else ""
-        print(f"{entry['name']:<24} {entry['value']:10.2f} {entry['unit']:<9} {ratio}", flush=True)
+        found.append(_train(model, pathlib.Path(folder), arrays, size, train_steps, mode))
+        print(_line(found[-1]), flush=True)
     return [{**entry, "config": config} for entry in found]
 
 
@@ -175,36 +202,50 @@ def _entry(name, value, unit, against=None, ratio=None, **others):
     return {"name": name, "value": value, "unit": unit, "against": against, "ratio": ratio, **others}
 
 
+def _line(entry):
+    ratio = f"{entry['ratio']:6.3f} x {entry['against']}" if entry["against"] else ""
+    return f"{entry['name']:<24} {entry['value']:10.2f} {entry['unit']:<9} {ratio}"
+
+
 def _check(model, arrays, size):
     """The largest relative error of the first losses, against those of TensorFlow."""
-    losses = []
-    for rows in arrays["order"][: len(arrays["losses"])]:
-        images = {"images": model.put(arrays["images"][rows])}
-        losses.append(stablehlo.on_host(model.run("train_step_float32", size.batch, images))["bits_per_dim"])
-    error = float(np.max(np.abs(np.float32(losses) / arrays["losses"] - 1)))
+    images = {"images": model.put(arrays["images"][arrays["order"][: size.steps_per_call]])}
+    losses = stablehlo.on_host(model.run("train_step_float32", size.batch, images))["bits_per_dim"]
+    error = float(np.max(np.abs(losses / arrays["losses"] - 1)))
     if not error < TOLERANCE:
-        sys.exit(f"error: the losses {losses} are not TensorFlow's {arrays['losses'].tolist()}.")
+        sys.exit(f"error: the losses {losses.tolist()} are not TensorFlow's {arrays['losses'].tolist()}.")
     return error
 
 
 def _time(model, function, size, images, rounds, products):
-    """Images/s of a program; the ratio is its FLOP/s, as XLA counts them, to those of a large product."""
+    """Images/s of a program, where a round is as many calls as training makes before it waits for one."""
     start = time.perf_counter()
     program, _ = model.program(function, size.batch)
     compile_seconds = time.perf_counter() - start
+    calls = size.log_every // size.steps_per_call
     stablehlo.on_host(model.run(function, size.batch, images))
-    seconds = stablehlo.seconds(lambda: model.run(function, size.batch, images), rounds)
+    seconds = stablehlo.seconds(lambda: model.run(function, size.batch, images), rounds, calls)
+    seconds = [one / size.steps_per_call for one in seconds]
     median, mode = statistics.median(seconds), function.rsplit("_", 1)[1]
-    flops = program.flops()
+    flops = model.signature["log_prob_flops"] * (3 if function.startswith("train_step") else 1)
     return _entry(
         f"gpu_{function}",
         size.batch / median,
         "images/s",
-        against=f"{mode} product" if flops else None,
-        ratio=flops / median / products[mode] if flops else None,
+        against=f"{mode} product",
+        ratio=flops / median / products[mode],
         seconds=[min(seconds), median, max(seconds)],
         compile_seconds=compile_seconds,
+        temporary_mib=program.temporary_bytes() / 2**20,
     )
+
+
+def _trace(model, function, size, images, folder):
+    """Writes what the device does in one call, for TensorBoard's profiler."""
+    import jax
+
+    with jax.profiler.trace(str(folder)):
+        stablehlo.on_host(model.run(function, size.batch, images))
 
 
 def _product_rate(size, mode, rounds):
@@ -213,7 +254,9 @@ def _product_rate(size, mode, rounds):
     import jax.numpy as jnp
 
     precision = "default" if mode == "tf32" else "highest"
-    matrix = jnp.ones([size, size], jnp.bfloat16 if mode == "bfloat16" else jnp.float32)
+    # Random numbers: a card is faster, by a tenth, on numbers that are all alike.
+    dtype = jnp.bfloat16 if mode == "bfloat16" else jnp.float32
+    matrix = jax.random.normal(jax.random.key(0), [size, size], dtype)
     # One entry of each row comes back, so that the product is not what the transfer takes.
     product = jax.jit(lambda a: {"row": jnp.matmul(a, a, precision=precision).max(axis=1)})
     stablehlo.on_host(product(matrix))
@@ -236,39 +279,51 @@ def _copy_rate(mib, rounds):
     return 2 * array.nbytes / statistics.median(found)
 
 
-def _train(folder, arrays, size, train_steps, mode):
+def _train(model, folder, arrays, size, train_steps, mode):
     """Trains up to step `train_steps`, from the folder's state if there is one; its JSON entry."""
-    model, _ = stablehlo.read(folder)
-    if (folder / STATE_FILE).exists():
-        saved = stablehlo.reader.read_arrays(folder / STATE_FILE)
-        model.weights.update({name: model.put(array) for name, array in saved.items()})
+    state = folder / STATE_FILE
+    saved = stablehlo.reader.read_arrays(state if state.exists() else folder / stablehlo.reader.WEIGHTS_FILE)
+    model.weights = {name: model.put(array) for name, array in saved.items()}
     model.program(f"train_step_{mode}", size.batch)  # compiled before the clock starts
     first = int(model.weights[model.signature["step"]])
     last = min(train_steps, len(arrays["order"]))
+    if (last - first) % size.steps_per_call:
+        sys.exit(f"error: --train_steps must be a multiple of {size.steps_per_call}, the steps of a call.")
     rows = [row for row in _read_curve(folder) if int(row["step"]) <= first]
     pending, started, clock = [], time.perf_counter(), time.perf_counter()
-    for step in range(first, last):
-        images = {"images": model.put(arrays["images"][arrays["order"][step]])}
+    for step in range(first + size.steps_per_call, last + 1, size.steps_per_call):
+        batches = arrays["order"][step - size.steps_per_call : step]
+        images = {"images": model.put(arrays["images"][batches])}
         pending.append(model.run(f"train_step_{mode}", size.batch, images))
-        if (step + 1) % size.log_every == 0 or step + 1 == last:
-            rows.append(_row(step + 1, pending, size, clock))
+        if step % size.log_every == 0 or step == last:
+            rows.append(_row(step, pending, size, clock))
             pending, clock = [], time.perf_counter()
-        if (step + 1) % size.save_every == 0 or step + 1 == last:
+        if step % size.save_every == 0 or step == last:
             _save(folder, model, rows)
     seconds = time.perf_counter() - started
     rate = (last - first) * size.batch / seconds if last > first else 0.0
-    bits = float(rows[-1]["bits_per_dim"]) if rows else None
-    return _entry("gpu_training", rate, "images/s", steps=[first, last], bits_per_dim=bits, mode=mode)
+    described = {"steps": [first, last], "mode": mode, "log_prob_errors": _errors(model, arrays, size)}
+    if rows:
+        described["bits_per_dim"] = float(rows[-1]["bits_per_dim"])
+    return _entry("gpu_training", rate, "images/s", **described)
+
+
+def _errors(model, arrays, size):
+    """{mode: how far an image's log_prob is at most from that in float32, in bits per dimension}."""
+    images = arrays["images"][arrays["order"][: size.steps_per_call]]
+    given, nats_per_bit = {"images": model.put(images)}, np.log(2) * np.prod(images.shape[2:])
+    found = {mode: stablehlo.on_host(model.run(f"log_prob_{mode}", size.batch, given)) for mode in MODES}
+    bits = {mode: result["log_prob"] / nats_per_bit for mode, result in found.items()}
+    return {mode: float(np.max(np.abs(bits[mode] - bits["float32"]))) for mode in MODES[1:]}
 
 
 def _row(step, pending, size, clock):
     """A row of the curve from the results of the steps since the last one."""
-    means = [
-        float(np.mean([np.asarray(result[key]) for result in pending])) for key in ("bits_per_dim", "norm")
-    ]
+    results = {key: np.concatenate([result[key] for result in pending]) for key in ("bits_per_dim", "norm")}
+    means = [float(np.mean(values)) for values in results.values()]
     if not np.isfinite(means).all():
         sys.exit(f"error: diverged at step {step}: {means[0]:.4g} bits/dim, gradient norm {means[1]:.4g}.")
-    rate = len(pending) * size.batch / (time.perf_counter() - clock)
+    rate = results["norm"].size * size.batch / (time.perf_counter() - clock)
     print(f"step {step:>7,}  {means[0]:.4f} bits/dim  {rate:.1f} images/s", flush=True)
     return dict(zip(COLUMNS, (step, *means, rate), strict=True))
 
@@ -333,6 +388,7 @@ def main(arguments=None):
     parser.add_argument("--restore", metavar="FOLDER", help="make what was trained a run of tfp_flows")
     parser.add_argument("--to", metavar="RUN", help="with --restore: folder of the run")
     parser.add_argument("--json", help="with --run: file for the numbers")
+    parser.add_argument("--profile", metavar="FOLDER", help="with --run: folder for traces of each program")
     parser.add_argument("--rounds", type=int, default=20, help="with --run: rounds to time")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes; alone, everything in a row")
     options = parser.parse_args(arguments)
@@ -349,7 +405,7 @@ def main(arguments=None):
             lower(options.lower or folder, size, options.data_dir)
         if options.run or everything:
             steps, rounds = (size.steps, 1) if everything else (options.train_steps, options.rounds)
-            found = run(options.run or folder, rounds, steps, options.mode)
+            found = run(options.run or folder, rounds, steps, options.mode, options.profile)
             if options.json:
                 pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         if options.restore or everything:

@@ -46,11 +46,13 @@ def on_host(results):
     return {name: np.asarray(value) for name, value in results.items()}
 
 
-def seconds(function, rounds):
-    """[seconds] of so many calls, each until its results, a dict, have come back."""
+def seconds(function, rounds, calls=1):
+    """[seconds a call] of so many rounds, each of so many calls, until the last one's results are back."""
     found = []
     for _ in range(rounds):
         start = time.perf_counter()
-        on_host(function())
-        found.append(time.perf_counter() - start)
+        for _ in range(calls):
+            results = function()
+        on_host(results)
+        found.append((time.perf_counter() - start) / calls)
     return found

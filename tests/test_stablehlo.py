@@ -132,6 +132,15 @@ def test_draws_are_the_same_images_as_without_xla(exported, name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_programs_are_stablehlo_and_nothing_else(exported, name):
+    """A GPU's client takes what can be written as a portable artifact; that of the CPU takes more."""
+    from jaxlib.mlir.dialects import stablehlo as dialect
+
+    for file in (exported / f"{name}_stablehlo").glob("*.mlir"):
+        assert dialect.serialize_portable_artifact_str(file.read_text(), dialect.get_current_version())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_folder_holds_each_array_once_and_describes_every_program(exported, name):
     folder = exported / f"{name}_stablehlo"
     described = json.loads((folder / "signature.json").read_text())

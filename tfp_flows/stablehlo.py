@@ -75,7 +75,7 @@ def lower(function, *specs, variables=(), tf32=False):
             # draw, which determinism forbids.
             warnings.filterwarnings("ignore", "device_name is being deprecated")
             lowered = compiled.experimental_get_compiler_ir(*specs)
-            text = lowered(stage="stablehlo", device_name=DEVICE)
+            text = _portable(lowered(stage="stablehlo", device_name=DEVICE))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise LoweringError(_first_line(error)) from error
     captures = _captures(concrete, variables)
@@ -152,6 +152,14 @@ def _products_in(tf32):
         yield
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def _portable(text):
+    """The text without `mhlo.copy`, which TensorFlow puts into loops and no GPU's client takes.
+
+    StableHLO's conversion of an array to the type that it has is the same, and is compiled away.
+    """
+    return text.replace(" = mhlo.copy ", " = stablehlo.convert ")
 
 
 def _captures(concrete, variables):

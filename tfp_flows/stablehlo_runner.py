@@ -46,9 +46,9 @@ class Program:
         results = self._executable.execute_sharded(arguments)
         return [shards[0] for shards in results.disassemble_into_single_device_arrays()]
 
-    def flops(self):
-        """Floating-point operations of a run, as XLA counts them."""
-        return self._executable.cost_analysis().get("flops", 0.0)
+    def temporary_bytes(self):
+        """The memory that a run takes beside its arguments and results."""
+        return self._executable.get_compiled_memory_stats().temp_size_in_bytes
 
 
 class Model:
