@@ -28,6 +28,7 @@ def entry(name, ours, theirs, against, config, batch=None):
         "against": against,
         "ratio": theirs / ours,
         "ratio_of_rounds": [rounds[0], rounds[-1]],
+        "rounds": len(rounds),
         "seconds_ours": ours,
         "seconds_against": theirs,
         "config": config,

@@ -2,12 +2,13 @@
 
     python benchmarks/glow.py                      # the table, 9 rounds
     python benchmarks/glow.py --json=glow.json     # and the ratios, for a machine to read
-    python benchmarks/glow.py --quick              # 3 rounds of what the ratios need, started side by side
+    python benchmarks/glow.py --quick              # in 4 minutes: what the ratios need, started side by side
     python benchmarks/glow.py --smoke              # tiny sizes: does it run?
 
 All operations are timed in turns, A B A B, each peer in a process of its own; a ratio is that of the
 medians, above 1 where ours is faster, against the fastest variant of each peer. Peers whose packages are
-not installed are left out: `pip install -e ".[bench]"` brings them.
+not installed are left out: `pip install -e ".[bench]"` brings them. --quick makes as many rounds as its time
+allows, at least 3: the ratios of few rounds on a busy machine are rough.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import environment  # noqa: E402
@@ -34,6 +36,7 @@ AGAINST = {
 }
 OURS = "tfp_flows"
 SLOWER_FLOORS = ("floor", "floor_matmul")  # those in parts are faster wherever they were measured
+QUICK_SECONDS = 220  # for all but the rounds that are made in any case
 QUICK_FIRST_CALL = "log_prob"  # of the deep flows: all operations would take minutes
 TORCH_PACKAGES = ("torch", "normflows")
 PACKAGES = ("tensorflow", "tensorflow-probability", *TORCH_PACKAGES)
@@ -103,12 +106,13 @@ def _names(torch_python, quick):
 
 def _measured(names, size, rounds, quick, torch_python):
     """(workers, timings, deep workers), in their first calls side by side or alone."""
+    end = time.perf_counter() + QUICK_SECONDS
     workers = [peers.Worker(name, size, torch_python) for name in names]
     in_depth = "tfb_glow" in names
     if quick:  # a process on each core: tracing and compiling take one
         deep = deep_workers(size, QUICK_FIRST_CALL) if in_depth else []
         with peers.started([*deep[::-1], *workers[::-1]], peers.usable_cores()):
-            return workers, peers.timed(workers, rounds), deep
+            return workers, peers.timed(workers, rounds, end), deep
     with peers.started(workers):
         timings = peers.timed(workers, rounds)
     deep = deep_workers(size) if in_depth else []
@@ -121,19 +125,19 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="file for the list of ratios")
     parser.add_argument(
-        "--quick", action="store_true", help="3 rounds of the ratios' peers, started side by side"
+        "--quick", action="store_true", help="within 5 minutes: the ratios' peers, started side by side"
     )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds to time (9)")
     parser.add_argument("--torch-python", help="interpreter that has torch and normflows")
     parser.add_argument("--peers", nargs="+", choices=peers.PEERS, help="only these")
     options = parser.parse_args(arguments)
-    rounds = 1 if options.smoke else 3 if options.quick else options.rounds
+    rounds = 1 if options.smoke else options.rounds
     size = peers.TINY if options.smoke else peers.Size()
     names = options.peers or _names(options.torch_python, options.quick)
     names = [OURS, *(name for name in names if name != OURS)]
     workers, timings, deep = _measured(names, size, rounds, options.quick, options.torch_python)
-    print(f"{size}; median (lowest-highest) of {rounds} rounds")
+    print(f"{size}; median (lowest-highest) of rounds: {peers.rounds(timings)}")
     print("\n".join(peers.format_table(workers, timings)))
     found = compared(workers, timings, _versions(options.torch_python))
     if deep:

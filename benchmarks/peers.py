@@ -57,6 +57,7 @@ from benchmarks import environment
 # In the order they are timed: sampling comes before training, because some peers' samples overflow
 # after a few steps (see `TfbGlow`).
 OPERATIONS = ("sample", "log_prob", "train_step")
+LEAST_ROUNDS = 3
 LEARNING_RATE = 1e-3
 
 
@@ -256,15 +257,18 @@ def serve(peer):
         answers.flush()
 
 
-def interleave(workers, operation, repeats, warmup=1):
+def interleave(workers, operation, repeats, warmup=1, end=math.inf):
     """Times one operation of several peers in turns and returns {name: [seconds, ...]}.
 
     Each turn is two calls, of which the second is timed: the first wakes threads and fills caches, as the
     call before does in a loop. Every other round goes backwards, so that none always follows the same one.
-    The first `warmup` rounds are not kept.
+    The first `warmup` rounds are not kept. Once `time.perf_counter()` has passed `end`, no more than the
+    first `LEAST_ROUNDS` begin.
     """
     seconds = {worker.name: [] for worker in workers}
     for round_ in range(warmup + repeats):
+        if round_ >= warmup + LEAST_ROUNDS and time.perf_counter() > end:
+            break
         for worker in workers if round_ % 2 == 0 else reversed(workers):
             worker.call(operation)
             value, elapsed = worker.call(operation)
@@ -308,9 +312,23 @@ def started(workers, at_once=1):
             worker.close()
 
 
-def timed(workers, repeats, operations=OPERATIONS):
-    """{operation: {name: [seconds, ...]}} of peers that were started, in turns."""
-    return {operation: interleave(workers, operation, repeats) for operation in operations}
+def timed(workers, repeats, end=math.inf):
+    """{operation: {name: [seconds, ...]}} of peers that were started, in turns.
+
+    Where `end`, in the time of `time.perf_counter()`, comes before `repeats` rounds of each operation are
+    done, the operations have equal shares of the time until then.
+    """
+    found = {}
+    for number, operation in enumerate(OPERATIONS):
+        now = time.perf_counter()
+        share = (end - now) / (len(OPERATIONS) - number)
+        found[operation] = interleave(workers, operation, repeats, end=now + share)
+    return found
+
+
+def rounds(timings):
+    """How many rounds there were of each operation, as text."""
+    return ", ".join(f"{len(next(iter(timing.values())))} of {name}" for name, timing in timings.items())
 
 
 def main(arguments=None):
@@ -331,7 +349,7 @@ def main(arguments=None):
     workers = [Worker(name, size, options.torch_python) for name in options.peers]
     with started(workers):
         timings = timed(workers, repeats)
-    print(f"{size}; median (lowest-highest) of {repeats} rounds")
+    print(f"{size}; median (lowest-highest) of rounds: {rounds(timings)}")
     print("\n".join(format_table(workers, timings)))
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, peers
 from tfp_flows import checkpoint, data, detectors, training
 
 MODES = ("float32", "tf32", "bfloat16")
@@ -49,6 +49,29 @@ def test_smoke(script, tmp_path):
     entries = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert {entry["name"] for entry in entries} == names
     assert all(entry["value"] > 0 and "against" in entry and "ratio" in entry for entry in entries)
+
+
+class _Instant:
+    """A worker whose calls take no time."""
+
+    def __init__(self, name, calls):
+        self.name, self._calls = name, calls
+
+    def call(self, operation):
+        self._calls.append((self.name, operation))
+        return 0.0, 1.0
+
+
+def test_rounds_go_to_and_fro_and_stop_at_the_end_of_the_time():
+    calls = []
+    workers = [_Instant(name, calls) for name in "ab"]
+    timings = peers.timed(workers, 5)
+    assert {name: len(timing["a"]) for name, timing in timings.items()} == dict.fromkeys(peers.OPERATIONS, 5)
+    assert [name for name, _ in calls[:8]] == list("aabbbbaa")
+    assert [operation for _, operation in calls[:: len(calls) // 3]] == list(peers.OPERATIONS)
+    short = peers.timed(workers, 5, end=0.0)
+    assert {len(timing["b"]) for timing in short.values()} == {peers.LEAST_ROUNDS}
+    assert peers.rounds(short) == "3 of sample, 3 of log_prob, 3 of train_step"
 
 
 # Trains a folder of programs in two parts while TensorFlow and the package cannot be imported.
