@@ -36,9 +36,9 @@ Machine: {machine}.
 """
 GPU = """## On a GPU
 
-No GPU figure has been taken yet. Wherever there is JAX, through its PJRT client and without TensorFlow,
-`benchmarks/hessian_gpu.py` runs the compiled Hessian trace, and `benchmarks/gpu.py` the training step and
-`log_prob` of NVP-Glow at the paper's size, against the card's own ceilings. Both are tested on JAX's CPU.
+Wherever there is JAX, through its PJRT client and without TensorFlow, `benchmarks/hessian_gpu.py` runs the
+compiled Hessian trace, and `benchmarks/gpu.py` the training step and `log_prob` of NVP-Glow at the paper's
+size, against the card's own ceilings: [RESULTS_GPU.md](RESULTS_GPU.md).
 """
 
 
