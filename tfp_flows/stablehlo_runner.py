@@ -22,6 +22,7 @@ import numpy as np
 
 SIGNATURE_FILE = "signature.json"
 WEIGHTS_FILE = "weights.safetensors"
+REASON_CHARACTERS = 400  # of a compiler's message, on one line: what is wrong is seldom in its first
 COUNT = "n"  # the input that says how many images are wanted, where none are given
 
 
@@ -154,7 +155,8 @@ class Model:
             try:
                 self._programs[key] = Program(text, self.device)
             except RuntimeError as error:
-                raise ModelError(f"{path} cannot be compiled: {str(error).splitlines()[0]}") from error
+                reason = " ".join(str(error).split())[:REASON_CHARACTERS]
+                raise ModelError(f"{path} cannot be compiled: {reason}") from error
         return self._programs[key], entry
 
     def put(self, array):
