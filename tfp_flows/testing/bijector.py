@@ -1,13 +1,7 @@
-"""The contract that every bijector, density model and detector keeps, ours or a stranger's.
+"""The contract of bijectors.
 
-    from tfp_flows import testing
-
-    def test_my_bijector():
-        testing.check_bijector(lambda dtype: MyBijector(dtype=dtype), event_shape=(4, 4, 2))
-
-Each check raises `AssertionError` with the numbers that disagree. TFP's own
-`assert_bijective_and_finite` is not enough: TFP caches, so `inverse(forward(x))` hands x back whatever
-the inverse computes. Here the cache is broken with `tf.identity`, and log-determinants are compared
+TFP's own `assert_bijective_and_finite` is not enough: TFP caches, so `inverse(forward(x))` hands x back
+whatever the inverse computes. Here the cache is broken with `tf.identity`, and log-determinants are compared
 with those of Jacobians from automatic differentiation, in float64.
 """
 
@@ -16,6 +10,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from tfp_flows.testing.perturbation import perturb
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -54,13 +50,6 @@ def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True, l
     check_independence(build, x, seed)
     check_checkpoint(build, bijector, x)
     check_single_precision(build, bijector, x)
-
-
-def perturb(module, seed=0, scale=0.1):
-    """Adds seeded normal noise to every trainable variable: new couplings are identities."""
-    rng = np.random.default_rng(seed)
-    for variable in module.trainable_variables:
-        variable.assign_add(tf.constant(scale * rng.standard_normal(variable.shape), variable.dtype))
 
 
 def check_round_trip(bijector, x, atol=1e-9):
@@ -328,126 +317,6 @@ def check_single_precision(build, bijector, x, rtol=1e-4, atol=1e-4):
         atol=atol,
         err_msg="the float32 log-determinant",
     )
-
-
-def check_density_model(model, images, atol=1e-3):
-    """Puts a density model over integer images through its contract.
-
-    uint8 and other integer types are accepted and agree; values that are no grey level are refused;
-    `log_prob` is deterministic and depends on neither batch nor order; samples are grey levels.
-
-    Args:
-      model: `tfd.Distribution` with events `[H, W, C]`.
-      images: uint8 `[B, H, W, C]`, B >= 3.
-      atol: Allowed difference in nats between batch sizes.
-    """
-    images = np.asarray(images)
-    log_prob = model.log_prob(images).numpy()
-    assert log_prob.shape == (len(images),), f"log_prob has shape {log_prob.shape}"
-    assert np.isfinite(log_prob).all() and (log_prob < 0).all(), f"log_prob is {log_prob}"
-    for other in (tf.constant(images), images.astype(np.int64), images.astype(np.float32)):
-        np.testing.assert_array_equal(model.log_prob(other), log_prob)
-    in_turn = [model.log_prob(images[i : i + 1]).numpy()[0] for i in range(len(images))]
-    np.testing.assert_allclose(in_turn, log_prob, atol=atol, err_msg="depends on the batch size")
-    np.testing.assert_allclose(
-        model.log_prob(images[::-1]).numpy()[::-1], log_prob, atol=atol, err_msg="depends on order"
-    )
-    np.testing.assert_allclose(model.log_prob(images[0]), log_prob[0], atol=atol)
-    assert model.log_prob(images[:0]).shape == (0,), "no images give no log-probabilities"
-    for wrong in (300, -1, 0.5, np.nan):
-        bad = images.astype(np.float64)
-        bad[0, 0, 0, 0] = wrong
-        _check_refused(model, bad, wrong)
-    sample = model.sample(2, seed=(3, 4)).numpy()
-    assert sample.shape == (2, *images.shape[1:]), f"samples have shape {sample.shape}"
-    assert ((sample >= 0) & (sample <= 255) & (sample == np.floor(sample))).all()
-    np.testing.assert_array_equal(model.sample(2, seed=(3, 4)), sample, err_msg="seed ignored")
-
-
-def check_detector(build, fit_images, calibration_images, images, rtol=2e-4, atol=2e-3):
-    """Puts a detector of out-of-distribution images through its contract.
-
-    What needs `fit` or `calibrate` says so; a score is float32, finite, and depends on neither batch nor
-    order; p-values are those of split conformal prediction; images that are none are refused in one line; an
-    exportable score runs inside a graph, traced once for any batch.
-
-    Args:
-      build: Callable without arguments, a new, unfitted `detectors.Detector` at each call.
-      fit_images: uint8 `[N, H, W, C]`.
-      calibration_images: Others.
-      images: uint8 `[B, H, W, C]`, B >= 3, to be scored.
-      rtol: Allowed relative difference of scores between batch sizes.
-      atol: Allowed absolute difference.
-
-    Returns:
-      The detector, fitted and calibrated.
-
-    Raises:
-      AssertionError: With the check that failed.
-    """
-    detector = build()
-    if detector._needed():
-        _check_refused_in_one_line(lambda: detector.score(images), "call fit first")
-    detector.fit(fit_images)
-    _check_refused_in_one_line(lambda: detector.p_value(images), "call calibrate first")
-    detector.calibrate(calibration_images)
-    scores = detector.score(images)
-    assert scores.dtype == np.float32 and scores.shape == (len(images),), f"{scores.dtype} {scores.shape}"
-    assert np.isfinite(scores).all() and np.ptp(scores) > 0, f"the scores are {scores}"
-    close = dict(rtol=rtol, atol=atol)
-    in_turn = np.concatenate([detector.score(images[i : i + 1]) for i in range(len(images))])
-    np.testing.assert_allclose(in_turn, scores, **close, err_msg="depends on the batch size")
-    reverse = detector.score(images[::-1])[::-1]
-    np.testing.assert_allclose(reverse, scores, **close, err_msg="depends on the order")
-    np.testing.assert_array_equal(detector.score(images.astype(np.float32)), detector.score(images))
-    assert detector.score(images[:0]).shape == (0,), "no images give no scores"
-    reference = detector.score(calibration_images)
-    expected = [(1 + (reference >= s).sum()) / (len(reference) + 1) for s in scores]
-    np.testing.assert_allclose(detector.p_value(images), expected, rtol=1e-6, err_msg="p-values")
-    np.testing.assert_array_equal(detector.predict(images, 0.5), np.array(expected) <= 0.5)
-    _check_detector_refuses(detector, images)
-    _check_graph_score(detector, images, scores)
-    return detector
-
-
-def _check_detector_refuses(detector, images):
-    for wrong, message in (
-        (images[:, 1:], "images must be"),
-        (images[0], "images must be"),
-        (images + 0.5, "0..255"),
-        (images.astype(int) + 300, "0..255"),
-        (images.astype(str), "0..255"),
-    ):
-        _check_refused_in_one_line(lambda wrong=wrong: detector.score(wrong), message)
-
-
-def _check_graph_score(detector, images, scores):
-    if not detector.exportable:
-        _check_refused_in_one_line(lambda: detector.graph_score(tf.constant(images)), "cannot be exported")
-        return
-    signature = [tf.TensorSpec([None, *images.shape[1:]], tf.uint8)]
-    function = tf.function(detector.graph_score, input_signature=signature)
-    np.testing.assert_allclose(function(images), scores, rtol=1e-5, atol=1e-4, err_msg="in a graph")
-    function(images[:1])
-    assert function.experimental_get_tracing_count() == 1, "traced anew for another batch size"
-
-
-def _check_refused_in_one_line(call, message):
-    try:
-        call()
-    except ValueError as error:
-        assert message in str(error) and "\n" not in str(error), f"unclear message: {error}"
-    else:
-        raise AssertionError(f"nothing was refused; expected {message!r}")
-
-
-def _check_refused(model, images, value):
-    try:
-        model.log_prob(images)
-    except ValueError as error:
-        assert "0..255" in str(error), f"unclear message for the value {value}: {error}"
-    else:
-        raise AssertionError(f"log_prob accepted the value {value}")
 
 
 def _value_log_det_gradient(bijector, x):

@@ -1,0 +1,47 @@
+"""The contract of density models over integer images."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def check_density_model(model, images, atol=1e-3):
+    """Puts a density model over integer images through its contract.
+
+    uint8 and other integer types are accepted and agree; values that are no grey level are refused;
+    `log_prob` is deterministic and depends on neither batch nor order; samples are grey levels.
+
+    Args:
+      model: `tfd.Distribution` with events `[H, W, C]`.
+      images: uint8 `[B, H, W, C]`, B >= 3.
+      atol: Allowed difference in nats between batch sizes.
+    """
+    images = np.asarray(images)
+    log_prob = model.log_prob(images).numpy()
+    assert log_prob.shape == (len(images),), f"log_prob has shape {log_prob.shape}"
+    assert np.isfinite(log_prob).all() and (log_prob < 0).all(), f"log_prob is {log_prob}"
+    for other in (tf.constant(images), images.astype(np.int64), images.astype(np.float32)):
+        np.testing.assert_array_equal(model.log_prob(other), log_prob)
+    in_turn = [model.log_prob(images[i : i + 1]).numpy()[0] for i in range(len(images))]
+    np.testing.assert_allclose(in_turn, log_prob, atol=atol, err_msg="depends on the batch size")
+    np.testing.assert_allclose(
+        model.log_prob(images[::-1]).numpy()[::-1], log_prob, atol=atol, err_msg="depends on order"
+    )
+    np.testing.assert_allclose(model.log_prob(images[0]), log_prob[0], atol=atol)
+    assert model.log_prob(images[:0]).shape == (0,), "no images give no log-probabilities"
+    for wrong in (300, -1, 0.5, np.nan):
+        bad = images.astype(np.float64)
+        bad[0, 0, 0, 0] = wrong
+        _check_refused(model, bad, wrong)
+    sample = model.sample(2, seed=(3, 4)).numpy()
+    assert sample.shape == (2, *images.shape[1:]), f"samples have shape {sample.shape}"
+    assert ((sample >= 0) & (sample <= 255) & (sample == np.floor(sample))).all()
+    np.testing.assert_array_equal(model.sample(2, seed=(3, 4)), sample, err_msg="seed ignored")
+
+
+def _check_refused(model, images, value):
+    try:
+        model.log_prob(images)
+    except ValueError as error:
+        assert "0..255" in str(error), f"unclear message for the value {value}: {error}"
+    else:
+        raise AssertionError(f"log_prob accepted the value {value}")
