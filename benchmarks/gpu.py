@@ -111,7 +111,7 @@ def lower(folder, size, data_dir):
     order = _order(len(images), config)
     arrays = {"images": images, "order": order}
     described = dict(run=spec.to_json(), size=dataclasses.asdict(size), step=names[id(state.step)])
-    described["log_prob_flops"] = _network_flops(size, spec.image_shape)
+    described |= dict(log_prob_flops=_network_flops(size, spec.image_shape), tensorflow=tf.__version__)
     stablehlo.write(folder, bundle, arrays, **described)
     # The weights are written: now TensorFlow's own first steps, for the other side to be checked by.
     train_step = training.make_train_step(family, state, config, spec.image_shape)
@@ -179,7 +179,8 @@ def run(folder, rounds, train_steps, mode, profile=None):
     """
     model, arrays = stablehlo.read(folder)
     size = Size(**model.signature["size"])
-    config = {**dataclasses.asdict(size), "device": str(model.device), "kind": model.device.device_kind}
+    config = {**dataclasses.asdict(size), **stablehlo.described(model)}
+    config["tensorflow"] = model.signature["tensorflow"]  # that lowered them
     names = [entry["function"] for entry in model.signature["programs"]]
     compiled = {name: _compile_seconds(model, name, size) for name in names}
     error = _check(model, arrays, size)
@@ -202,7 +203,8 @@ def run(folder, rounds, train_steps, mode, profile=None):
 
 
 def _entry(name, value, unit, against=None, ratio=None, **others):
-    return {"name": name, "value": value, "unit": unit, "against": against, "ratio": ratio, **others}
+    found = {"name": name, "value": value, "unit": unit, "against": against, "ratio": ratio}
+    return {**found, "seconds_ours": None, "seconds_against": None, **others}
 
 
 def _line(entry):
@@ -240,7 +242,9 @@ def _time(model, function, size, images, rounds, products):
         "images/s",
         against=f"{mode} product",
         ratio=flops / median / products[mode],
-        seconds=[min(seconds), median, max(seconds)],
+        seconds_ours=median,
+        seconds_against=flops / products[mode],
+        seconds_of_rounds=[min(seconds), max(seconds)],
         temporary_mib=model.program(function, size.batch)[0].temporary_bytes() / 2**20,
     )
 
@@ -308,6 +312,7 @@ def _train(model, folder, arrays, size, train_steps, mode):
     seconds = time.perf_counter() - started
     rate = (last - first) * size.batch / seconds if last > first else 0.0
     described = {"steps": [first, last], "mode": mode, "log_prob_errors": _errors(model, arrays, size)}
+    described["seconds_ours"] = seconds
     if rows:
         described["bits_per_dim"] = float(rows[-1]["bits_per_dim"])
     return _entry("gpu_training", rate, "images/s", **described)
@@ -395,6 +400,7 @@ def main(arguments=None):
     parser.add_argument("--json", help="with --run: file for the numbers")
     parser.add_argument("--profile", metavar="FOLDER", help="with --run: folder for traces of each program")
     parser.add_argument("--rounds", type=int, default=20, help="with --run: rounds to time")
+    parser.add_argument("--quick", action="store_true", help="with --run: 5 rounds")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes; alone, everything in a row")
     options = parser.parse_args(arguments)
     if bool(options.restore) != bool(options.to):
@@ -410,6 +416,7 @@ def main(arguments=None):
             lower(options.lower or folder, size, options.data_dir)
         if options.run or everything:
             steps, rounds = (size.steps, 1) if everything else (options.train_steps, options.rounds)
+            rounds = min(rounds, 5) if options.quick else rounds
             found = run(options.run or folder, rounds, steps, options.mode, options.profile)
             if options.json:
                 pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -41,6 +41,13 @@ def read(folder):
         return reader.Model(folder), dict(archive)
 
 
+def described(model):
+    """{what: which} of the device and the library of a `Model`, for the JSON entries."""
+    import jax
+
+    return {"device": str(model.device), "kind": model.device.device_kind, "jax": jax.__version__}
+
+
 def on_host(results):
     """A dict of arrays on the device as one of NumPy arrays, when they are there."""
     return {name: np.asarray(value) for name, value in results.items()}
