@@ -96,7 +96,7 @@ def main(arguments=None):
     parser.add_argument("--lower", metavar="FOLDER", help="only write the programs")
     parser.add_argument("--run", metavar="FOLDER", help="only run those programs")
     parser.add_argument("--json", help="file for the numbers")
-    parser.add_argument("--quick", action="store_true", help="5 rounds instead of 20")
+    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 20")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
@@ -105,7 +105,7 @@ def main(arguments=None):
             lower(folder, options.smoke)
         if options.lower:
             return
-        found = run(folder, 1 if options.smoke else 5 if options.quick else 20)
+        found = run(folder, 1 if options.smoke else 3 if options.quick else 20)
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
