@@ -1,0 +1,158 @@
+"""The programs of benchmarks/gpu.py, written by TensorFlow; and what they trained, as a run of tfp_flows.
+
+TensorFlow and the package are imported where they are used: the sizes are read where there is neither.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+
+from benchmarks import gpu_training, peers, stablehlo
+
+MODES = ("float32", "tf32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """The model, its training, and how large the ceilings' arrays are."""
+
+    dataset: str = "cifar10"
+    levels: int = 3
+    steps_per_level: int = 8
+    hidden: int = 400
+    batch: int = 64
+    steps_per_call: int = 10
+    steps: int = 20000
+    learning_rate: float = 2e-3
+    save_every: int = 1000  # this and log_every: multiples of steps_per_call
+    log_every: int = 50
+    product: int = 8192
+    copy_mib: int = 1024
+
+
+TINY = Size("digits", 2, 1, 4, 8, 2, 12, 1e-3, 4, 2, 64, 1)
+
+
+def lower(folder, size, data_dir):
+    """Writes the programs, the state before the first step, images and the order in which they come."""
+    import tensorflow as tf
+
+    from tfp_flows import GlowConfig, checkpoint, data, training
+    from tfp_flows import stablehlo as lowering
+
+    images = data.load(size.dataset, "train", data_dir=data_dir).images
+    config = training.TrainingConfig(
+        steps=size.steps,
+        batch_size=size.batch,
+        learning_rate=size.learning_rate,
+        clip_norm=20.0,
+        log_every=size.log_every,
+    )
+    model = GlowConfig(levels=size.levels, steps_per_level=size.steps_per_level, hidden_channels=size.hidden)
+    spec = checkpoint.RunSpec("glow", model, vars(config), size.dataset, images.shape[1:])
+    family, state = _state(spec)
+    training.initialize(family, state, config, images, spec)
+    bundle = lowering.Bundle()
+    variables = _variables(state)
+    names = {id(variable): bundle.add_weight(variable) for variable in variables}
+    batches_spec = tf.TensorSpec([size.steps_per_call, size.batch, *spec.image_shape], tf.uint8, "images")
+    for mode in MODES:
+        products = "bfloat16" if mode == "bfloat16" else "none"
+        own = dataclasses.replace(config, mixed_precision=products)
+        train_step = training.make_train_step(family, state, own, spec.image_shape)
+        functions = {
+            "train_step": functools.partial(_steps, train_step),
+            "log_prob": functools.partial(_log_probs, state.model, products),
+        }
+        for name, function in functions.items():
+            program = lowering.lower(function, batches_spec, variables=variables, tf32=mode != "float32")
+            bundle.add(f"{name}_{mode}", size.batch, program)
+    order = _order(len(images), config)
+    arrays = {"images": images, "order": order}
+    described = dict(run=spec.to_json(), size=dataclasses.asdict(size), step=names[id(state.step)])
+    described |= dict(log_prob_flops=_network_flops(size, spec.image_shape), tensorflow=tf.__version__)
+    stablehlo.write(folder, bundle, arrays, **described)
+    # The weights are written: now TensorFlow's own first steps, for the other side to be checked by.
+    train_step = training.make_train_step(family, state, config, spec.image_shape)
+    losses = [float(train_step(tf.constant(images[rows]))[0]) for rows in order[: size.steps_per_call]]
+    np.savez(pathlib.Path(folder) / "arrays.npz", losses=np.float32(losses), **arrays)
+
+
+def restore(folder, to):
+    """Writes the trained state as a run of tfp_flows, its curve as the run's metrics."""
+    import tensorflow as tf
+
+    from tfp_flows import checkpoint, metrics
+    from tfp_flows import stablehlo as lowering
+
+    folder = pathlib.Path(folder)
+    signature = stablehlo.reader.read_json(folder / "signature.json")
+    arrays = stablehlo.reader.read_arrays(folder / gpu_training.STATE_FILE)
+    spec = checkpoint.RunSpec.from_json(signature["run"])
+    _, state = _state(spec)
+    bundle = lowering.Bundle()
+    for variable in _variables(state):
+        variable.assign(arrays[bundle.add_weight(variable)])
+    run_folder = checkpoint.Run(to)
+    settings = {**spec.training, **dataclasses.asdict(spec.model), "dataset": spec.dataset, "run": to}
+    lines = [f"--{key}={value}\n" for key, value in settings.items() if value not in (None, "")]
+    run_folder.create(spec, "".join(lines))
+    with metrics.Metrics(run_folder.metrics_file, run_folder.events, 0) as table:
+        for row in gpu_training.read_curve(folder):
+            table.add(int(row["step"]), **{key: float(row[key]) for key in gpu_training.COLUMNS[1:]})
+    manager = tf.train.CheckpointManager(state, run_folder.checkpoints, max_to_keep=2)
+    manager.save(checkpoint_number=int(state.step))
+
+
+def _steps(train_step, images):
+    """The results of one step after another on images `[steps, batch, ...]`."""
+    import tensorflow as tf
+
+    bits_per_dim, norm = tf.map_fn(train_step, images, fn_output_signature=(tf.float32, tf.float32))
+    return {"bits_per_dim": bits_per_dim, "norm": norm}
+
+
+def _log_probs(model, products, images):
+    import tensorflow as tf
+
+    from tfp_flows import precision
+
+    with precision.reduced(precision.dtype(products)):
+        return {"log_prob": tf.map_fn(model.log_prob, images, fn_output_signature=tf.float32)}
+
+
+def _network_flops(size, image_shape):
+    """Operations of the coupling networks' products in a batch's `log_prob`."""
+    sizes = peers.Size(*image_shape, size.levels, size.steps_per_level, size.hidden, size.batch)
+    products = 0
+    for height, width, channels in peers.level_shapes(sizes):
+        kernels = 9 * channels // 2 * size.hidden + size.hidden**2 + 9 * size.hidden * channels
+        products += height * width * size.steps_per_level * kernels
+    return 2 * size.batch * products
+
+
+def _state(spec):
+    """(family, fresh `training.TrainingState`) of a `checkpoint.RunSpec`."""
+    from tfp_flows import families, training
+
+    family = families.family(spec.family)
+    model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
+    return family, training.TrainingState(model, training.TrainingConfig(**spec.training))
+
+
+def _variables(state):
+    """All that a checkpoint of the state holds, in an order that makes the names of the weights."""
+    counters = [state.step, state.window, state.best, state.since_best]
+    return [*state.model.variables, *state.optimizer.variables(), *state.average.averages, *counters]
+
+
+def _order(count, config):
+    """The rows of the images that each step of a run takes: int32 `[steps, batch]`."""
+    from tfp_flows import data
+
+    numbers = np.arange(count, dtype="<u4").view(np.uint8).reshape(count, 1, 1, 4)
+    batches = data.training_batches(numbers, config.batch_size, config.seed, 0, config.steps)
+    rows = [np.ascontiguousarray(batch.numpy()).view("<u4") for batch in batches]
+    return np.stack(rows).reshape(config.steps, config.batch_size).astype(np.int32)
