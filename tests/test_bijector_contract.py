@@ -1,0 +1,167 @@
+"""Every public bijector keeps the contract, and the contract catches those that break it."""
+
+import functools
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tests.chains import CONV, chain
+from tfp_flows import bijectors, networks, testing
+from tfp_flows.bijectors import _one_pass
+
+tfb = tfp.bijectors
+
+
+def _factor_out(dtype, **kwargs):
+    rest = bijectors.ActNorm(3, dtype=dtype)
+    network = functools.partial(networks.ConvLayer, dtype=dtype)
+    return bijectors.FactorOut(5, network, rest=rest, num_leaving=2, dtype=dtype, **kwargs)
+
+
+# name -> (build(dtype), event shape on the image side)
+REGISTRY = {
+    "ActNorm": (lambda dtype: bijectors.ActNorm(3, dtype=dtype), (4, 2, 3)),
+    "InvertibleConv1x1": (lambda dtype: bijectors.InvertibleConv1x1(5, dtype=dtype), (2, 3, 5)),
+    "Squeeze": (lambda dtype: bijectors.Squeeze(), (4, 6, 3)),
+    "AffineCoupling": (
+        lambda dtype: bijectors.AffineCoupling(4, functools.partial(CONV, dtype=dtype), dtype=dtype),
+        (4, 3, 4),
+    ),
+    "AffineCoupling-exp-swap": (
+        lambda dtype: bijectors.AffineCoupling(
+            4, functools.partial(CONV, dtype=dtype), scale="exp", swap=True, dtype=dtype
+        ),
+        (4, 3, 4),
+    ),
+    "AffineCoupling-vector": (
+        lambda dtype: bijectors.AffineCoupling(
+            6, functools.partial(networks.DenseNetwork, dtype=dtype), event_ndims=1, dtype=dtype
+        ),
+        (6,),
+    ),
+    "AdditiveCoupling": (
+        lambda dtype: bijectors.AdditiveCoupling(4, functools.partial(CONV, dtype=dtype), dtype=dtype),
+        (4, 3, 4),
+    ),
+    "AdditiveCoupling-highway": (
+        lambda dtype: bijectors.AdditiveCoupling(
+            4,
+            functools.partial(networks.HighwayNetwork, hidden_channels=5, dtype=dtype),
+            dtype=dtype,
+        ),
+        (3, 3, 4),
+    ),
+    "FactorOut": (_factor_out, (2, 4, 5)),
+    "FactorOut-shift": (functools.partial(_factor_out, mode="shift"), (2, 4, 5)),
+    "FactorOut-none": (functools.partial(_factor_out, mode="none"), (2, 4, 5)),
+    "FusedChain": (chain, (4, 4, 2)),
+    "FusedChain-reversible": (
+        lambda dtype: bijectors.FusedChain(chain(dtype).bijectors, reversible=True),
+        (4, 4, 2),
+    ),
+}
+
+
+def test_every_public_bijector_is_registered():
+    public = {
+        name
+        for name in bijectors.__all__
+        if inspect.isclass(getattr(bijectors, name)) and issubclass(getattr(bijectors, name), tfb.Bijector)
+    }
+    assert public == {name.split("-")[0] for name in REGISTRY}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_contract(name):
+    build, event_shape = REGISTRY[name]
+    testing.check_bijector(build, event_shape)
+
+
+class _Broken(tfb.Bijector):
+    """A bijector whose inverse or log-determinant is wrong; TFP's cache would hide the former."""
+
+    def __init__(self, inverse_error=0.0, log_det_error=0.0):
+        super().__init__(forward_min_event_ndims=0, parameters=None)
+        self._errors = inverse_error, log_det_error
+
+    def _forward(self, x):
+        return 2.0 * x
+
+    def _inverse(self, y):
+        return (0.5 + self._errors[0]) * y
+
+    def _inverse_log_det_jacobian(self, y):
+        return tf.zeros_like(y) - np.log(2.0) + self._errors[1]
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [((0.01, 0.0), r"forward\(inverse\(x\)\) != x"), ((0.0, 0.01), "inverse_log_det_jacobian")],
+)
+def test_contract_catches_a_wrong_bijector(errors, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_bijector(lambda dtype: _Broken(*errors), (3,))
+
+
+class _Scale(_one_pass.OnePassBijector):
+    """z = exp(a) * x, with one mistake."""
+
+    def __init__(self, dtype, mistake):
+        self._mistake = mistake
+        variable = tf.Variable(tf.zeros([3], dtype), name="log_scale")
+        self._get = (lambda: variable) if mistake == "hidden variable" else None
+        self._log_scale = None if self._get else variable
+        # A variable besides, so that there is one to train.
+        self._shift = tf.Variable(tf.zeros([3], dtype), name="shift")
+        super().__init__(
+            forward_min_event_ndims=1,
+            is_constant_jacobian=mistake == "not constant",
+            dtype=dtype,
+            parameters={"dtype": dtype, "mistake": mistake},
+        )
+
+    def _parts(self, x):
+        log_scale = self._get() if self._get else tf.convert_to_tensor(self._log_scale)
+        log_det = tf.reduce_sum(log_scale) + tf.zeros(tf.shape(x)[:-1], x.dtype)
+        if self._mistake == "stopped log-determinant":
+            log_det = tf.stop_gradient(log_det)
+        return log_scale, log_det
+
+    def _inverse_with_log_det(self, x):
+        log_scale, log_det = self._parts(x)
+        if self._mistake == "not constant":
+            slope = tf.exp(log_scale) + tf.exp(self._shift) * 3 * x**2
+            z = tf.exp(log_scale) * x + tf.exp(self._shift) * x**3
+            return z, tf.reduce_sum(tf.math.log(slope), axis=-1)
+        return tf.exp(log_scale) * x + self._shift, log_det
+
+    def _forward_with_log_det(self, z):
+        log_scale, log_det = self._parts(z)
+        shift = tf.convert_to_tensor(self._shift)
+        if self._mistake == "stopped forward":
+            log_scale, shift = tf.stop_gradient(log_scale), tf.stop_gradient(shift)
+        return (z - shift) * tf.exp(-log_scale), -log_det
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("stopped log-determinant", "gradient of inverse's log-determinant .* finite differences"),
+        ("stopped forward", "gradient of forward's value .* finite differences"),
+        ("hidden variable", "does not track: .'log_scale:0'"),
+    ],
+)
+def test_contract_catches_gradients_that_lack_something(mistake, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_bijector(lambda dtype: _Scale(dtype, mistake), (3,))
+
+
+def test_contract_catches_a_log_det_that_is_not_constant():
+    bijector = _Scale(tf.float64, "not constant")
+    with pytest.raises(AssertionError, match="log-determinant varies by"):
+        testing.check_constant_jacobian(
+            bijector, tf.constant([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]], tf.float64)
+        )
