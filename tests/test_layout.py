@@ -10,117 +10,27 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
-# Room (a module or package of this project, "tfp_flows." left out) -> the rooms that it may import.
-ALLOWED = {
-    "bijectors": set(),
-    "networks": {"precision"},
-    "precision": set(),
-    "strategies": set(),
-    "priors": {"noise"},
-    "parts": {"bijectors", "noise", "priors"},
-    "data": set(),
-    "quantization": set(),
-    "noise": set(),
-    "hessian": set(),
-    "discretized_logistic": set(),
-    "image_distribution": {"quantization"},
-    "dequantized": {"image_distribution", "noise", "parts", "quantization"},
-    "family": set(),
-    "glow_family": {"bijectors", "dequantized", "family", "glow", "noise", "quantization"},
-    "plots": set(),
-    "testing": set(),
-    "cli": set(),
-    "_start": set(),
-    "glow": {"bijectors", "networks", "priors"},
-    "families": {"glow_family"},
-    "stablehlo": set(),
-    "stablehlo_runner": set(),
-    "serving": {"detectors", "noise", "quantization"},
-    "model_card": set(),
-    "scoring": {"checkpoint"},
-    "exported": set(),
-    "beam": {"data", "exported", "scoring"},
-    "beam_job": {"_start", "beam", "data", "exported", "scoring"},
-    "checkpoint": {"families"},
-    "evaluation": {"checkpoint", "data", "families", "parts", "plots", "quantization"},
-    "metrics": {"checkpoint"},
-    "mutation": {"noise", "quantization"},
-    "objective": {"mutation", "noise", "quantization"},
-    "training_config": {"precision"},
-    "train_step": {"checkpoint", "noise", "objective", "parts", "precision"},
-    "training": {
-        *("metrics", "checkpoint", "data", "evaluation", "families", "quantization", "strategies"),
-        *("train_step", "training_config"),
-    },
-    "analysis": {"tfp_flows"},  # for its quiet start
-    "vae": {"tfp_flows", "vae.importance", "vae.model"},
-    "vae.importance": {"noise"},
-    "vae.posterior": {"noise"},
-    "vae.networks": {"precision"},
-    "vae.likelihoods": {"discretized_logistic", "noise"},
-    "vae.model": {
-        *("image_distribution", "noise", "vae.importance", "vae.likelihoods", "vae.networks"),
-        "vae.posterior",
-    },
-    "vae.family": {"family", "vae.likelihoods", "vae.model", "vae.networks"},
-    "pixelcnn": {"tfp_flows", "pixelcnn.autoencoder", "pixelcnn.model", "pixelcnn.tfp_weights"},
-    "pixelcnn.layers": {"precision"},
-    "pixelcnn.network": {"noise", "pixelcnn.layers"},
-    "pixelcnn.mixture": {"discretized_logistic"},
-    "pixelcnn.sampling_weights": set(),
-    "pixelcnn.sampling_state": {"pixelcnn.sampling_weights"},
-    "pixelcnn.vertical_row": {"pixelcnn.layers", "pixelcnn.network"},
-    "pixelcnn.horizontal_row": {
-        *("pixelcnn.layers", "pixelcnn.mixture", "pixelcnn.network", "pixelcnn.sampling_state"),
-    },
-    "pixelcnn.sampler": {
-        *("noise", "pixelcnn.horizontal_row", "pixelcnn.mixture", "pixelcnn.sampling_state"),
-        *("pixelcnn.sampling_weights", "pixelcnn.vertical_row"),
-    },
-    "pixelcnn.model": {"image_distribution", "pixelcnn.mixture", "pixelcnn.network", "pixelcnn.sampler"},
-    "pixelcnn.tfp_weights": {"pixelcnn.model"},
-    "pixelcnn.autoencoder": {"pixelcnn.model"},
-    "pixelcnn.family": {"family", "pixelcnn.model"},
-    "detectors": {"checkpoint", "data", "hessian", "noise", "parts", "quantization"},
-    "analysis.errors": set(),
-    "analysis.separation": set(),
-    "analysis.published": set(),
-    "analysis.audit": {"data"},
-    "analysis.detector_study": {
-        *("analysis.errors", "analysis.separation", "checkpoint", "data", "detectors"),
-    },
-    "analysis.detector_figures": {"plots"},
-    "analysis.detector_chapters": {"analysis.detector_figures", "analysis.published", "detectors"},
-    "analysis.cache": set(),
-    "analysis.page": {"checkpoint", "plots"},
-    "analysis.levels": {"bijectors"},
-    "analysis.moments": {"analysis.errors", "data", "quantization"},
-    "analysis.decomposition": {"analysis.errors", "analysis.levels", "bijectors", "data", "quantization"},
-    "analysis.second_order": {"analysis.errors", "analysis.levels", "bijectors", "hessian"},
-    "analysis.comparison": {"analysis.errors", "analysis.second_order"},
-    "analysis.sweeps": {"data", "evaluation", "quantization"},
-    "analysis.figures": {"plots", "quantization"},
-    "analysis.study": {
-        *("analysis." + name for name in ("cache", "comparison", "decomposition", "errors", "moments")),
-        *("analysis.second_order", "analysis.sweeps", "checkpoint", "data", "evaluation"),
-    },
-    "analysis.sign_table": {"analysis.comparison"},
-    "analysis.chapters": {"analysis.comparison", "analysis.figures", "analysis.sweeps", "quantization"},
-}
-MAINS = (
-    *(
-        "tfp_flows",
-        "train",
-        "evaluate",
-        "detect",
-        "export",
-        "score",
-        "analysis.report",
-        "analysis.detectors",
-    ),
-    *("pixelcnn.train", "vae.train"),
+# From the bottom up: a module imports from its own room and from the layers below it, never from the room
+# beside it or from above. A room is a package or module of tfp_flows; vae, pixelcnn, analysis are rooms too.
+LAYERS = (
+    {"_start"},
+    {"noise", "precision", "quantization", "hessian", "discretized_logistic", "strategies"},
+    {"networks", "priors", "image_distribution", "training_config", "mutation", "family"},
+    {"bijectors", "objective"},
+    {"parts", "data", "plots", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
+    {"dequantized", "glow", "exported"},
+    {"glow_family", "vae", "pixelcnn"},
+    {"families"},
+    {"checkpoint"},
+    {"evaluation", "detectors", "metrics", "train_step", "scoring"},
+    {"training", "serving", "beam"},
+    {"beam_job"},
+    {"tfp_flows", "train", "evaluate", "detect", "export", "score"},
+    {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
+DRAWS = ("tfp_flows.plots", "analysis.figures", "analysis.detector_figures")
+KNOWS_FLAGS = ("tfp_flows.cli", "analysis.report", "analysis.detectors")
 
 
 def _modules():
@@ -141,27 +51,72 @@ def _imports(path):
 
 
 MODULES = dict(_modules())
+LAYER = {room: number for number, layer in enumerate(LAYERS) for room in layer}
+
+
+def _module(name):
+    """The module of this project that a full name is, or is defined in; None for a stranger's."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def _imported(name):
+    """The modules of this project that a module imports."""
+    found = {_module(imported) for imported in _imports(MODULES[name])}
+    return sorted(found - {None, name})
 
 
 def _room(name):
-    return ".".join(name.split(".")[:2]).removeprefix("tfp_flows.")
+    first, *rest = name.split(".")
+    if first != "tfp_flows":
+        return name if name in LAYER else first
+    return rest[0] if rest else first
+
+
+def _layer(name):
+    room = _room(name)
+    assert room in LAYER, f"{name}: the room {room} has no place in the order of imports yet"
+    return LAYER[room]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_go_downward(name):
-    room = _room(name)
-    imported = {i for i in _imports(MODULES[name]) if i.split(".")[0] in PACKAGES}
-    ours = {_room(i) for i in imported}
-    if room not in MAINS:
-        assert room in ALLOWED, f"{room} has no place in the order of imports yet"
-        assert ours - {room} <= ALLOWED[room]
+    upward = [i for i in _imported(name) if _room(i) != _room(name) and _layer(i) >= _layer(name)]
+    # The package itself is on top, and beneath all: whoever imports a part of it has imported it.
+    assert not [i for i in upward if i != "tfp_flows"], f"{name} imports upward"
+
+
+def test_no_circle_among_modules():
+    """Nor among those of one room, none of which imports the room's `__init__`, where all of them are named."""
+    open_names, done = [], set()
+
+    def visit(name):
+        assert name not in open_names, (
+            f"circle: {' -> '.join([*open_names[open_names.index(name) :], name])}"
+        )
+        if name in done:
+            return
+        open_names.append(name)
+        for imported in _imported(name):
+            if imported != "tfp_flows":
+                visit(imported)
+        open_names.pop()
+        done.add(name)
+
+    for name in MODULES:
+        visit(name)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_few_modules_may_import(name):
     imports = set(_imports(MODULES[name]))
     if name != "tfp_flows.bijectors._one_pass":
         assert not any(i.startswith(PRIVATE_TFP) for i in imports), "TFP's private modules"
     assert not any(i.split(".")[0] == "keras" or ".keras" in i for i in imports), "Keras 3"
-    if room not in ("plots", "analysis.figures", "analysis.detector_figures"):
+    if name not in DRAWS:
         assert not any(i.startswith("matplotlib") for i in imports), "matplotlib"
-    if room not in ("cli", *MAINS):
+    if name not in KNOWS_FLAGS and _layer(name) < LAYER["train"]:
         assert not any(i.startswith("absl.flags") or i == "absl.app" for i in imports), "flags"
 
 

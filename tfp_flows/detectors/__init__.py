@@ -15,9 +15,9 @@ from tfp_flows.detectors.input_complexity import InputComplexity
 from tfp_flows.detectors.likelihood import Likelihood, OutlierExposure
 from tfp_flows.detectors.likelihood_ratio import LikelihoodRatio
 from tfp_flows.detectors.likelihood_regret import LikelihoodRegret
+from tfp_flows.detectors.loading import load
 from tfp_flows.detectors.local_intrinsic_dimension import LocalIntrinsicDimension
 from tfp_flows.detectors.registry import DETECTORS
-from tfp_flows.detectors.saving import load
 from tfp_flows.detectors.second_order import SecondOrder
 from tfp_flows.detectors.typicality import Typicality
 from tfp_flows.detectors.waic import WAIC

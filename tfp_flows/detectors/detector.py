@@ -7,7 +7,7 @@ import tensorflow as tf
 import tqdm
 
 from tfp_flows import data, parts
-from tfp_flows.detectors import calibration, models
+from tfp_flows.detectors import calibration, models, saving
 from tfp_flows.detectors.errors import DetectorError
 
 
@@ -89,7 +89,7 @@ class Detector:
 
     @classmethod
     def of_statistics(cls, statistics, settings):
-        """A detector whose model is known by its statistics alone, as `saving.load` finds them.
+        """A detector whose model is known by its statistics alone, as `loading.load` finds them.
 
         Args:
           statistics: `tf.function` as from `compiled_statistics`.
@@ -251,8 +251,6 @@ class Detector:
 
     def save(self, path):
         """Writes the detector to a folder: see `saving.save`."""
-        from tfp_flows.detectors import saving  # it knows every detector, so it cannot come first
-
         saving.save(self, path)
 
     def _prepare(self, images):

@@ -9,14 +9,12 @@ import json
 import os
 import pathlib
 import tempfile
-import zipfile
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flows import checkpoint
 from tfp_flows.detectors.errors import DetectorError
-from tfp_flows.detectors.registry import DETECTORS
 
 FORMAT = 1
 DESCRIPTION = "detector.json"
@@ -66,71 +64,6 @@ def save(detector, path):
         os.replace(new, path)
 
 
-def load(path, model=None):
-    """Reads a detector that `save` wrote. Nothing is executed but TensorFlow graphs.
-
-    Args:
-      path: Its folder.
-      model: The density model (for an ensemble or a ratio: the list of models) to use instead of the stored
-        one, such as a run that has moved.
-
-    Returns:
-      `Detector`.
-
-    Raises:
-      DetectorError: If there is none, it is damaged, or its run is gone or was trained further.
-    """
-    path = pathlib.Path(path)
-    try:
-        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-        arrays = _read_arrays(path / ARRAYS)
-        if description["format"] != FORMAT:
-            raise DetectorError(
-                f"load: {path} has format {description['format']}, but this version reads format {FORMAT}."
-            )
-        kind = DETECTORS.get(description["detector"])
-        settings, shape = dict(description["settings"]), tuple(description["image_shape"])
-        references = description["models"]
-    except FileNotFoundError as error:
-        raise DetectorError(f"load: no detector in {path} (it has no {error.filename}).") from error
-    except DetectorError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
-    if kind is None:
-        raise DetectorError(
-            f"load: unknown detector {description['detector']!r}; there are {', '.join(DETECTORS)}."
-        )
-    detector = _make(kind, settings, _models(references, path, model), path)
-    detector.image_shape = shape
-    detector.calibration_scores = arrays.pop(CALIBRATION, None)
-    detector.fitted = arrays
-    detector._check_fitted()
-    return detector
-
-
-def _models(references, path, model):
-    if model is not None:
-        return list(model) if isinstance(model, list | tuple) else [model]
-    if references is None:
-        return None
-    try:
-        return [checkpoint.RunReference.from_json(r, path).load_model() for r in references]
-    except (KeyError, TypeError) as error:
-        raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
-
-
-def _make(kind, settings, density_models, path):
-    try:
-        if density_models is not None:
-            return kind.of_models(density_models, settings)
-        return kind.of_statistics(_load_statistics(path / STATISTICS), settings)
-    except DetectorError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise DetectorError(f"load: the detector in {path} cannot be made: {error}.") from error
-
-
 def _save_statistics(detector, folder):
     function = detector.compiled_statistics()
     concrete = function.get_concrete_function()
@@ -158,19 +91,3 @@ def _python_operations(graph):
     for function in graph.as_graph_def().library.function:
         found |= {node.op for node in function.node_def} & PYTHON_OPERATIONS
     return found
-
-
-def _load_statistics(folder):
-    try:
-        loaded = tf.saved_model.load(str(folder))
-        statistics = loaded.statistics
-    except (OSError, AttributeError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DetectorError(f"load: {folder} cannot be read: {reason}") from error
-    statistics.keep_alive = loaded  # its variables live no longer than it does
-    return statistics
-
-
-def _read_arrays(path):
-    with np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
