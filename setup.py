@@ -12,11 +12,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["tfp_flows", "tfp_flows.*"]),
+    package_data={"": ["*.pyi"]},
     install_requires=[
         "absl-py>=2.1",
         "imagecodecs>=2024.6",
         "importlib-resources>=6",  # imported by tensorflow-datasets, but not required by it
         "jinja2>=3.1",
+        "lazy-loader>=0.4",  # what a room offers is imported when it is first used
         "matplotlib>=3.9",
         "numpy>=1.26",
         "pillow>=10",

@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis import comparison, figures
 from analysis.sweeps import TEMPERATURES
-from tfp_flows import quantization
+from tfp_flows.numerics import quantization
 
 
 def likelihoods(page, studies):

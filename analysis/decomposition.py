@@ -15,8 +15,9 @@ import tqdm
 
 from analysis.errors import AnalysisError
 from analysis.levels import CHAINS, latent_levels
-from tfp_flows import bijectors, data, quantization
+from tfp_flows import bijectors, data
 from tfp_flows.bijectors import fused_chain
+from tfp_flows.numerics import quantization
 
 tfd = tfp.distributions
 

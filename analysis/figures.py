@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_flows import plots, quantization
+from tfp_flows import plots
+from tfp_flows.numerics import quantization
 
 BINS = 80
 

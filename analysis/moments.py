@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from analysis.errors import AnalysisError
-from tfp_flows import data, quantization
+from tfp_flows import data
+from tfp_flows.numerics import quantization
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

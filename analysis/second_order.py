@@ -14,8 +14,9 @@ import tensorflow_probability as tfp
 
 from analysis.errors import AnalysisError
 from analysis.levels import CHAINS
-from tfp_flows import bijectors, hessian
+from tfp_flows import bijectors
 from tfp_flows.bijectors.fused_chain import INVERT
+from tfp_flows.numerics import hessian
 
 tfd = tfp.distributions
 

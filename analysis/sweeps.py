@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import data, evaluation, quantization
+from tfp_flows import data, evaluation
+from tfp_flows.numerics import quantization
 
 CONTRASTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 TEMPERATURES = (0.0, 0.4, 0.6, 0.8, 1.0)

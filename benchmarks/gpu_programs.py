@@ -117,7 +117,7 @@ def _steps(train_step, images):
 def _log_probs(model, products, images):
     import tensorflow as tf
 
-    from tfp_flows import precision
+    from tfp_flows.numerics import precision
 
     with precision.reduced(precision.dtype(products)):
         return {"log_prob": tf.map_fn(model.log_prob, images, fn_output_signature=tf.float32)}

@@ -28,7 +28,8 @@ import tensorflow as tf  # noqa: E402
 
 import tfp_flows  # noqa: E402
 from benchmarks import entries  # noqa: E402
-from tfp_flows import hessian, testing  # noqa: E402
+from tfp_flows import testing  # noqa: E402
+from tfp_flows.numerics import hessian  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ columns c - 1 and c.
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import precision
+from tfp_flows.numerics import precision
 
 # The standard deviation of a constant pre-activation is 0: its scale is bounded.
 SMALLEST_DEVIATION = 1e-3

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn.layers import CausalConv, CausalUpsample, Pointwise, Projection, concat_elu
-from tfp_flows import noise
+from tfp_flows.numerics import noise
 
 # Kernel (height, width) and columns to the left of the current one, for each stack.
 VERTICAL = ((2, 3), 1)

@@ -24,7 +24,7 @@ from pixelcnn.horizontal_row import HorizontalRow
 from pixelcnn.sampling_state import deepest_level, state_shapes
 from pixelcnn.sampling_weights import SamplingWeights
 from pixelcnn.vertical_row import vertical_row
-from tfp_flows import noise
+from tfp_flows.numerics import noise
 
 PROGRESS_DELAY_S = 2.0
 
@@ -86,7 +86,7 @@ class Sampler:
 
         Args:
           n: Number of images.
-          seed: As `tfp_flows.noise` takes it.
+          seed: As `tfp_flows.numerics.noise` takes it.
           condition: None or `[n, K]`.
           progress: Whether to show a bar; None: in a terminal, where it takes more than two seconds. Inside
             a `tf.function` there is none.

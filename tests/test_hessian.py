@@ -8,7 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flows
-from tfp_flows import hessian, testing
+from tfp_flows import testing
+from tfp_flows.numerics import hessian
 
 tfd = tfp.distributions
 SHAPE = (4, 4, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_flows import noise
+from tfp_flows.numerics import noise
 
 SHAPES = ([1, 50], [3, 7, 5], [1001], [2, 0])
 

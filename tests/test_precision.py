@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_flows import checkpoint, data, families, precision, training
+from tfp_flows import checkpoint, data, families, training
+from tfp_flows.numerics import precision
 
 SMALL = {
     "glow": dict(levels=1, steps_per_level=2, hidden_channels=8),

@@ -6,7 +6,8 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import noise, priors
+from tfp_flows import priors
+from tfp_flows.numerics import noise
 
 tfd = tfp.distributions
 SCIPY = {"normal": scipy.stats.norm, "laplace": scipy.stats.laplace, "logistic": scipy.stats.logistic}

@@ -6,7 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flows
-from tfp_flows import quantization, testing
+from tfp_flows import testing
+from tfp_flows.numerics import quantization
 
 tfd = tfp.distributions
 IMAGES = np.random.default_rng(0).integers(0, 256, [5, 4, 4, 1], dtype=np.uint8)

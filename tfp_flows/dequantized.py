@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import noise, parts, quantization
+from tfp_flows import parts
 from tfp_flows.image_distribution import ImageDistribution
+from tfp_flows.numerics import noise, quantization
 
 BOUNDS = ("mean", "importance")
 

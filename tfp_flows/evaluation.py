@@ -10,7 +10,8 @@ import sklearn.metrics
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, families, parts, plots, quantization
+from tfp_flows import checkpoint, data, families, parts, plots
+from tfp_flows.numerics import quantization
 
 NUM_BOOTSTRAP = 200
 PROTOCOL_FILE = "protocol.json"

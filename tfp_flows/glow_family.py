@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import bijectors, noise, quantization
+from tfp_flows import bijectors
 from tfp_flows.dequantized import BOUNDS, Dequantized
 from tfp_flows.family import Family, Method
 from tfp_flows.glow import GlowConfig, glow
+from tfp_flows.numerics import noise, quantization
 
 
 def _field(default, text, **metadata):

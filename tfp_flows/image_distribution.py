@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows.quantization import NUM_LEVELS
+from tfp_flows.numerics.quantization import NUM_LEVELS
 
 tfd = tfp.distributions
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfp_flows import noise, quantization
+from tfp_flows.numerics import noise, quantization
 
 
 def mutate(images, rate, seed):

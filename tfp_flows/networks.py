@@ -7,7 +7,7 @@ last layer starts at zero, so that a new coupling is the identity (up to its ini
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import precision
+from tfp_flows.numerics import precision
 
 
 class ConvNetwork(tf.Module):

@@ -19,7 +19,8 @@ import os
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import bijectors, noise, priors
+from tfp_flows import bijectors, priors
+from tfp_flows.numerics import noise
 
 # What tfd.TransformedDistribution(...) is an instance of, unless its bijector is a CompositeTensor.
 TRANSFORMED = tfp.distributions.TransformedDistribution.__bases__[0]

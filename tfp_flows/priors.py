@@ -1,4 +1,4 @@
-"""Scalar distributions of a flow's latent, drawn with this package's noise (`tfp_flows.noise`).
+"""Scalar distributions of a flow's latent, drawn with this package's noise (`tfp_flows.numerics.noise`).
 
 TFP draws the same distributions with other noise in graphs and under XLA, and can draw no part of a batch
 without the rest. Here a seed gives the same latents everywhere, up to rounding, and may be a part's
@@ -8,7 +8,7 @@ without the rest. Here a seed gives the same latents everywhere, up to rounding,
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import noise
+from tfp_flows.numerics import noise
 
 tfd = tfp.distributions
 

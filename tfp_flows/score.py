@@ -20,8 +20,9 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import cli, detectors, exported, quantization, scoring
+from tfp_flows import cli, detectors, exported, scoring
 from tfp_flows.data import streams
+from tfp_flows.numerics import quantization
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are

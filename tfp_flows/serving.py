@@ -4,8 +4,8 @@ import inspect
 
 import tensorflow as tf
 
-from tfp_flows import noise, quantization
 from tfp_flows.detectors import calibration
+from tfp_flows.numerics import noise, quantization
 
 SEED = 0  # of the noise in log_prob; written into signature.json, so that a call can be repeated
 PADDED_SIZES = (1, 16, 128)

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, evaluation, families, quantization, strategies
+from tfp_flows import checkpoint, data, evaluation, families, strategies
 from tfp_flows.metrics import Metrics, NoMetrics
+from tfp_flows.numerics import quantization
 from tfp_flows.train_step import TrainingState, make_train_step
 from tfp_flows.training_config import TrainingConfig
 

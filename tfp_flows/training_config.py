@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from tfp_flows import precision
+from tfp_flows.numerics import precision
 
 OPTIMIZERS = ("adam", "adamax", "rmsprop")
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import noise
+from tfp_flows.numerics import noise
 
 
 class ImportanceEstimate(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import precision
+from tfp_flows.numerics import precision
 
 KERNEL_SIZE = 5
 # (channels, stride) of the encoder's layers; the decoder mirrors them.

@@ -1,9 +1,9 @@
-"""The normal distribution that an encoder returns, with noise from `tfp_flows.noise`."""
+"""The normal distribution that an encoder returns, with noise from `tfp_flows.numerics.noise`."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import noise
+from tfp_flows.numerics import noise
 
 tfd = tfp.distributions
 

@@ -5,9 +5,10 @@ import tensorflow as tf
 import tf_keras
 import tqdm
 
-from tfp_flows import data, noise
+from tfp_flows import data
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.numerics import noise
 
 LATENT_SIZE = 64
 GRADIENT_PENALTY = 10.0

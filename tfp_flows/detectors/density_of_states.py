@@ -4,10 +4,10 @@ import numpy as np
 import sklearn.svm
 import tensorflow as tf
 
-from tfp_flows import quantization
 from tfp_flows.detectors import latent, models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.numerics import quantization
 
 DENSITIES = ("kde", "svm")
 NUM_SAMPLES = 4

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import noise
+from tfp_flows.numerics import noise
 
 tfd = tfp.distributions
 

@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import noise, quantization
 from tfp_flows.detectors import models
 from tfp_flows.detectors.calibration import tail_fraction
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.numerics import noise, quantization
 
 GREY_LEVEL = 1.0 / quantization.NUM_LEVELS
 

@@ -3,10 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import hessian, quantization
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.numerics import hessian, quantization
 
 
 class SecondOrder(Detector):
