@@ -1,0 +1,64 @@
+"""Glow's coupling network, and the single convolution of its splits."""
+
+import tensorflow as tf
+
+from tfp_flows.networks import layers
+
+
+class ConvNetwork(tf.Module):
+    """Glow's coupling network: 3x3 convolution, ReLU, 1x1 convolution, ReLU, 3x3 convolution.
+
+    `[N, H, W, in_channels] -> [N, H, W, out_channels]`, stride 1, zero padding. (Glow, section 3.3,
+    as `tfb.GlowDefaultNetwork` has it.)
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        hidden_channels=128,
+        kernel_size=3,
+        condition_channels=0,
+        seed=0,
+        dtype=tf.float32,
+        name="conv_network",
+    ):
+        """Creates the network's variables.
+
+        Args:
+          in_channels: Positive `int`.
+          out_channels: Positive `int`.
+          hidden_channels: Positive `int`, width of both hidden layers.
+          kernel_size: Positive `int`, of the first and the last convolution.
+          condition_channels: Size of the `condition` that each call is given, 0 for none.
+          seed: Python `int`, or a sequence of them, for the initial weights (He normal).
+          dtype: Floating dtype.
+          name: Python `str`.
+        """
+        super().__init__(name=name)
+        self._condition_channels = condition_channels
+        seeds = layers.spawn(seed, 2)
+        width = in_channels + condition_channels
+        self._first = layers.Conv2D(width, hidden_channels, kernel_size, seeds[0], dtype, "first")
+        self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
+        self._last = layers.Conv2D(hidden_channels, out_channels, kernel_size, None, dtype, "last")
+
+    def __call__(self, x, condition=None):
+        """`x`: `[N, H, W, in_channels]`; `condition`: None, `[N, K]` or `[N, H, W, K]`."""
+        h = layers.with_condition(x, condition, self._condition_channels, self.name)
+        h = tf.nn.relu(self._first(h))
+        h = self._second(h, tf.nn.relu)
+        return self._last(h)
+
+
+class ConvLayer(tf.Module):
+    """One zero-initialised 3x3 convolution: the network of Glow's split."""
+
+    def __init__(self, in_channels, out_channels, kernel_size=3, dtype=tf.float32, name="conv_layer"):
+        """Creates the layer's variables."""
+        super().__init__(name=name)
+        self._conv = layers.Conv2D(in_channels, out_channels, kernel_size, None, dtype, "conv")
+
+    def __call__(self, x):
+        """`[N, H, W, in_channels] -> [N, H, W, out_channels]`."""
+        return self._conv(x)

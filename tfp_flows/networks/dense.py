@@ -1,0 +1,35 @@
+"""A coupling network for vectors."""
+
+import tensorflow as tf
+
+from tfp_flows.networks import layers
+
+
+class DenseNetwork(tf.Module):
+    """Two hidden layers with ReLU, for couplings on vectors (`event_ndims=1`)."""
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        hidden_channels=128,
+        condition_channels=0,
+        seed=0,
+        dtype=tf.float32,
+        name="dense_network",
+    ):
+        """Creates the network's variables; arguments as in `ConvNetwork`."""
+        super().__init__(name=name)
+        self._condition_channels = condition_channels
+        seeds = layers.spawn(seed, 2)
+        width = in_channels + condition_channels
+        self._first = layers.Dense(width, hidden_channels, seeds[0], dtype, "first")
+        self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
+        self._last = layers.Dense(hidden_channels, out_channels, None, dtype, "last")
+
+    def __call__(self, x, condition=None):
+        """`x`: `[N, in_channels]`; `condition`: None or `[N, K]`."""
+        h = layers.with_condition(x, condition, self._condition_channels, self.name)
+        h = self._first(h, tf.nn.relu)
+        h = self._second(h, tf.nn.relu)
+        return self._last(h)
