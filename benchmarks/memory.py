@@ -8,7 +8,7 @@ Each peer trains a few steps in a process of its own; what is counted is that pr
 less its size before the first step, tracing included. Against peers it is the median of three processes, as
 which thread allocates where is not the same in each. Rows with `_reversible` are those of
 `GlowConfig(reversible=True)`, which keeps no activations: what still grows with the number of steps is
-weights, gradients, the optimizer and the graph. Rows with `_whole` are not in parts (`tfp_flows.parts`):
+weights, gradients, the optimizer and the graph. Rows with `_whole` are not in parts (`numerics.parts`):
 there, two threads allocate, and glibc keeps an arena for each, of which one cannot use what the other freed.
 """
 

@@ -14,7 +14,7 @@ Each operation returns one float (a mean, for a check that it is finite) and onl
 result is there. The peers:
 
   tfp_flows                This package's Glow as `tfp_flows.train` runs it: the batch in parts side by side,
-                           one thread an operation (`tfp_flows.parts`).
+                           one thread an operation (`tfp_flows.numerics.parts`).
   tfp_flows_whole          The same with TensorFlow's own threads.
   tfp_flows_reversible     As tfp_flows, trained without keeping activations (`GlowConfig.reversible`).
   tfp_flows_reversible_whole  That with TensorFlow's own threads.

@@ -12,7 +12,8 @@ import tf_keras
 
 import tfp_flows
 from benchmarks.peers import LEARNING_RATE, Peer, level_shapes, make_batch
-from tfp_flows import parts
+from tfp_flows.distributions import in_parts
+from tfp_flows.numerics import parts
 
 
 class Floor(Peer):
@@ -131,8 +132,8 @@ class FlowPeer(Peer):
         self.optimizer._create_all_weights(self.variables)  # No variables made while tracing.
         compiled = functools.partial(tf.function, jit_compile=self._jit_compile or None)
         self._train_step = compiled(self._step)
-        self._log_prob = compiled(lambda images: parts.log_prob(self.flow, images, self._num_parts))
-        self._sample = compiled(lambda: parts.sample(self.flow, self.size.batch))
+        self._log_prob = compiled(lambda images: in_parts.log_prob(self.flow, images, self._num_parts))
+        self._sample = compiled(lambda: in_parts.sample(self.flow, self.size.batch))
 
     def first_call(self):
         """Leaves the parameters as `build` left them: some peers' samples overflow after a step."""

@@ -11,7 +11,7 @@ For each family, timed in turns, A B A B:
   data      the next batch of `data.training_batches` and no step
   loop      the next batch, the step, and its loss and gradient norm as Python floats, as `training` does it
 
-The step is that of `tfp_flows.train`, in parts side by side (`tfp_flows.parts`).
+The step is that of `tfp_flows.train`, in parts side by side (`tfp_flows.numerics.parts`).
 
 FAMILY_training_loop is loop against step: below 1 by what the loop costs. FAMILY_input_pipeline is data
 against step: how many times as fast as the step the data come.
@@ -32,7 +32,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks import entries  # noqa: E402
-from tfp_flows import data, families, parts, training  # noqa: E402
+from tfp_flows import data, families, training  # noqa: E402
+from tfp_flows.numerics import parts  # noqa: E402
 
 AGAINST = "training step"
 

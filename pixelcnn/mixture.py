@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows.discretized_logistic import discretized_logistic_log_prob
+from tfp_flows.distributions.discretized_logistic import discretized_logistic_log_prob
 
 SMALLEST_SCALE = np.exp(-7.0)
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from pixelcnn import mixture, sampler
 from pixelcnn.network import PixelCNNNetwork
-from tfp_flows.image_distribution import ImageDistribution, check_image_shape, check_images
+from tfp_flows.distributions.image_distribution import ImageDistribution, check_image_shape, check_images
 
 
 class PixelCNN(ImageDistribution):

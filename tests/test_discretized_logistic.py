@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows.discretized_logistic import discretized_logistic_log_prob
+from tfp_flows.distributions.discretized_logistic import discretized_logistic_log_prob
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 LEVELS = np.arange(256.0)

@@ -14,11 +14,11 @@ PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 # beside it or from above. A room is a package or module of tfp_flows; vae, pixelcnn, analysis are rooms too.
 LAYERS = (
     {"_start"},
-    {"numerics", "discretized_logistic", "strategies"},
-    {"networks", "priors", "image_distribution", "training_config", "mutation", "family"},
+    {"numerics", "strategies"},
+    {"networks", "training_config", "mutation", "family"},
     {"bijectors", "objective"},
-    {"parts", "data", "plots", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
-    {"dequantized", "glow", "exported"},
+    {"distributions", "data", "plots", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
+    {"glow", "exported"},
     {"glow_family", "vae", "pixelcnn"},
     {"families"},
     {"checkpoint"},

@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import bijectors, evaluation, parts, testing
+from tfp_flows import bijectors, evaluation, testing
 from tfp_flows.bijectors import fused_chain
+from tfp_flows.distributions import in_parts
+from tfp_flows.numerics import parts
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (8, 8, 3)
@@ -115,7 +117,7 @@ def test_samples_are_those_of_the_whole(flow, two_at_once, monkeypatch):
     sizes = []
     forward = flow.bijector.forward
     monkeypatch.setattr(flow.bijector, "forward", lambda z: sizes.append(len(z)) or forward(z))
-    found = parts.sample(flow, 20, seed=(3, 4))
+    found = in_parts.sample(flow, 20, seed=(3, 4))
     assert sizes == [10, 10]
     np.testing.assert_allclose(found, flow.sample(20, seed=(3, 4)), atol=1e-5)
 
@@ -130,10 +132,10 @@ def test_kernels_are_assembled_once_for_all_parts(flow, two_at_once, monkeypatch
 
     monkeypatch.setattr(fused_chain, "_products", counted)
     images = _images(20)
-    tf.function(lambda: parts.log_prob(flow, images))()
+    tf.function(lambda: in_parts.log_prob(flow, images))()
     assert sorted(widths) == [(12, True), (24, True)]
     widths.clear()
-    tf.function(lambda: parts.sample(flow, 20, seed=0))()
+    tf.function(lambda: in_parts.sample(flow, 20, seed=0))()
     assert sorted(widths) == [(12, False), (24, False)]
 
 

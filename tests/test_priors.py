@@ -6,7 +6,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import priors
+from tfp_flows.distributions import priors
 from tfp_flows.numerics import noise
 
 tfd = tfp.distributions

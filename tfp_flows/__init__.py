@@ -10,9 +10,9 @@ if sys.argv[:1] == ["-m"]:
     _start.import_tensorflow()
 
 from tfp_flows import bijectors, networks  # noqa: E402
-from tfp_flows.dequantized import Dequantized  # noqa: E402
+from tfp_flows.distributions.dequantized import Dequantized  # noqa: E402
+from tfp_flows.distributions.image_distribution import ImageDistribution  # noqa: E402
 from tfp_flows.glow import GlowConfig, glow  # noqa: E402
-from tfp_flows.image_distribution import ImageDistribution  # noqa: E402
 from tfp_flows.numerics.quantization import bits_per_dim  # noqa: E402
 
 __all__ = [

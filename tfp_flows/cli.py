@@ -26,7 +26,7 @@ def define_common_flags():
 
 
 def define_parts_flag():
-    """Defines `--parts`; see `tfp_flows.parts`."""
+    """Defines `--parts`; see `tfp_flows.numerics.parts`."""
     flags.DEFINE_integer(
         "parts",
         0,

@@ -12,7 +12,8 @@ import json
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, detectors, parts
+from tfp_flows import checkpoint, cli, data, detectors
+from tfp_flows.numerics import parts
 
 FLAGS = flags.FLAGS
 ALPHA = 0.05

@@ -8,7 +8,8 @@ RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 
 from absl import flags
 
-from tfp_flows import checkpoint, cli, evaluation, families, parts
+from tfp_flows import checkpoint, cli, evaluation, families
+from tfp_flows.numerics import parts
 
 FLAGS = flags.FLAGS
 

@@ -10,8 +10,9 @@ import sklearn.metrics
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, families, parts, plots
-from tfp_flows.numerics import quantization
+from tfp_flows import checkpoint, data, families, plots
+from tfp_flows.distributions import in_parts
+from tfp_flows.numerics import parts, quantization
 
 NUM_BOOTSTRAP = 200
 PROTOCOL_FILE = "protocol.json"
@@ -53,7 +54,7 @@ def compiled_log_prob(model):
     """`model.log_prob` as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
     return tf.function(
-        lambda images: parts.log_prob(model, images),
+        lambda images: in_parts.log_prob(model, images),
         input_signature=signature,
         autograph=False,
     )

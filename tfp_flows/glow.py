@@ -6,7 +6,8 @@ import functools
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows import bijectors, networks, priors
+from tfp_flows import bijectors, networks
+from tfp_flows.distributions import priors
 
 tfb = tfp.bijectors
 tfd = tfp.distributions

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows import bijectors
-from tfp_flows.dequantized import BOUNDS, Dequantized
+from tfp_flows.distributions.dequantized import BOUNDS, Dequantized
 from tfp_flows.family import Family, Method
 from tfp_flows.glow import GlowConfig, glow
 from tfp_flows.numerics import noise, quantization

@@ -11,7 +11,8 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, evaluation, families, parts, strategies, training
+from tfp_flows import checkpoint, cli, data, evaluation, families, strategies, training
+from tfp_flows.numerics import parts
 
 FLAGS = flags.FLAGS
 

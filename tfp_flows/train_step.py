@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows import checkpoint, objective, parts
-from tfp_flows.numerics import noise, precision
+from tfp_flows import checkpoint, objective
+from tfp_flows.numerics import noise, parts, precision
 
 OPTIMIZERS = {
     # tf_keras's legacy optimizers run one fused kernel for each variable; the newer ones a dozen.

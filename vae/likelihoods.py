@@ -9,7 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows.discretized_logistic import discretized_logistic_log_prob
+from tfp_flows.distributions.discretized_logistic import discretized_logistic_log_prob
 from tfp_flows.numerics import noise
 
 tfd = tfp.distributions

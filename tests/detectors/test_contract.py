@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.detectors.models import DIGITS, HELD_OUT, SHAPE, gaussian, small_glow, small_vae
-from tfp_flows import detect, detectors, parts, testing
+from tfp_flows import detect, detectors, testing
 from tfp_flows.detectors.detector import Detector
+from tfp_flows.numerics import parts
 
 # A new detector, for each name of the registry.
 CASES = {

@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import data, parts
+from tfp_flows import data
 from tfp_flows.detectors import calibration, models, saving
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.numerics import parts
 
 
 class Detector:

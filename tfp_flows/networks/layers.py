@@ -17,6 +17,7 @@ class Conv2D(tf.Module):
         self.bias = tf.Variable(tf.zeros([out_channels], dtype), name=f"{name}_bias")
 
     def __call__(self, x):
+        """`[N, H, W, in_channels] -> [N, H, W, out_channels]`."""
         if x.shape[0] == 0:  # TF 2.21's float32 convolution of no images has the input's channels
             return tf.zeros(x.shape[:-1].concatenate(self.bias.shape), x.dtype)
         return tf.nn.bias_add(precision.conv2d(x, self.kernel, 1, "SAME"), self.bias)
@@ -36,6 +37,7 @@ class Dense(tf.Module):
         self.bias = tf.Variable(tf.zeros([out_channels], dtype), name=f"{name}_bias")
 
     def __call__(self, x, activation=tf.identity):
+        """`[N, ..., in_channels] -> [N, ..., out_channels]`; `activation` is applied to the result."""
         flat = tf.reshape(x, [-1, x.shape[-1]])
         # Before the reshape, where TF fuses product, bias and ReLU.
         flat = activation(tf.nn.bias_add(precision.matmul(flat, self.kernel), self.bias))
@@ -57,6 +59,7 @@ def _he_normal(shape, fan_in, seed, dtype):
 
 
 def spawn(seed, count):
+    """`count` independent seeds for NumPy's generators, which follow from `seed` alone."""
     return np.random.SeedSequence(seed).spawn(count)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers, precision, quantisation and second derivatives: arithmetic that knows no model."""
+"""Random numbers, precision, quantisation, second derivatives, parts of a batch: no model is known here."""
 
 import lazy_loader
 

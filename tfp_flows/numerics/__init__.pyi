@@ -1,4 +1,5 @@
 from . import hessian as hessian
 from . import noise as noise
+from . import parts as parts
 from . import precision as precision
 from . import quantization as quantization

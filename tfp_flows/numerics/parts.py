@@ -6,7 +6,7 @@ thread. With one thread an operation, and as many parts of the batch as there ar
 through the whole chain on its own: on two cores 1.15 to 1.3 times as fast (benchmarks/PROFILES.md).
 
     parts.one_thread_per_operation()    # first of all: TensorFlow fixes its threads when it starts to work
-    log_prob = tf.function(lambda images: parts.log_prob(model, images))
+    values = tf.function(lambda batch: parts.concatenated(function, batch, tf.float32))
 
 The functions here belong inside a `tf.function`; eagerly they compute one part after another. A part is one
 turn of a `tf.while_loop`, or in `total` one call of a function, so that the graph does not grow with their
@@ -17,13 +17,7 @@ import ctypes
 import os
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from tfp_flows import bijectors, priors
-from tfp_flows.numerics import noise
-
-# What tfd.TransformedDistribution(...) is an instance of, unless its bijector is a CompositeTensor.
-TRANSFORMED = tfp.distributions.TransformedDistribution.__bases__[0]
 M_ARENA_MAX = -8  # of glibc's malloc.h
 SMALLEST = 8  # images: below, convolutions are slower by more than the cores gain
 
@@ -114,68 +108,15 @@ def concatenated(function, batch, dtype, row_shape=(), count=None):
         return function(batch)
     batch = tf.convert_to_tensor(batch)
     size = tf.shape(batch)[0]
-    num_parts = _num_parts(size, count)
+    num_parts = num_parts_of(size, count)
     starts = tf.range(num_parts + 1) * size // num_parts
-    values = _joined(
+    values = joined(
         lambda index: function(batch[starts[index] : starts[index + 1]]), num_parts, count, dtype, row_shape
     )
     return tf.ensure_shape(values, batch.shape[:1].concatenate(row_shape))
 
 
-def log_prob(model, batch, count=None):
-    """`model.log_prob(batch)`, in parts, the 1x1 kernels of a flow assembled once for all of them.
-
-    Args:
-      model: `tfd.Distribution` of batch shape `[]`.
-      batch: Tensor `[B, ...]`.
-      count: As in `concatenated`.
-
-    Returns:
-      Tensor `[B]`, nats.
-    """
-    with bijectors.assembled(model, inverse=True):
-        return concatenated(model.log_prob, batch, model.dtype, count=count)
-
-
-def sample(flow, num_samples, seed=None):
-    """`flow.sample(num_samples, seed=seed)`, in `at_once()` parts.
-
-    A latent drawn by `tfp_flows.priors` is drawn in parts too, any other as a whole.
-
-    Args:
-      flow: `tfd.Distribution`; one that is no `tfd.TransformedDistribution` samples as it does.
-      num_samples: Positive `int`.
-      seed: As `flow.sample` takes it.
-
-    Returns:
-      Tensor `[num_samples, ...]`: the samples that a whole batch would have been, up to rounding.
-    """
-    count = at_once()
-    if count == 1 or not isinstance(flow, TRANSFORMED):
-        return flow.sample(num_samples, seed=seed)
-    with bijectors.assembled(flow.bijector, inverse=False):
-        return _sample(flow.distribution, flow, num_samples, seed, count)
-
-
-def _sample(latent, flow, num_samples, seed, count):
-    forward = flow.bijector.forward
-    if not isinstance(getattr(latent, "distribution", None), tuple(priors.CLASSES.values())):
-        return concatenated(forward, latent.sample(num_samples, seed=seed), flow.dtype, flow.event_shape)
-    num_parts = _num_parts(num_samples, count)
-    size = -(-num_samples // num_parts)  # of each part, so that the last may have too many
-    pair = noise.seed_pair(seed)
-
-    def of_part(index):
-        return forward(latent.sample(size, seed=noise.part(pair, index, num_parts)))
-
-    return _joined(of_part, num_parts, count, flow.dtype, flow.event_shape)[:num_samples]
-
-
-def _num_parts(size, count):
-    return tf.clip_by_value(size // SMALLEST, 1, count)
-
-
-def _joined(function, num_parts, count, dtype, row_shape):
+def joined(function, num_parts, count, dtype, row_shape):
     """What `function(index)` gives for each part, `count` of them side by side, one after another."""
 
     def body(index, values):
@@ -186,6 +127,11 @@ def _joined(function, num_parts, count, dtype, row_shape):
         lambda index, _: index < num_parts, body, (0, values), parallel_iterations=count
     )
     return values.concat()
+
+
+def num_parts_of(size, count):
+    """How many parts a batch of `size` is cut into, if at most `count` and none smaller than 8; a tensor."""
+    return tf.clip_by_value(size // SMALLEST, 1, count)
 
 
 def total(function, batch, count, like):

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import parts
-from tfp_flows.image_distribution import ImageDistribution
+from tfp_flows.distributions import in_parts
+from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.numerics import noise, quantization
 
 BOUNDS = ("mean", "importance")
@@ -97,7 +97,7 @@ class Dequantized(ImageDistribution):
         return continuous - np.prod(self.event_shape) * np.log(quantization.NUM_LEVELS)
 
     def _sample_n(self, n, seed=None):
-        return quantization.quantize(parts.sample(self._flow, n, seed))
+        return quantization.quantize(in_parts.sample(self._flow, n, seed))
 
 
 def _combine(draws, bound):

@@ -1,0 +1,64 @@
+"""Log-probabilities and samples of a flow, in parts of the batch side by side: see `numerics.parts`.
+
+log_prob = tf.function(lambda images: in_parts.log_prob(model, images))
+"""
+
+import tensorflow_probability as tfp
+
+from tfp_flows import bijectors
+from tfp_flows.distributions import priors
+from tfp_flows.numerics import noise, parts
+
+# What tfd.TransformedDistribution(...) is an instance of, unless its bijector is a CompositeTensor.
+TRANSFORMED = tfp.distributions.TransformedDistribution.__bases__[0]
+
+
+def log_prob(model, batch, count=None):
+    """`model.log_prob(batch)`, in parts, the 1x1 kernels of a flow assembled once for all of them.
+
+    Args:
+      model: `tfd.Distribution` of batch shape `[]`.
+      batch: Tensor `[B, ...]`.
+      count: As in `concatenated`.
+
+    Returns:
+      Tensor `[B]`, nats.
+    """
+    with bijectors.assembled(model, inverse=True):
+        return parts.concatenated(model.log_prob, batch, model.dtype, count=count)
+
+
+def sample(flow, num_samples, seed=None):
+    """`flow.sample(num_samples, seed=seed)`, in `at_once()` parts.
+
+    A latent drawn by `tfp_flows.distributions.priors` is drawn in parts too, any other as a whole.
+
+    Args:
+      flow: `tfd.Distribution`; one that is no `tfd.TransformedDistribution` samples as it does.
+      num_samples: Positive `int`.
+      seed: As `flow.sample` takes it.
+
+    Returns:
+      Tensor `[num_samples, ...]`: the samples that a whole batch would have been, up to rounding.
+    """
+    count = parts.at_once()
+    if count == 1 or not isinstance(flow, TRANSFORMED):
+        return flow.sample(num_samples, seed=seed)
+    with bijectors.assembled(flow.bijector, inverse=False):
+        return _sample(flow.distribution, flow, num_samples, seed, count)
+
+
+def _sample(latent, flow, num_samples, seed, count):
+    forward = flow.bijector.forward
+    if not isinstance(getattr(latent, "distribution", None), tuple(priors.CLASSES.values())):
+        return parts.concatenated(
+            forward, latent.sample(num_samples, seed=seed), flow.dtype, flow.event_shape
+        )
+    num_parts = parts.num_parts_of(num_samples, count)
+    size = -(-num_samples // num_parts)  # of each part, so that the last may have too many
+    pair = noise.seed_pair(seed)
+
+    def of_part(index):
+        return forward(latent.sample(size, seed=noise.part(pair, index, num_parts)))
+
+    return parts.joined(of_part, num_parts, count, flow.dtype, flow.event_shape)[:num_samples]
