@@ -28,7 +28,8 @@ import tensorflow as tf  # noqa: E402
 
 import tfp_flows  # noqa: E402
 from benchmarks import entries  # noqa: E402
-from tfp_flows import detectors, evaluation, families, testing  # noqa: E402
+from tfp_flows import detectors, evaluation, testing  # noqa: E402
+from tfp_flows.models import registry  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def make_glow(size, seed=0):
 
 def make_vae(size):
     """A small VAE, for the score that needs an encoder."""
-    family = families.family("vae")
+    family = registry.family("vae")
     config = family.config_class(architecture="small", latent_size=8, likelihood="logistic")
     return family.build(config, size.image, family.protocol_class(num_importance_samples=4))
 

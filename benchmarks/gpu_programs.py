@@ -135,9 +135,10 @@ def _network_flops(size, image_shape):
 
 def _state(spec):
     """(family, fresh `training.TrainingState`) of a `checkpoint.RunSpec`."""
-    from tfp_flows import families, training
+    from tfp_flows import training
+    from tfp_flows.models import registry
 
-    family = families.family(spec.family)
+    family = registry.family(spec.family)
     model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
     return family, training.TrainingState(model, training.TrainingConfig(**spec.training))
 

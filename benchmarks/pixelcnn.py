@@ -35,7 +35,8 @@ import tf_keras  # noqa: E402
 
 import pixelcnn  # noqa: E402
 from benchmarks import entries  # noqa: E402
-from tfp_flows import families, training  # noqa: E402
+from tfp_flows import training  # noqa: E402
+from tfp_flows.models import registry  # noqa: E402
 
 tfd = tfp.distributions
 PASSES = 20
@@ -111,7 +112,7 @@ def train_step(size, rounds):
     """The entry of `pixelcnn_train_step`."""
     settings = _settings(size, size.trained)
     images = tf.constant(_images(size, size.train_batch))
-    family = families.family("pixelcnn")
+    family = registry.family("pixelcnn")
     model_config = family.config_class(**settings)
     config = training.TrainingConfig(steps=1_000, batch_size=size.train_batch, optimizer="adam")
     model = family.build(model_config, size.image, family.training_protocol(model_config))

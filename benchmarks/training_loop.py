@@ -32,7 +32,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks import entries  # noqa: E402
-from tfp_flows import data, families, training  # noqa: E402
+from tfp_flows import data, training  # noqa: E402
+from tfp_flows.models import registry  # noqa: E402
 from tfp_flows.numerics import parts  # noqa: E402
 
 AGAINST = "training step"
@@ -66,7 +67,7 @@ def measure(size, rounds, num_parts):
     """{step, data, loop: [seconds a step, one for each round]}."""
     images = np.random.default_rng(0).integers(0, 256, [size.images, *size.image], np.uint8)
     config = training.TrainingConfig(steps=10**6, batch_size=size.batch)
-    family = families.family(size.family)
+    family = registry.family(size.family)
     model_config = family.config_class(**size.settings)
     model = family.build(model_config, size.image, family.training_protocol(model_config))
     family.initialize(model, tf.constant(images[:64]), tf.constant([0, 0], tf.int64))

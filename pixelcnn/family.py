@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from pixelcnn.model import PixelCNN
-from tfp_flows.family import Family, Method
+from tfp_flows.models.family import Family, Method
 
 DTYPES = ("float32", "float64")
 

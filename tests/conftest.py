@@ -27,12 +27,13 @@ def make_run():
 
     They are FOLDER/FAMILY and FOLDER/FAMILY_detector; images are scikit-learn's digits, 8x8x1.
     """
-    from tfp_flows import checkpoint, data, detectors, families, training
+    from tfp_flows import checkpoint, data, detectors, training
+    from tfp_flows.models import registry
 
     images = {split: data.load("digits", split).images for split in ("train", "validation", "calibration")}
 
     def make(folder, name):
-        config = families.family(name).config_class(**SMALL[name])
+        config = registry.family(name).config_class(**SMALL[name])
         values = training.TrainingConfig(steps=3, batch_size=32, validate_every=3)
         spec = checkpoint.RunSpec(name, config, vars(values), "digits", (8, 8, 1))
         run = checkpoint.Run(folder / name)

@@ -39,7 +39,8 @@ TRAINING = dict(
 WHERE = """
 import json, pathlib, sys
 import tensorflow as tf
-from tfp_flows import checkpoint, data, families, strategies, training
+from tfp_flows import checkpoint, data, strategies, training
+from tfp_flows.models import registry
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -49,7 +50,7 @@ assert two.num_replicas_in_sync == 2
 images, held_out = data.load("digits", "train").images, data.load("digits", "validation").images
 outliers = data.load("photos@resize=8@luminance", "train").images
 for name, config in settings.items():
-    model = families.family(name).config_class(**config)
+    model = registry.family(name).config_class(**config)
     trained = vars(training.TrainingConfig(**values))
     spec = checkpoint.RunSpec(name, model, trained, "digits", images.shape[1:])
     for where, strategy, parts in (("one", None, 1), ("parts", None, 2), ("two", two, 1)):

@@ -15,9 +15,10 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import checkpoint, data, detectors, export, families, scoring
+from tfp_flows import checkpoint, data, detectors, export, scoring
 from tfp_flows.data import DataError, streams
 from tfp_flows.exported import ExportedModel
+from tfp_flows.models import registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (8, 8, 1)
@@ -99,7 +100,7 @@ def test_with_tensorflow_alone_the_numbers_are_those_of_the_live_model(exported,
         np.testing.assert_allclose(found[f"bits_per_dim_{count}"], bits, rtol=1e-5)
         np.testing.assert_allclose(found[f"score_{count}"], detector.score(images[:count]), **close)
         np.testing.assert_allclose(found[f"p_value_{count}"], detector.p_value(images[:count]), atol=0.02)
-    family = families.family(name)
+    family = registry.family(name)
     np.testing.assert_array_equal(
         found["sample"], family.sample(model, 2, (0, 5), False).numpy().astype(np.uint8)
     )

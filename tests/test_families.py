@@ -9,7 +9,8 @@ import types
 import numpy as np
 import pytest
 
-from tfp_flows import families, testing
+from tfp_flows import testing
+from tfp_flows.models import registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = {
@@ -20,15 +21,15 @@ SMALL = {
 
 
 def test_registry_holds_every_family():
-    assert set(families.names()) == set(SMALL)
+    assert set(registry.names()) == set(SMALL)
     with pytest.raises(ValueError, match="unknown family 'gan'; there are glow, vae, pixelcnn"):
-        families.family("gan")
+        registry.family("gan")
 
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("shape", [(4, 4, 1), (8, 4, 3)])
 def test_contract(name, shape):
-    family = families.family(name)
+    family = registry.family(name)
     config = family.config_class(**SMALL[name])
     images = np.random.default_rng(0).integers(0, 256, [5, *shape]).astype(np.uint8)
 
@@ -49,18 +50,18 @@ def test_contract(name, shape):
 
 
 def test_a_wheel_alone_refuses_what_needs_a_checkout(monkeypatch, tmp_path):
-    monkeypatch.setattr(families, "CHECKOUT", tmp_path)
-    assert families.names() == ["glow"]
+    monkeypatch.setattr(registry, "CHECKOUT", tmp_path)
+    assert registry.names() == ["glow"]
     with pytest.raises(ValueError, match="vae needs a checkout of the project") as error:
-        families.family("vae")
+        registry.family("vae")
     assert "\n" not in str(error.value)
 
 
 def test_a_strangers_module_is_not_taken(monkeypatch):
-    families._load.cache_clear()
+    registry._load.cache_clear()
     monkeypatch.setitem(sys.modules, "vae", types.ModuleType("vae"))
     with pytest.raises(ValueError, match="another module called 'vae' is imported already"):
-        families.family("vae")
+        registry.family("vae")
 
 
 FLAGS = [

@@ -15,12 +15,11 @@ PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 LAYERS = (
     {"_start"},
     {"numerics", "strategies"},
-    {"networks", "training_config", "mutation", "family"},
+    {"networks", "training_config", "mutation"},
     {"bijectors", "objective"},
     {"distributions", "data", "plots", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
-    {"glow", "exported"},
-    {"glow_family", "vae", "pixelcnn"},
-    {"families"},
+    {"models", "exported"},
+    {"vae", "pixelcnn"},
     {"checkpoint"},
     {"evaluation", "detectors", "metrics", "train_step", "scoring"},
     {"training", "serving", "beam"},
@@ -162,7 +161,7 @@ for path in sys.argv[1:]:
     with flagsaver.flagsaver():
         flags.FLAGS(["train", f"--flagfile={path}"])
         cli.config_from_flags(training.TrainingConfig)
-        config = train.families.family(flags.FLAGS.family).config_class
+        config = train.registry.family(flags.FLAGS.family).config_class
         cli.config_from_flags(config)
         print(path, flags.FLAGS.run)
 """
@@ -191,7 +190,7 @@ EXECUTES = re.compile(
     r"\b(pickle|dill|joblib|marshal|shelve|eval|exec|__import__|import_module|exec_module|extractall|"
     r"unpack_archive|load_model_weights|py_function|numpy_function|allow_pickle=True)\b"
 )
-EXECUTES_ALLOWED = {"tfp_flows.families": {"exec_module", "import_module"}}
+EXECUTES_ALLOWED = {"tfp_flows.models.registry": {"exec_module", "import_module"}}
 
 
 def _code(path):

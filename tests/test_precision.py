@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_flows import checkpoint, data, families, training
+from tfp_flows import checkpoint, data, training
+from tfp_flows.models import registry
 from tfp_flows.numerics import precision
 
 SMALL = {
@@ -43,7 +44,7 @@ def test_a_step_with_mixed_precision(tmp_path, name):
     """The networks' products, forward and backward, are bfloat16; all else float32, and it trains."""
     images = data.load("digits", "train").images
     config = training.TrainingConfig(steps=30, batch_size=32, mixed_precision="bfloat16", warmup=0.1)
-    family = families.family(name)
+    family = registry.family(name)
     model_config = family.config_class(**SMALL[name])
     spec = checkpoint.RunSpec(name, model_config, vars(config), "digits", SHAPE)
     model = family.build(model_config, SHAPE, family.training_protocol(model_config))

@@ -15,7 +15,8 @@ import pytest
 
 import tfp_flows
 from analysis import cache
-from tfp_flows import checkpoint, data, families, training
+from tfp_flows import checkpoint, data, training
+from tfp_flows.models import registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATASETS = "digits@contrast=0.5,constant,noise,noise"
@@ -31,7 +32,7 @@ def _train(folder, coupling):
 
 
 def _train_other(folder, family):
-    family = families.family(family)
+    family = registry.family(family)
     small = dict(num_resnet=1, num_hierarchies=2, num_filters=4)
     config = family.config_class(**(small if family.name == "pixelcnn" else dict(architecture="small")))
     settings = training.TrainingConfig(steps=2, batch_size=32, validate_every=0)

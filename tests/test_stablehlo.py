@@ -13,7 +13,8 @@ import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows import checkpoint, data, detectors, export, families, serving, stablehlo
+from tfp_flows import checkpoint, data, detectors, export, serving, stablehlo
+from tfp_flows.models import registry
 
 pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
 
@@ -91,7 +92,7 @@ def test_jax_alone_gives_the_numbers_of_the_live_model(exported, name, tmp_path,
     found = _run_alone(exported / f"{name}_stablehlo", digits, tmp_path)
     model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
     detector = detectors.load(exported / f"{name}_detector")
-    live = serving.Servable(model, families.family(name))
+    live = serving.Servable(model, registry.family(name))
     expected = live.methods["serving_default"](tf.constant(digits))
     expected = {**expected, "score": detector.score(digits), "p_value": detector.p_value(digits)}
     for key, values in expected.items():
@@ -101,7 +102,7 @@ def test_jax_alone_gives_the_numbers_of_the_live_model(exported, name, tmp_path,
         for key, values in live.methods[function](tf.constant(digits)).items():
             for count in COUNTS:
                 np.testing.assert_allclose(found[f"{function}_{key}_{count}"], values[:count], **CLOSE)
-    if families.family(name).noisy:
+    if registry.family(name).noisy:
         for seed in (0, 7):
             seeded = model.log_prob(digits, seed=tf.constant(seed, tf.int64))
             np.testing.assert_allclose(found[f"seeded_{seed}"], seeded, **CLOSE)
@@ -146,7 +147,7 @@ def test_the_folder_holds_each_array_once_and_describes_every_program(exported, 
     described = json.loads((folder / "signature.json").read_text())
     assert described["export_format"] == "stablehlo" and described["left_out"] == {}
     model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
-    methods = serving.Servable(model, families.family(name)).methods
+    methods = serving.Servable(model, registry.family(name)).methods
     files = {f"{method}_{size}.mlir" for method in methods for size in SIZES}
     assert {entry["file"] for entry in described["programs"]} == files
     others = {"signature.json", "model_card.md", "weights.safetensors", "run_stablehlo.py"}
@@ -276,13 +277,13 @@ def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
     with pytest.raises(detectors.DetectorError, match="input_complexity: XLA cannot compile this score"):
         export.export(run, tmp_path / "out", tmp_path / "png", export_format="stablehlo", batch_sizes=[1])
     assert not (tmp_path / "out").exists()
-    own = families.family("glow")
+    own = registry.family("glow")
 
     def methods(model):
         encode = own.methods(model)["encode"]
         return {"files": encode._replace(function=lambda x: {"file": tf.io.encode_png(x[0])})}
 
-    monkeypatch.setattr(families, "family", lambda name: dataclasses.replace(own, methods=methods))
+    monkeypatch.setattr(registry, "family", lambda name: dataclasses.replace(own, methods=methods))
     described = export.export(run, tmp_path / "out", export_format="stablehlo", batch_sizes=[1])
     assert set(described["left_out"]) == {"files"} and "EncodePng" in described["left_out"]["files"]
     assert set(described["methods"]) == {"serving_default", "sample", "log_prob_seeded"}

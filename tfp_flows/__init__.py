@@ -12,7 +12,8 @@ if sys.argv[:1] == ["-m"]:
 from tfp_flows import bijectors, networks  # noqa: E402
 from tfp_flows.distributions.dequantized import Dequantized  # noqa: E402
 from tfp_flows.distributions.image_distribution import ImageDistribution  # noqa: E402
-from tfp_flows.glow import GlowConfig, glow  # noqa: E402
+from tfp_flows.models.glow.config import GlowConfig  # noqa: E402
+from tfp_flows.models.glow.flow import glow  # noqa: E402
 from tfp_flows.numerics.quantization import bits_per_dim  # noqa: E402
 
 __all__ = [

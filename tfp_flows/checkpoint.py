@@ -18,7 +18,7 @@ import pathlib
 
 import tensorflow as tf
 
-from tfp_flows import families
+from tfp_flows.models import registry
 
 FORMAT = 1
 # What TensorFlow raises for a damaged checkpoint; IndexError where a file is cut short.
@@ -64,7 +64,7 @@ class RunSpec:
         for key in ("steps", "seed", "ema_decay"):
             if key not in values["training"]:
                 raise ValueError(f"'training' has no {key!r}")
-        config_class = families.family(values["family"]).config_class
+        config_class = registry.family(values["family"]).config_class
         return cls(
             family=values["family"],
             model=config_class(**values["model"]),
@@ -243,7 +243,7 @@ def load_model(run, protocol=None):
     """
     spec = run.spec()
     path = run.checkpoint_path()
-    family = families.family(spec.family)
+    family = registry.family(spec.family)
     protocol = protocol or family.protocol_class()
     model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
     average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
@@ -297,7 +297,7 @@ class RunReference:
           RunError: If the run is gone, or has been trained further.
         """
         run = Run(self.folder)
-        family = families.family(run.spec().family)
+        family = registry.family(run.spec().family)
         if run.checkpoint_digest() != self.digest:
             raise RunError(f"--run: {self.folder} has another checkpoint than the one that was referred to.")
         return load_model(run, family.protocol_class(**self.protocol))[0]

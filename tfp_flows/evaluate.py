@@ -8,7 +8,8 @@ RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 
 from absl import flags
 
-from tfp_flows import checkpoint, cli, evaluation, families
+from tfp_flows import checkpoint, cli, evaluation
+from tfp_flows.models import registry
 from tfp_flows.numerics import parts
 
 FLAGS = flags.FLAGS
@@ -30,7 +31,7 @@ def main():
     """Evaluates and prints the table."""
     parts.choose(FLAGS.parts)
     run = checkpoint.Run(FLAGS.run)
-    family = families.family(run.spec().family)
+    family = registry.family(run.spec().family)
     cli.refuse_flags_of_others(family.name, _protocol_classes())
     protocol = cli.config_from_flags(family.protocol_class)
     sets = evaluation.load_sets(
@@ -52,7 +53,7 @@ def main():
 
 
 def _protocol_classes():
-    return {name: families.family(name).protocol_class for name in families.names()}
+    return {name: registry.family(name).protocol_class for name in registry.names()}
 
 
 if __name__ == "__main__":

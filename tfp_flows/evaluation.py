@@ -10,8 +10,9 @@ import sklearn.metrics
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, families, plots
+from tfp_flows import checkpoint, data, plots
 from tfp_flows.distributions import in_parts
+from tfp_flows.models import registry
 from tfp_flows.numerics import parts, quantization
 
 NUM_BOOTSTRAP = 200
@@ -172,7 +173,7 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     Raises:
       RunError: If the run has no model yet.
     """
-    protocol = protocol or families.family(run.spec().family).protocol_class()
+    protocol = protocol or registry.family(run.spec().family).protocol_class()
     model, step = checkpoint.load_model(run, protocol)
     run.evaluation.mkdir(exist_ok=True)
     labels = [f"{s.name} ({s.split})" for s in sets]
@@ -194,7 +195,7 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     bits = {k: quantization.bits_per_dim(v, shape) for k, v in zip(labels, values, strict=True)}
     plots.likelihood_histograms(run.evaluation / "likelihoods.png", bits, title)
     if num_samples:
-        drawn = families.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
+        drawn = registry.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
         samples = drawn.numpy().astype(np.uint8)
         plots.image_grid(run.evaluation / "samples.png", samples, f"Samples: {title}")
     return rows

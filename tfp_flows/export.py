@@ -18,7 +18,8 @@ import tempfile
 
 from absl import flags
 
-from tfp_flows import checkpoint, cli, detectors, families, model_card, serving, stablehlo
+from tfp_flows import checkpoint, cli, detectors, model_card, serving, stablehlo
+from tfp_flows.models import registry
 
 FLAGS = flags.FLAGS
 SIGNATURE_FILE = "signature.json"
@@ -104,7 +105,7 @@ def export(
     if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
         raise checkpoint.RunError(f"--out: {out} is there already and is no export.")
     model, step = checkpoint.load_model(run)
-    family = families.family(run.spec().family)
+    family = registry.family(run.spec().family)
     detector = None if detector_path is None else _load_detector(detector_path, model)
     servable = serving.Servable(model, family, detector, jit_compile)
     described = {

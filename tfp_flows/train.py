@@ -11,7 +11,8 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, evaluation, families, strategies, training
+from tfp_flows import checkpoint, cli, data, evaluation, strategies, training
+from tfp_flows.models import registry
 from tfp_flows.numerics import parts
 
 FLAGS = flags.FLAGS
@@ -20,7 +21,7 @@ FLAGS = flags.FLAGS
 def define_flags(family="glow"):
     """Defines the flags of training and of every family, `family` being the default; returns their names."""
     names = cli.define_common_flags()
-    flags.DEFINE_enum("family", family, families.names(), "Family of the model.")
+    flags.DEFINE_enum("family", family, registry.names(), "Family of the model.")
     flags.DEFINE_string("dataset", None, f"Images to train on (not constant or noise): {cli.DATASET_HELP}")
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
@@ -54,7 +55,7 @@ def main(flag_names):
 
 def _train(flag_names, strategy, parts_per_replica):
     config = cli.config_from_flags(training.TrainingConfig)
-    family = families.family(FLAGS.family)
+    family = registry.family(FLAGS.family)
     cli.refuse_flags_of_others(family.name, _config_classes())
     model_config = cli.config_from_flags(family.config_class)
     where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
@@ -110,7 +111,7 @@ def _load_outliers(names, image_shape, where):
 
 
 def _config_classes():
-    return {name: families.family(name).config_class for name in families.names()}
+    return {name: registry.family(name).config_class for name in registry.names()}
 
 
 def _flags_of(family, names):

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, evaluation, families, strategies
+from tfp_flows import checkpoint, data, evaluation, strategies
 from tfp_flows.metrics import Metrics, NoMetrics
+from tfp_flows.models import registry
 from tfp_flows.numerics import quantization
 from tfp_flows.train_step import TrainingState, make_train_step
 from tfp_flows.training_config import TrainingConfig
@@ -78,7 +79,7 @@ def train(
     losing_hosts = strategies.losing_hosts() if hosts.count > 1 else contextlib.nullcontext()
     with losing_hosts:
         state, manager = _begin(run, spec, flags_text, config, train_images, hosts)
-        family = families.family(spec.family)
+        family = registry.family(spec.family)
         step = make_train_step(family, state, config, spec.image_shape, hosts.strategy, parts_per_replica)
         loop = _Loop(run, state, manager, config, spec.image_shape, hosts, step)
         return loop.run(train_images, validation_images, progress, outlier_images)
@@ -94,7 +95,7 @@ def _check_parts(batch_size, num_replicas, parts_per_replica):
 
 def _begin(run, spec, flags_text, config, train_images, hosts):
     """(state, checkpoint manager) of a new run, or of one as its last checkpoint left it."""
-    family = families.family(spec.family)
+    family = registry.family(spec.family)
     with hosts.strategy.scope():
         model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
         state = TrainingState(model, config)

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfp_flows.family import Family, Method
+from tfp_flows.models.family import Family, Method
 from vae.likelihoods import LIKELIHOODS
 from vae.model import VAE
 from vae.networks import ARCHITECTURES

@@ -8,7 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flows
-from tfp_flows import data, families, testing
+from tfp_flows import data, testing
+from tfp_flows.models import registry
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -28,7 +29,7 @@ def small_glow(seed=0):
 
 @functools.cache
 def small_vae():
-    family = families.family("vae")
+    family = registry.family("vae")
     config = family.config_class(architecture="small", latent_size=3, likelihood="logistic")
     return family.build(config, SHAPE, family.protocol_class(num_importance_samples=4))
 

@@ -5,12 +5,12 @@ import importlib.util
 import pathlib
 import sys
 
-from tfp_flows import glow_family
+from tfp_flows.models.glow.family import FAMILY as GLOW
 
 # Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
 # wheel knows Glow alone.
 BESIDE = ("vae", "pixelcnn")
-CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def family(name):
@@ -19,8 +19,8 @@ def family(name):
     Raises:
       ValueError: If there is none, or it is not at hand; the message says which there are.
     """
-    if name == glow_family.FAMILY.name:
-        return glow_family.FAMILY
+    if name == GLOW.name:
+        return GLOW
     if name in names():
         return _load(name)
     if name in BESIDE:
@@ -33,7 +33,7 @@ def family(name):
 
 def names():
     """The names of all families at hand."""
-    return [glow_family.FAMILY.name, *(name for name in BESIDE if _file(name).exists())]
+    return [GLOW.name, *(name for name in BESIDE if _file(name).exists())]
 
 
 def _file(name):

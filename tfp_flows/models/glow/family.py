@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from tfp_flows import bijectors
 from tfp_flows.distributions.dequantized import BOUNDS, Dequantized
-from tfp_flows.family import Family, Method
-from tfp_flows.glow import GlowConfig, glow
+from tfp_flows.models.family import Family, Method
+from tfp_flows.models.glow.config import GlowConfig
+from tfp_flows.models.glow.flow import glow
 from tfp_flows.numerics import noise, quantization
 
 

@@ -1,0 +1,3 @@
+from .config import GlowConfig as GlowConfig
+from .family import FAMILY as FAMILY
+from .flow import glow as glow
