@@ -7,7 +7,8 @@ import numpy as np
 
 from analysis import separation
 from analysis.errors import AnalysisError
-from tfp_flows import checkpoint, data, detectors
+from tfp_flows import data, detectors
+from tfp_flows.runs import load_model
 
 ALPHA = 0.05
 FIT, CALIBRATION, TEST = "validation", "calibration", "test"
@@ -223,7 +224,7 @@ class DetectorStudy:
         self.own = own
         self._cache = cache
         self._where = dict(data_dir=data_dir, download=download, image_shape=image_shape)
-        self._load_model = functools.cache(lambda run: checkpoint.load_model(run)[0])
+        self._load_model = functools.cache(lambda run: load_model(run)[0])
 
     def images(self, name, split, limit):
         """Images of a set in the model's shape."""

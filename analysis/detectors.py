@@ -16,7 +16,8 @@ from absl import flags
 
 from analysis import audit, cache, detector_chapters, detector_study, page
 from analysis.errors import AnalysisError
-from tfp_flows import checkpoint, cli
+from tfp_flows import cli
+from tfp_flows.runs import Run
 
 FLAGS = flags.FLAGS
 
@@ -55,7 +56,7 @@ def main():
         raise AnalysisError("--runs and --out: name at least one run and one set other than --in.")
     roles = detector_study.Roles(
         *(
-            tuple(checkpoint.Run(path) for path in FLAGS[name].value)
+            tuple(Run(path) for path in FLAGS[name].value)
             for name in ("runs", "ensemble", "backgrounds", "outlier_exposed")
         )
     )

@@ -9,7 +9,7 @@ import pathlib
 
 import jinja2
 
-from tfp_flows import checkpoint, plots
+from tfp_flows import plots, runs
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 DPI = 110
@@ -111,7 +111,7 @@ class Page:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        checkpoint.write_atomically(self._folder / "tables" / f"{name}.csv", text.getvalue())
+        runs.write_atomically(self._folder / "tables" / f"{name}.csv", text.getvalue())
         if in_json:
             self._results[name] = rows
 
@@ -134,8 +134,8 @@ class Page:
             title=self._title, lead=self._lead, sections=self._sections, how=how
         )
         results = json.dumps(self._results, indent=2, ensure_ascii=False)
-        checkpoint.write_atomically(self._folder / "results.json", results + "\n")
-        checkpoint.write_atomically(self._folder / "index.html", html)
+        runs.write_atomically(self._folder / "results.json", results + "\n")
+        runs.write_atomically(self._folder / "index.html", html)
         return self._folder / "index.html"
 
     def _add(self, **item):

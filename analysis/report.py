@@ -15,7 +15,7 @@ from absl import flags
 
 from analysis import cache, chapters, page, sign_table, study
 from analysis.errors import AnalysisError
-from tfp_flows import checkpoint, cli
+from tfp_flows import cli, runs
 
 FLAGS = flags.FLAGS
 
@@ -52,7 +52,7 @@ def main():
         seed=FLAGS.seed,
     )
     results = cache.Cache(out / "cache")
-    studies = [study.RunStudy(checkpoint.Run(folder), config, results) for folder in FLAGS.runs]
+    studies = [study.RunStudy(runs.Run(folder), config, results) for folder in FLAGS.runs]
     _check_names(studies)
     if not studies:
         raise AnalysisError("--runs: name at least one folder of a run.")

@@ -8,7 +8,7 @@ import tqdm
 
 from analysis import comparison, decomposition, moments, second_order, sweeps
 from analysis.errors import AnalysisError
-from tfp_flows import checkpoint, data, evaluation
+from tfp_flows import data, evaluation, runs
 
 FAMILY_TITLES = {"vae": "VAE", "pixelcnn": "PixelCNN"}
 
@@ -63,7 +63,7 @@ class RunStudy:
         """Reads the run's settings; the model is built when a result first needs it.
 
         Args:
-          run: `checkpoint.Run`.
+          run: `runs.Run`.
           config: `StudyConfig`.
           results: `cache.Cache`.
 
@@ -82,7 +82,7 @@ class RunStudy:
     @functools.cached_property
     def model(self):
         """The density model with its trained weights."""
-        return checkpoint.load_model(self.run)[0]
+        return runs.load_model(self.run)[0]
 
     @functools.cached_property
     def log_prob(self):

@@ -39,7 +39,7 @@ def lower(folder, size, data_dir):
     """Writes the programs, the state before the first step, images and the order in which they come."""
     import tensorflow as tf
 
-    from tfp_flows import GlowConfig, checkpoint, data, training
+    from tfp_flows import GlowConfig, data, runs, training
     from tfp_flows import stablehlo as lowering
 
     images = data.load(size.dataset, "train", data_dir=data_dir).images
@@ -51,7 +51,7 @@ def lower(folder, size, data_dir):
         log_every=size.log_every,
     )
     model = GlowConfig(levels=size.levels, steps_per_level=size.steps_per_level, hidden_channels=size.hidden)
-    spec = checkpoint.RunSpec("glow", model, vars(config), size.dataset, images.shape[1:])
+    spec = runs.RunSpec("glow", model, vars(config), size.dataset, images.shape[1:])
     family, state = _state(spec)
     training.initialize(family, state, config, images, spec)
     bundle = lowering.Bundle()
@@ -84,18 +84,18 @@ def restore(folder, to):
     """Writes the trained state as a run of tfp_flows, its curve as the run's metrics."""
     import tensorflow as tf
 
-    from tfp_flows import checkpoint, metrics
+    from tfp_flows import metrics, runs
     from tfp_flows import stablehlo as lowering
 
     folder = pathlib.Path(folder)
     signature = stablehlo.reader.read_json(folder / "signature.json")
     arrays = stablehlo.reader.read_arrays(folder / gpu_training.STATE_FILE)
-    spec = checkpoint.RunSpec.from_json(signature["run"])
+    spec = runs.RunSpec.from_json(signature["run"])
     _, state = _state(spec)
     bundle = lowering.Bundle()
     for variable in _variables(state):
         variable.assign(arrays[bundle.add_weight(variable)])
-    run_folder = checkpoint.Run(to)
+    run_folder = runs.Run(to)
     settings = {**spec.training, **dataclasses.asdict(spec.model), "dataset": spec.dataset, "run": to}
     lines = [f"--{key}={value}\n" for key, value in settings.items() if value not in (None, "")]
     run_folder.create(spec, "".join(lines))
@@ -134,7 +134,7 @@ def _network_flops(size, image_shape):
 
 
 def _state(spec):
-    """(family, fresh `training.TrainingState`) of a `checkpoint.RunSpec`."""
+    """(family, fresh `training.TrainingState`) of a `runs.RunSpec`."""
     from tfp_flows import training
     from tfp_flows.models import registry
 

@@ -27,18 +27,19 @@ def make_run():
 
     They are FOLDER/FAMILY and FOLDER/FAMILY_detector; images are scikit-learn's digits, 8x8x1.
     """
-    from tfp_flows import checkpoint, data, detectors, training
+    from tfp_flows import data, detectors, training
     from tfp_flows.models import registry
+    from tfp_flows.runs import Run, RunSpec, load_model
 
     images = {split: data.load("digits", split).images for split in ("train", "validation", "calibration")}
 
     def make(folder, name):
         config = registry.family(name).config_class(**SMALL[name])
         values = training.TrainingConfig(steps=3, batch_size=32, validate_every=3)
-        spec = checkpoint.RunSpec(name, config, vars(values), "digits", (8, 8, 1))
-        run = checkpoint.Run(folder / name)
+        spec = RunSpec(name, config, vars(values), "digits", (8, 8, 1))
+        run = Run(folder / name)
         training.train(run, spec, "", images["train"], images["validation"], progress=False)
-        model, _ = checkpoint.load_model(run)
+        model, _ = load_model(run)
         detector = detectors.Typicality(model).fit(images["validation"]).calibrate(images["calibration"])
         detector.save(folder / f"{name}_detector")
 

@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import RunnerResult
 from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
 
-from tfp_flows import checkpoint, data, export, scoring
+from tfp_flows import data, export, runs, scoring
 from tfp_flows.beam import ScoreImages
 from tfp_flows.beam_job import BeamJob, Source
 from tfp_flows.data import DataError, streams
@@ -44,7 +44,7 @@ def exported(tmp_path_factory, make_run):
     """An exported Glow with its detector."""
     folder = tmp_path_factory.mktemp("beam")
     make_run(folder, "glow")
-    export.export(checkpoint.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    export.export(runs.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
     return folder / "exported"
 
 

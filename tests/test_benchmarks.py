@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu, peers
-from tfp_flows import checkpoint, data, detectors, training
+from tfp_flows import data, detectors, runs, training
 
 MODES = ("float32", "tf32", "bfloat16")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -100,10 +100,10 @@ def test_gpu_training_is_that_of_the_training_loop(tmp_path):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     gpu.main(["--restore", str(programs), "--to", str(restored)])
-    spec = checkpoint.Run(restored).spec()
+    spec = runs.Run(restored).spec()
     images = {split: data.load("digits", split).images for split in ("train", "validation")}
-    training.train(checkpoint.Run(live), spec, "", images["train"], images["validation"], progress=False)
-    (found, step), (expected, _) = (checkpoint.load_model(checkpoint.Run(run)) for run in (restored, live))
+    training.train(runs.Run(live), spec, "", images["train"], images["validation"], progress=False)
+    (found, step), (expected, _) = (runs.load_model(runs.Run(run)) for run in (restored, live))
     assert step == 12
     for ours, theirs in zip(found.variables, expected.variables, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

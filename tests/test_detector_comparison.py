@@ -14,7 +14,8 @@ import sklearn.metrics
 import tfp_flows
 from analysis import audit, cache, detector_study, published, separation
 from analysis.errors import AnalysisError
-from tfp_flows import checkpoint, data, detectors, training
+from tfp_flows import data, detectors, training
+from tfp_flows.runs import Run, RunSpec, load_model
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (8, 8, 1)
@@ -102,11 +103,11 @@ def _train(folder, **settings):
         levels=1, steps_per_level=1, hidden_channels=4, seed=settings.get("seed", 0)
     )
     values = training.TrainingConfig(**{"steps": 6, "batch_size": 32, "validate_every": 0, **settings})
-    spec = checkpoint.RunSpec("glow", config, vars(values), "digits", SHAPE)
+    spec = RunSpec("glow", config, vars(values), "digits", SHAPE)
     images = data.load("digits", "train").images
     outliers = images[:100] if values.outlier_dataset else None
-    training.train(checkpoint.Run(folder), spec, "", images, images[:32], False, outliers)
-    return checkpoint.Run(folder)
+    training.train(Run(folder), spec, "", images, images[:32], False, outliers)
+    return Run(folder)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_command_page_and_cache(runs):
 
 
 def _check_against_the_library(runs, row):
-    model, _ = checkpoint.load_model(checkpoint.Run(runs / "base"))
+    model, _ = load_model(Run(runs / "base"))
     sets = {s: data.load("digits", s, max_images=40).images for s in ("validation", "calibration", "test")}
     detector = detectors.Typicality(model).fit(sets["validation"]).calibrate(sets["calibration"])
     noise = data.load("noise", "test", image_shape=SHAPE, max_images=40).images
@@ -167,7 +168,7 @@ def _check_against_the_library(runs, row):
 
 
 def test_likelihood_and_typicality_share_what_they_ask_of_the_model(runs, tmp_path, monkeypatch):
-    base = checkpoint.Run(runs / "base")
+    base = Run(runs / "base")
     study = detector_study.DetectorStudy("digits", SHAPE, cache.Cache(tmp_path))
     found = detector_study.candidates(detector_study.Roles((base,)), detector_study.Limits(20, 4, 4), SHAPE)
     likelihood, typicality = found[:2]
@@ -177,7 +178,7 @@ def test_likelihood_and_typicality_share_what_they_ask_of_the_model(runs, tmp_pa
 
 
 def test_runs_that_do_not_fit_their_part(runs):
-    base, seed = checkpoint.Run(runs / "base"), checkpoint.Run(runs / "seed1")
+    base, seed = Run(runs / "base"), Run(runs / "seed1")
     limits = detector_study.Limits()
 
     def refused(message, **roles):

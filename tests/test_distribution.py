@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from tfp_flows import checkpoint, data, strategies
+from tfp_flows import data, runs, strategies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = [
@@ -39,7 +39,7 @@ TRAINING = dict(
 WHERE = """
 import json, pathlib, sys
 import tensorflow as tf
-from tfp_flows import checkpoint, data, strategies, training
+from tfp_flows import data, runs, strategies, training
 from tfp_flows.models import registry
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -52,9 +52,9 @@ outliers = data.load("photos@resize=8@luminance", "train").images
 for name, config in settings.items():
     model = registry.family(name).config_class(**config)
     trained = vars(training.TrainingConfig(**values))
-    spec = checkpoint.RunSpec(name, model, trained, "digits", images.shape[1:])
+    spec = runs.RunSpec(name, model, trained, "digits", images.shape[1:])
     for where, strategy, parts in (("one", None, 1), ("parts", None, 2), ("two", two, 1)):
-        run = checkpoint.Run(folder / where / name)
+        run = runs.Run(folder / where / name)
         training.train(run, spec, "", images, held_out, False, outliers, strategy, parts)
 """
 
@@ -72,8 +72,8 @@ def _check_same(one, other, rtol=2e-5):
     for column in ("bits_per_dim", "gradient_norm", "validation_bits_per_dim"):
         first, second = _column(one, column), _column(other, column)
         np.testing.assert_allclose(second, first, rtol=10 * rtol if column == "gradient_norm" else rtol)
-    ours, _ = checkpoint.load_model(checkpoint.Run(one))
-    theirs, _ = checkpoint.load_model(checkpoint.Run(other))
+    ours, _ = runs.load_model(runs.Run(one))
+    theirs, _ = runs.load_model(runs.Run(other))
     for a, b in zip(ours.variables, theirs.variables, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4)
 
@@ -146,7 +146,7 @@ def test_a_host_is_killed_and_comes_back(tmp_path):
     first, second = (_column(each, "bits_per_dim") for each in (alone, folder))
     np.testing.assert_allclose(second[:30], first[:30], rtol=1e-4)
     np.testing.assert_allclose(second, first, rtol=1e-2)
-    assert checkpoint.load_model(checkpoint.Run(folder))[1] == steps
+    assert runs.load_model(runs.Run(folder))[1] == steps
 
 
 @pytest.mark.parametrize(

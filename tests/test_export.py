@@ -15,10 +15,11 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import checkpoint, data, detectors, export, scoring
+from tfp_flows import data, detectors, export, scoring
 from tfp_flows.data import DataError, streams
 from tfp_flows.exported import ExportedModel
 from tfp_flows.models import registry
+from tfp_flows.runs import Run, RunError, load_model
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (8, 8, 1)
@@ -38,7 +39,7 @@ def digits():
 def exported(runs):
     """The export of each, with its detector."""
     for name in METHODS:
-        run = checkpoint.Run(runs / name)
+        run = Run(runs / name)
         export.export(run, runs / f"{name}_exported", runs / f"{name}_detector")
     return runs
 
@@ -89,7 +90,7 @@ def test_with_tensorflow_alone_the_numbers_are_those_of_the_live_model(exported,
     command += [str(tmp_path / "images.npy"), str(tmp_path / "found.npz")]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     found = np.load(tmp_path / "found.npz")
-    model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
+    model, _ = load_model(Run(exported / name))
     detector = detectors.load(exported / f"{name}_detector")
     log_prob = model.log_prob(images).numpy()
     close = dict(rtol=1e-5, atol=1e-3)
@@ -140,10 +141,10 @@ def test_model_card_says_what_it_was_trained_on(exported):
 
 
 def test_with_xla_batches_are_padded_to_few_sizes(runs, digits, tmp_path):
-    run = checkpoint.Run(runs / "glow")
+    run = Run(runs / "glow")
     export.export(run, tmp_path / "xla", runs / "glow_detector", jit_compile=True)
     loaded = tf.saved_model.load(str(tmp_path / "xla"))
-    model, _ = checkpoint.load_model(run)
+    model, _ = load_model(run)
     images = np.concatenate([digits] * 2)[:150]
     for count in (1, 2, 17, 150):
         found = loaded.signatures["serving_default"](images=tf.constant(images[:count]))
@@ -152,8 +153,8 @@ def test_with_xla_batches_are_padded_to_few_sizes(runs, digits, tmp_path):
 
 
 def test_what_cannot_be_exported(runs, tmp_path):
-    run = checkpoint.Run(runs / "glow")
-    model, _ = checkpoint.load_model(run)
+    run = Run(runs / "glow")
+    model, _ = load_model(run)
     images = data.load("digits", "validation").images[:30]
     detectors.GradientNorms(model).fit(images).save(tmp_path / "slow")
     with pytest.raises(detectors.DetectorError, match="gradient_norms: .* cannot be exported"):
@@ -162,7 +163,7 @@ def test_what_cannot_be_exported(runs, tmp_path):
         export.export(run, tmp_path / "out", runs / "vae_detector")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(checkpoint.RunError, match="is no export"):
+    with pytest.raises(RunError, match="is no export"):
         export.export(run, tmp_path / "mine")
     assert {path.name for path in tmp_path.iterdir()} == {"slow", "mine"}
 

@@ -20,7 +20,7 @@ LAYERS = (
     {"distributions", "data", "plots", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
     {"models", "exported"},
     {"vae", "pixelcnn"},
-    {"checkpoint"},
+    {"runs"},
     {"evaluation", "detectors", "metrics", "train_step", "scoring"},
     {"training", "serving", "beam"},
     {"beam_job"},

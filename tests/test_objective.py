@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import checkpoint, data, mutation, objective, training
+from tfp_flows import data, mutation, objective, runs, training
 
 SHAPE = (8, 8, 1)
 CONFIG = tfp_flows.GlowConfig(levels=1, steps_per_level=1, hidden_channels=4)
@@ -64,10 +64,10 @@ def test_mutations_are_fresh_at_every_step():
 
 def _train(folder, outliers=None, **settings):
     config = training.TrainingConfig(**{"steps": 40, "batch_size": 32, "validate_every": 0, **settings})
-    spec = checkpoint.RunSpec("glow", CONFIG, vars(config), "digits", SHAPE)
+    spec = runs.RunSpec("glow", CONFIG, vars(config), "digits", SHAPE)
     images = data.load("digits", "train").images
-    training.train(checkpoint.Run(folder), spec, "", images, images[:32], False, outliers)
-    return checkpoint.load_model(checkpoint.Run(folder))[0], spec
+    training.train(runs.Run(folder), spec, "", images, images[:32], False, outliers)
+    return runs.load_model(runs.Run(folder))[0], spec
 
 
 def test_outlier_exposure_starts_from_a_run_and_lowers_the_likelihood_of_outliers(tmp_path):
@@ -93,22 +93,22 @@ def test_init_from_another_model_is_refused(tmp_path):
     _, spec = _train(tmp_path / "base", steps=1)
     other = tfp_flows.GlowConfig(levels=2, steps_per_level=1, hidden_channels=4)
     settings = {**spec.training, "init_from": str(tmp_path / "base")}
-    wrong = checkpoint.RunSpec("glow", other, settings, "digits", SHAPE)
+    wrong = runs.RunSpec("glow", other, settings, "digits", SHAPE)
     images = data.load("digits", "train").images
-    with pytest.raises(checkpoint.RunError, match="is no glow of the same settings") as error:
-        training.train(checkpoint.Run(tmp_path / "new"), wrong, "", images, images, False)
+    with pytest.raises(runs.RunError, match="is no glow of the same settings") as error:
+        training.train(runs.Run(tmp_path / "new"), wrong, "", images, images, False)
     assert "\n" not in str(error.value)
 
 
 def test_a_run_from_before_these_settings_goes_on(tmp_path):
     _, spec = _train(tmp_path / "run", steps=2)
-    run = checkpoint.Run(tmp_path / "run")
+    run = runs.Run(tmp_path / "run")
     new = ("init_from", "mutation_rate", "outlier_dataset", "outlier_margin", "outlier_weight")
     old = {k: v for k, v in spec.training.items() if k not in new}
-    run.write(checkpoint.RunSpec("glow", CONFIG, old, "digits", SHAPE), "")
+    run.write(runs.RunSpec("glow", CONFIG, old, "digits", SHAPE), "")
     run.check_same(spec, {f"training.{k}": spec.training[k] for k in new})
     _train(tmp_path / "run", steps=3)
-    with pytest.raises(checkpoint.RunError, match="training.mutation_rate: 0.0 -> 0.1"):
+    with pytest.raises(runs.RunError, match="training.mutation_rate: 0.0 -> 0.1"):
         _train(tmp_path / "run", steps=4, mutation_rate=0.1)
 
 

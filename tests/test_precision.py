@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_flows import checkpoint, data, training
+from tfp_flows import data, runs, training
 from tfp_flows.models import registry
 from tfp_flows.numerics import precision
 
@@ -46,7 +46,7 @@ def test_a_step_with_mixed_precision(tmp_path, name):
     config = training.TrainingConfig(steps=30, batch_size=32, mixed_precision="bfloat16", warmup=0.1)
     family = registry.family(name)
     model_config = family.config_class(**SMALL[name])
-    spec = checkpoint.RunSpec(name, model_config, vars(config), "digits", SHAPE)
+    spec = runs.RunSpec(name, model_config, vars(config), "digits", SHAPE)
     model = family.build(model_config, SHAPE, family.training_protocol(model_config))
     state = training.TrainingState(model, config)
     step = training.make_train_step(family, state, config, SHAPE)
@@ -57,9 +57,9 @@ def test_a_step_with_mixed_precision(tmp_path, name):
     sums = {op.outputs[0].dtype for op in graph.get_operations() if op.type in ("Sum", "Mean", "Log", "Exp")}
     assert tf.bfloat16 not in sums
     assert all(variable.dtype == tf.float32 for variable in model.trainable_variables)
-    run = checkpoint.Run(tmp_path / name)
+    run = runs.Run(tmp_path / name)
     training.train(run, spec, "", images, images[:64], progress=False)
     before = family.build(model_config, SHAPE, family.training_protocol(model_config))
     family.initialize(before, tf.constant(images[:64]), tf.constant([0, 0], tf.int64))
-    trained, _ = checkpoint.load_model(run)
+    trained, _ = runs.load_model(run)
     assert trained.log_prob(images[:64]).numpy().mean() > before.log_prob(images[:64]).numpy().mean() + 1

@@ -15,8 +15,9 @@ import pytest
 
 import tfp_flows
 from analysis import cache
-from tfp_flows import checkpoint, data, training
+from tfp_flows import data, training
 from tfp_flows.models import registry
+from tfp_flows.runs import Run, RunSpec, load_model
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATASETS = "digits@contrast=0.5,constant,noise,noise"
@@ -26,9 +27,9 @@ SMALL = ["--max_images=40", "--num_probes=4", "--covariance_images=8", "--sweep_
 def _train(folder, coupling):
     config = tfp_flows.GlowConfig(levels=2, steps_per_level=1, hidden_channels=4, coupling=coupling)
     settings = training.TrainingConfig(steps=6, batch_size=32, validate_every=0)
-    spec = checkpoint.RunSpec("glow", config, vars(settings), "digits", (8, 8, 1))
+    spec = RunSpec("glow", config, vars(settings), "digits", (8, 8, 1))
     images = data.load("digits", "train").images
-    training.train(checkpoint.Run(folder), spec, "", images, images[:32], progress=False)
+    training.train(Run(folder), spec, "", images, images[:32], progress=False)
 
 
 def _train_other(folder, family):
@@ -36,9 +37,9 @@ def _train_other(folder, family):
     small = dict(num_resnet=1, num_hierarchies=2, num_filters=4)
     config = family.config_class(**(small if family.name == "pixelcnn" else dict(architecture="small")))
     settings = training.TrainingConfig(steps=2, batch_size=32, validate_every=0)
-    spec = checkpoint.RunSpec(family.name, config, vars(settings), "digits", (8, 8, 1))
+    spec = RunSpec(family.name, config, vars(settings), "digits", (8, 8, 1))
     images = data.load("digits", "train").images
-    training.train(checkpoint.Run(folder), spec, "", images, images[:32], progress=False)
+    training.train(Run(folder), spec, "", images, images[:32], progress=False)
 
 
 def _report(*arguments):
@@ -76,7 +77,7 @@ def test_tables_hold_what_was_measured(made):
     with open(folder / "out" / "tables" / "likelihoods.csv", newline="", encoding="utf-8") as file:
         rows = {(row["run"], row["data set"]): row for row in csv.DictReader(file)}
     assert len(rows) == 8
-    model, _ = checkpoint.load_model(checkpoint.Run(folder / "cv"))
+    model, _ = load_model(Run(folder / "cv"))
     images = data.load("digits@contrast=0.5", "test", max_images=40).images
     expected = model.log_prob(images).numpy().mean()
     np.testing.assert_allclose(float(rows["cv", "digits@contrast=0.5"]["log P (nats)"]), expected, rtol=1e-5)
@@ -196,7 +197,7 @@ def test_models_that_are_no_flows_are_reported_as_far_as_they_go(made, tmp_path)
     with open(tmp_path / "out" / "tables" / "likelihoods.csv", newline="", encoding="utf-8") as file:
         rows = {(row["run"], row["data set"]): row for row in csv.DictReader(file)}
     assert len(rows) == 6
-    model, _ = checkpoint.load_model(checkpoint.Run(tmp_path / "pixelcnn"))
+    model, _ = load_model(Run(tmp_path / "pixelcnn"))
     expected = model.log_prob(data.load("digits", "test", max_images=40).images).numpy().mean()
     np.testing.assert_allclose(float(rows["pixelcnn", "digits"]["log P (nats)"]), expected, rtol=1e-5)
     pictures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}

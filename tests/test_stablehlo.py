@@ -13,8 +13,9 @@ import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows import checkpoint, data, detectors, export, serving, stablehlo
+from tfp_flows import data, detectors, export, serving, stablehlo
 from tfp_flows.models import registry
+from tfp_flows.runs import Run, load_model
 
 pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
 
@@ -37,7 +38,7 @@ def digits():
 def exported(runs):
     """The StableHLO export of each run, with its detector."""
     for name in FAMILIES:
-        run, out = checkpoint.Run(runs / name), runs / f"{name}_stablehlo"
+        run, out = Run(runs / name), runs / f"{name}_stablehlo"
         export.export(run, out, runs / f"{name}_detector", export_format="stablehlo", batch_sizes=SIZES)
     return runs
 
@@ -90,7 +91,7 @@ def _run_alone(folder, images, tmp_path):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_jax_alone_gives_the_numbers_of_the_live_model(exported, name, tmp_path, digits):
     found = _run_alone(exported / f"{name}_stablehlo", digits, tmp_path)
-    model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
+    model, _ = load_model(Run(exported / name))
     detector = detectors.load(exported / f"{name}_detector")
     live = serving.Servable(model, registry.family(name))
     expected = live.methods["serving_default"](tf.constant(digits))
@@ -126,7 +127,7 @@ def _check_drawn(found, live, digits):
 
 @pytest.mark.parametrize("name", ["glow", "pixelcnn"])
 def test_draws_are_the_same_images_as_without_xla(exported, name):
-    model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
+    model, _ = load_model(Run(exported / name))
     drawn = stablehlo_runner.Model(exported / f"{name}_stablehlo")("sample", n=4, seed=5)["images"]
     difference = np.abs(drawn - model.sample(4, seed=(0, 5)).numpy())
     assert difference.max() <= 1 and np.mean(difference > 0) < 1e-2
@@ -146,7 +147,7 @@ def test_the_folder_holds_each_array_once_and_describes_every_program(exported, 
     folder = exported / f"{name}_stablehlo"
     described = json.loads((folder / "signature.json").read_text())
     assert described["export_format"] == "stablehlo" and described["left_out"] == {}
-    model, _ = checkpoint.load_model(checkpoint.Run(exported / name))
+    model, _ = load_model(Run(exported / name))
     methods = serving.Servable(model, registry.family(name)).methods
     files = {f"{method}_{size}.mlir" for method in methods for size in SIZES}
     assert {entry["file"] for entry in described["programs"]} == files
@@ -194,7 +195,7 @@ def test_the_reader_as_a_command(exported, digits, tmp_path):
         [*command, f"--images={tmp_path / 'images.npy'}"], cwd=tmp_path, capture_output=True, text=True
     )
     assert result.returncode == 0 and "log_prob: float32 [7]" in result.stdout, result.stderr
-    model, _ = checkpoint.load_model(checkpoint.Run(exported / "vae"))
+    model, _ = load_model(Run(exported / "vae"))
     found = np.load(tmp_path / "scores.npz")
     np.testing.assert_allclose(found["log_prob"], model.log_prob(digits), **CLOSE)
     result = subprocess.run([*command, "--images=nowhere.npy"], cwd=tmp_path, capture_output=True, text=True)
@@ -270,8 +271,8 @@ def test_damaged_files_are_refused(exported, tmp_path, digits):
 
 
 def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
-    run = checkpoint.Run(runs / "glow")
-    model, _ = checkpoint.load_model(run)
+    run = Run(runs / "glow")
+    model, _ = load_model(run)
     images = data.load("digits", "validation").images[:30]
     detectors.InputComplexity(model).fit(images).save(tmp_path / "png")
     with pytest.raises(detectors.DetectorError, match="input_complexity: XLA cannot compile this score"):

@@ -18,7 +18,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 import tfp_flows
-from tfp_flows import checkpoint, data, evaluation, plots, testing, train_step, training
+from tfp_flows import data, evaluation, plots, runs, testing, train_step, training
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = [
@@ -72,8 +72,8 @@ def test_killed_and_resumed_run_is_identical(finished, tmp_path):
     _train(folder, "--steps=24")
     assert reached < len(_metrics(folder)), "the run had ended before it was killed"
     assert _metrics(folder) == _metrics(finished[0])
-    ours, _ = checkpoint.load_model(checkpoint.Run(folder))
-    theirs, _ = checkpoint.load_model(checkpoint.Run(finished[0]))
+    ours, _ = runs.load_model(runs.Run(folder))
+    theirs, _ = runs.load_model(runs.Run(finished[0]))
     for a, b in zip(ours.variables, theirs.variables, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -90,7 +90,7 @@ def test_interrupted_run_saves_and_resumes(finished, tmp_path):
     output = process.communicate()[0].decode()
     assert process.returncode == 130
     step = int(re.search(r"Interrupted at step ([\d,]+)", output)[1].replace(",", ""))
-    assert checkpoint.load_model(checkpoint.Run(folder))[1] == step
+    assert runs.load_model(runs.Run(folder))[1] == step
     assert int(_metrics(folder)[-1]["step"]) <= step
 
 
@@ -116,7 +116,7 @@ def test_evaluation_files_and_numbers(finished):
         ("digits@contrast=0.5", "test"),
         ("noise", "test"),
     ]
-    model, _ = checkpoint.load_model(checkpoint.Run(folder))
+    model, _ = runs.load_model(runs.Run(folder))
     images = data.load("digits", "test").images
     log_prob = model.log_prob(images).numpy().astype(np.float64)
     bits = -log_prob / 64 / np.log(2)
@@ -191,7 +191,7 @@ def test_mistakes_get_one_line(tmp_path, arguments, message):
 def _spec(**settings):
     config = training.TrainingConfig(**{"steps": 20, "batch_size": 16, **settings})
     model = tfp_flows.GlowConfig(levels=1, steps_per_level=1, hidden_channels=8)
-    return checkpoint.RunSpec("glow", model, dataclasses.asdict(config), "digits", (8, 8, 1))
+    return runs.RunSpec("glow", model, dataclasses.asdict(config), "digits", (8, 8, 1))
 
 
 def _images(split):
@@ -199,22 +199,22 @@ def _images(split):
 
 
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path):
-    run = checkpoint.Run(tmp_path / "run")
+    run = runs.Run(tmp_path / "run")
     spec = _spec(learning_rate=1e9, warmup=0.0, checkpoint_every=1)
     with pytest.raises(training.TrainingDiverged, match="diverged at step .* is intact"):
         training.train(run, spec, "", _images("train"), _images("validation"), progress=False)
-    model, _ = checkpoint.load_model(run)
+    model, _ = runs.load_model(run)
     assert np.isfinite(model.log_prob(_images("test")[:4])).all()
 
 
 def test_early_stopping_keeps_the_best(tmp_path):
-    run = checkpoint.Run(tmp_path / "run")
+    run = runs.Run(tmp_path / "run")
     # The averages never move from the initial weights, so no validation is better than the first.
     spec = _spec(steps=500, validate_every=2, early_stopping=3, learning_rate=1e-12)
     noise = np.random.default_rng(0).integers(0, 256, [32, 8, 8, 1], dtype=np.uint8)
     step, interrupted = training.train(run, spec, "", _images("train"), noise, progress=False)
     assert step < 500 and not interrupted
-    assert checkpoint.load_model(run)[1] < step
+    assert runs.load_model(run)[1] < step
     assert tf.train.latest_checkpoint(run.checkpoints).endswith(f"ckpt-{step}")
     again = training.train(run, spec, "", _images("train"), noise, progress=False)
     assert again.step == step
@@ -231,7 +231,7 @@ def test_schedule():
 
 def test_weight_average_by_hand():
     variable = tf.Variable([0.0])
-    average = checkpoint.WeightAverage([variable], 0.9)
+    average = runs.WeightAverage([variable], 0.9)
     expected = 0.0
     for step in range(30):
         variable.assign([float(step)])
@@ -244,7 +244,7 @@ def test_weight_average_by_hand():
 
 
 def test_training_lowers_the_loss_and_uses_fresh_noise(tmp_path):
-    run = checkpoint.Run(tmp_path / "run")
+    run = runs.Run(tmp_path / "run")
     spec = _spec(steps=60, log_every=1, learning_rate=5e-3)
     training.train(run, spec, "", _images("train"), _images("validation"), progress=False)
     losses = [float(row["bits_per_dim"]) for row in _metrics(tmp_path / "run") if row["bits_per_dim"]]
@@ -261,24 +261,24 @@ def test_auroc_against_brute_force():
 
 
 def test_damaged_runs_are_named(finished, tmp_path):
-    with pytest.raises(checkpoint.RunError, match="no run in"):
-        checkpoint.Run(tmp_path / "nothing").spec()
-    run = checkpoint.Run(tmp_path / "damaged")
+    with pytest.raises(runs.RunError, match="no run in"):
+        runs.Run(tmp_path / "nothing").spec()
+    run = runs.Run(tmp_path / "damaged")
     run.create(_spec(), "")
-    with pytest.raises(checkpoint.RunError, match="has no checkpoint yet"):
-        checkpoint.load_model(run)
+    with pytest.raises(runs.RunError, match="has no checkpoint yet"):
+        runs.load_model(run)
     run.spec_file.write_text('{"format": 1}')
-    with pytest.raises(checkpoint.RunError, match="run.json is damaged"):
+    with pytest.raises(runs.RunError, match="run.json is damaged"):
         run.spec()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("")
-    with pytest.raises(checkpoint.RunError, match="is no run of this program"):
-        checkpoint.Run(tmp_path / "other").create(_spec(), "")
+    with pytest.raises(runs.RunError, match="is no run of this program"):
+        runs.Run(tmp_path / "other").create(_spec(), "")
 
 
 def _copy(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "copy")
-    run = checkpoint.Run(tmp_path / "copy")
+    run = runs.Run(tmp_path / "copy")
     return run, dataclasses.replace(run.spec(), training=run.spec().training | {"steps": 26})
 
 
@@ -289,30 +289,30 @@ def _resume(run, spec):
 def test_a_damaged_index_of_checkpoints_does_not_restart_the_run(finished, tmp_path):
     run, spec = _copy(finished, tmp_path)
     (run.checkpoints / "checkpoint").write_text("garbage{")
-    with pytest.raises(checkpoint.RunError, match="names the newest checkpoint, is damaged"):
+    with pytest.raises(runs.RunError, match="names the newest checkpoint, is damaged"):
         _resume(run, spec)
     (run.checkpoints / "checkpoint").write_text('model_checkpoint_path: "ckpt-24"\n')
     _resume(run, spec)
-    assert checkpoint.load_model(run)[1] == 26
+    assert runs.load_model(run)[1] == 26
 
 
 def test_a_checkpoint_that_was_cut_short_is_named(finished, tmp_path):
     run, spec = _copy(finished, tmp_path)
     for path in run.checkpoints.glob("ckpt-24.data*"):
         os.truncate(path, 200)
-    for read in (lambda: checkpoint.load_model(run), lambda: _resume(run, spec)):
-        with pytest.raises(checkpoint.RunError, match="ckpt-24 cannot be read"):
+    for read in (lambda: runs.load_model(run), lambda: _resume(run, spec)):
+        with pytest.raises(runs.RunError, match="ckpt-24 cannot be read"):
             read()
 
 
 def test_damaged_metrics_and_settings_are_named(finished, tmp_path):
     run, spec = _copy(finished, tmp_path)
     run.metrics_file.write_text("a,b\n1,2\n")
-    with pytest.raises(checkpoint.RunError, match="metrics.csv is damaged"):
+    with pytest.raises(runs.RunError, match="metrics.csv is damaged"):
         _resume(run, spec)
     for change in ({"dataset": 3}, {"training": {}}, {"model": None}):
         run.spec_file.write_text(json.dumps({"format": 1, **spec.to_json(), **change}))
-        with pytest.raises(checkpoint.RunError, match="run.json is damaged: '(dataset|training|model)'"):
+        with pytest.raises(runs.RunError, match="run.json is damaged: '(dataset|training|model)'"):
             run.spec()
 
 
@@ -331,13 +331,13 @@ def test_a_dollar_in_a_name_starts_no_formula(tmp_path):
 
 
 def test_a_data_set_named_twice_is_scored_once(finished):
-    spec = checkpoint.Run(finished[0]).spec()
+    spec = runs.Run(finished[0]).spec()
     sets = evaluation.load_sets(spec, ["noise", "digits", "noise"])
     assert [s.name for s in sets] == ["digits", "digits", "noise"]
 
 
 def test_model_of_a_run_keeps_the_contract(finished):
-    model, step = checkpoint.load_model(checkpoint.Run(finished[0]))
+    model, step = runs.load_model(runs.Run(finished[0]))
     assert step == 24
     testing.check_density_model(model, _images("test")[:5])
 
@@ -351,8 +351,8 @@ def test_every_config_field_is_a_documented_flag():
 def test_a_reversible_run_gives_the_metrics_of_an_ordinary_one(finished, tmp_path):
     folder = tmp_path / "reversible"
     _train(folder, "--steps=24", "--reversible")
-    assert checkpoint.Run(folder).spec().model.reversible
-    model, _ = checkpoint.load_model(checkpoint.Run(folder))
+    assert runs.Run(folder).spec().model.reversible
+    model, _ = runs.load_model(runs.Run(folder))
     assert not model.flow.bijector.reversible  # which evaluation and export have no use for
     for ours, theirs in zip(_metrics(folder), _metrics(finished[0]), strict=True):
         for key, value in theirs.items():
@@ -365,11 +365,11 @@ def test_a_run_made_before_there_was_a_reversible_mode_still_loads(finished, tmp
     values = json.loads((folder / "run.json").read_text())
     assert values["model"].pop("reversible") is False
     (folder / "run.json").write_text(json.dumps(values))
-    run, new = checkpoint.Run(folder), checkpoint.Run(finished[0]).spec()
+    run, new = runs.Run(folder), runs.Run(finished[0]).spec()
     run.check_same(new, training._defaults())
     assert not run.spec().model.reversible
-    checkpoint.load_model(run)
+    runs.load_model(run)
     reversible = dataclasses.replace(new, model=dataclasses.replace(new.model, reversible=True))
-    with pytest.raises(checkpoint.RunError, match="model.reversible: False -> True"):
+    with pytest.raises(runs.RunError, match="model.reversible: False -> True"):
         run.check_same(reversible, training._defaults())
-    checkpoint.load_twin(run, reversible)  # but its weights may go on without kept activations
+    runs.load_twin(run, reversible)  # but its weights may go on without kept activations

@@ -12,8 +12,9 @@ import json
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, detectors
+from tfp_flows import cli, data, detectors
 from tfp_flows.numerics import parts
+from tfp_flows.runs import Run, load_model
 
 FLAGS = flags.FLAGS
 ALPHA = 0.05
@@ -37,11 +38,11 @@ def define_flags():
 def main():
     """Fits, calibrates, saves."""
     parts.choose(FLAGS.parts)
-    runs = [checkpoint.Run(path) for path in [FLAGS.run, *FLAGS["with"].value]]
+    runs = [Run(path) for path in [FLAGS.run, *FLAGS["with"].value]]
     spec = runs[0].spec()
     kind = detectors.DETECTORS[FLAGS.detector]
     settings = dict(_setting(text) for text in FLAGS.set)
-    models = [checkpoint.load_model(run)[0] for run in runs]
+    models = [load_model(run)[0] for run in runs]
     if kind is detectors.Critics:
         models, settings = [], {"image_shape": spec.image_shape, **settings}
     try:

@@ -8,7 +8,7 @@ RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 
 from absl import flags
 
-from tfp_flows import checkpoint, cli, evaluation
+from tfp_flows import cli, evaluation, runs
 from tfp_flows.models import registry
 from tfp_flows.numerics import parts
 
@@ -30,7 +30,7 @@ def define_flags():
 def main():
     """Evaluates and prints the table."""
     parts.choose(FLAGS.parts)
-    run = checkpoint.Run(FLAGS.run)
+    run = runs.Run(FLAGS.run)
     family = registry.family(run.spec().family)
     cli.refuse_flags_of_others(family.name, _protocol_classes())
     protocol = cli.config_from_flags(family.protocol_class)

@@ -10,7 +10,7 @@ import sklearn.metrics
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, plots
+from tfp_flows import data, plots, runs
 from tfp_flows.distributions import in_parts
 from tfp_flows.models import registry
 from tfp_flows.numerics import parts, quantization
@@ -132,7 +132,7 @@ def load_sets(spec, names, data_dir=None, download=False, max_images=None):
     """The sets that a run is judged on: its own test images, as many training ones, and the named.
 
     Args:
-      spec: `checkpoint.RunSpec`.
+      spec: `runs.RunSpec`.
       names: Names as in `tfp_flows.data`; their test splits are loaded.
       data_dir: Folder of data sets in TFDS layout.
       download: Whether TFDS may download what is missing.
@@ -159,7 +159,7 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     (how they were computed).
 
     Args:
-      run: `checkpoint.Run`.
+      run: `runs.Run`.
       sets: List of `data.ImageSet`, the model's own test set first, as from `load_sets`.
       batch_size: Images scored at once.
       num_samples: Images to draw for `samples.png`; 0 for none.
@@ -174,7 +174,7 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
       RunError: If the run has no model yet.
     """
     protocol = protocol or registry.family(run.spec().family).protocol_class()
-    model, step = checkpoint.load_model(run, protocol)
+    model, step = runs.load_model(run, protocol)
     run.evaluation.mkdir(exist_ok=True)
     labels = [f"{s.name} ({s.split})" for s in sets]
     estimate = compiled_estimate(model)
@@ -189,7 +189,7 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     rows += [_row(s, v, values[0], e) for s, v, e in zip(sets[1:], values[1:], errors[1:], strict=True)]
     _write_csv(run.evaluation / "bits_per_dim.csv", rows)
     description = json.dumps({"step": step, **dataclasses.asdict(protocol)}, indent=2)
-    checkpoint.write_atomically(run.evaluation / PROTOCOL_FILE, description + "\n")
+    runs.write_atomically(run.evaluation / PROTOCOL_FILE, description + "\n")
     np.savez_compressed(run.evaluation / "log_probs.npz", **dict(zip(labels, values, strict=True)))
     title = f"{run.spec().family} trained on {sets[0].name}, {step:,} steps"
     bits = {k: quantization.bits_per_dim(v, shape) for k, v in zip(labels, values, strict=True)}
@@ -263,4 +263,4 @@ def _write_csv(path, rows):
     for row in rows:
         values = dataclasses.asdict(row)
         writer.writerow({k: "" if v is None else v for k, v in values.items()})
-    checkpoint.write_atomically(path, text.getvalue())
+    runs.write_atomically(path, text.getvalue())

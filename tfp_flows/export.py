@@ -18,7 +18,7 @@ import tempfile
 
 from absl import flags
 
-from tfp_flows import checkpoint, cli, detectors, model_card, serving, stablehlo
+from tfp_flows import cli, detectors, model_card, runs, serving, stablehlo
 from tfp_flows.models import registry
 
 FLAGS = flags.FLAGS
@@ -51,7 +51,7 @@ def main():
     other = {SAVED_MODEL: "batch_sizes", STABLEHLO: "jit_compile"}[FLAGS.format]
     if FLAGS[other].present:
         raise ValueError(f"--{other} has no meaning with --format={FLAGS.format}.")
-    run = checkpoint.Run(FLAGS.run)
+    run = runs.Run(FLAGS.run)
     if FLAGS.format == STABLEHLO:
         sizes = _batch_sizes(FLAGS.batch_sizes)
         described = export(run, FLAGS.out, FLAGS.detector, export_format=STABLEHLO, batch_sizes=sizes)
@@ -86,7 +86,7 @@ def export(
     """Exports a run's model, and with `detector_path` a detector of it.
 
     Args:
-      run: `checkpoint.Run`.
+      run: `runs.Run`.
       out: Folder to write to.
       detector_path: Folder of a saved detector, or None.
       jit_compile: As for `serving.Servable`; of a SavedModel.
@@ -103,8 +103,8 @@ def export(
     """
     out = pathlib.Path(out)
     if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise checkpoint.RunError(f"--out: {out} is there already and is no export.")
-    model, step = checkpoint.load_model(run)
+        raise runs.RunError(f"--out: {out} is there already and is no export.")
+    model, step = runs.load_model(run)
     family = registry.family(run.spec().family)
     detector = None if detector_path is None else _load_detector(detector_path, model)
     servable = serving.Servable(model, family, detector, jit_compile)
@@ -118,7 +118,7 @@ def export(
         "jit_compile": jit_compile,
         "detector": detector and _describe_detector(detector),
         "methods": serving.signature(servable),
-        "versions": checkpoint.versions(),
+        "versions": runs.versions(),
     }
     save = servable.save
     if export_format == STABLEHLO:

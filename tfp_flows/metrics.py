@@ -4,7 +4,7 @@ import csv
 
 import tensorflow as tf
 
-from tfp_flows import checkpoint
+from tfp_flows import runs
 
 METRICS = (
     "step",
@@ -51,7 +51,7 @@ class Metrics:
             with open(self._csv_file, newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
                 if tuple(reader.fieldnames or METRICS) != METRICS:
-                    raise checkpoint.RunError(
+                    raise runs.RunError(
                         f"--run: {self._csv_file} is damaged: its first line is not {','.join(METRICS)}."
                     )
                 for row in reader:
@@ -59,7 +59,7 @@ class Metrics:
                         self._rows[int(row["step"])] = row
         lines = [",".join(METRICS)]
         lines += [",".join(row[key] for key in METRICS) for row in self._rows.values()]
-        checkpoint.write_atomically(self._csv_file, "\n".join(lines) + "\n")
+        runs.write_atomically(self._csv_file, "\n".join(lines) + "\n")
         self._file = open(self._csv_file, "a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, METRICS, lineterminator="\n")
         self._pending = {}

@@ -66,7 +66,7 @@ def model_card(run, step, family, detector, seed, versions):
     """The card as Markdown.
 
     Args:
-      run: `checkpoint.Run` of the model.
+      run: `runs.Run` of the model.
       step: The step it was trained to.
       family: Its `Family`.
       detector: `detectors.Detector` that is exported with it, or None.

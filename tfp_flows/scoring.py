@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import tqdm
 
-from tfp_flows import checkpoint
+from tfp_flows import runs
 
 FOREIGN, OWN = "out", "in"
 
@@ -226,7 +226,7 @@ class _Journal:
     def _note(self, counts):
         sizes = {"rows": self._rows.stat().st_size, "errors": self._errors.stat().st_size}
         text = json.dumps({"job": self._job, "counts": list(counts), **sizes})
-        checkpoint.write_atomically(self._progress, text + "\n")
+        runs.write_atomically(self._progress, text + "\n")
 
 
 def table_schema():

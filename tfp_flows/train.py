@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import checkpoint, cli, data, evaluation, strategies, training
+from tfp_flows import cli, data, evaluation, runs, strategies, training
 from tfp_flows.models import registry
 from tfp_flows.numerics import parts
 
@@ -62,7 +62,7 @@ def _train(flag_names, strategy, parts_per_replica):
     train_set = data.load(FLAGS.dataset, "train", **where)
     validation_set = data.load(FLAGS.dataset, "validation", **where)
     outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
-    spec = checkpoint.RunSpec(
+    spec = runs.RunSpec(
         family=family.name,
         model=model_config,
         training=dataclasses.asdict(config),
@@ -71,7 +71,7 @@ def _train(flag_names, strategy, parts_per_replica):
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **where)
-    run = checkpoint.Run(FLAGS.run)
+    run = runs.Run(FLAGS.run)
     outcome = training.train(
         run,
         spec,

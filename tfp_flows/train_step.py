@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows import checkpoint, objective
+from tfp_flows import objective, runs
 from tfp_flows.numerics import noise, parts, precision
 
 OPTIMIZERS = {
@@ -49,7 +49,7 @@ class TrainingState(tf.train.Checkpoint):
         super().__init__(
             model=model,
             optimizer=OPTIMIZERS[config.optimizer](Schedule(config)),
-            average=checkpoint.WeightAverage(model.trainable_variables, config.ema_decay),
+            average=runs.WeightAverage(model.trainable_variables, config.ema_decay),
             step=tf.Variable(0, dtype=tf.int64, trainable=False),
             # Sums over the steps since the last row of metrics.csv, so that a row that a checkpoint
             # cuts in two comes out the same.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import checkpoint, data, evaluation, strategies
+from tfp_flows import data, evaluation, runs, strategies
 from tfp_flows.metrics import Metrics, NoMetrics
 from tfp_flows.models import registry
 from tfp_flows.numerics import quantization
@@ -53,8 +53,8 @@ def train(
     folder that they share: the chief alone writes, all read its checkpoints.
 
     Args:
-      run: `checkpoint.Run`.
-      spec: `checkpoint.RunSpec`; must be the folder's own where the run was begun before.
+      run: `runs.Run`.
+      spec: `runs.RunSpec`; must be the folder's own where the run was begun before.
       flags_text: Contents of the flag file that repeats the run.
       train_images: uint8 `[N, H, W, C]`.
       validation_images: uint8 `[M, H, W, C]`, for validation and early stopping.
@@ -109,7 +109,7 @@ def _begin(run, spec, flags_text, config, train_images, hosts):
         manager = tf.train.CheckpointManager(state, run.checkpoints, max_to_keep=2)
         path = run.checkpoints / f"ckpt-{step}"
         if not path.with_suffix(".index").exists():
-            raise checkpoint.RunError(
+            raise runs.RunError(
                 f"--run: the chief host goes on from {path}, which is not there on this one; name a folder "
                 f"that all hosts share."
             )
@@ -130,7 +130,7 @@ def _restore_or_initialize(run, family, state, config, train_images, spec):
     if manager.latest_checkpoint:
         _restore(state, manager.latest_checkpoint)
     elif any(run.checkpoints.glob("*.index")):
-        raise checkpoint.RunError(
+        raise runs.RunError(
             f"--run: {run.checkpoints / 'checkpoint'}, which names the newest checkpoint, is damaged; "
             f'write model_checkpoint_path: "ckpt-N" into it, N being the largest number there is.'
         )
@@ -298,10 +298,10 @@ def initialize(family, state, config, images, spec):
       state: `TrainingState`.
       config: `TrainingConfig`.
       images: Training images, uint8 `[N, H, W, C]`.
-      spec: `checkpoint.RunSpec`, for `init_from`.
+      spec: `runs.RunSpec`, for `init_from`.
     """
     if config.init_from:
-        source = checkpoint.load_twin(checkpoint.Run(config.init_from), spec)
+        source = runs.load_twin(runs.Run(config.init_from), spec)
         for variable, value in zip(state.model.variables, source.variables, strict=True):
             variable.assign(value)
         state.average.reset()
@@ -315,9 +315,9 @@ def initialize(family, state, config, images, spec):
 def _restore(state, path):
     try:
         state.restore(path).assert_consumed()
-    except checkpoint.UNREADABLE as error:
+    except runs.UNREADABLE as error:
         reason = str(error).splitlines()[0]
-        raise checkpoint.RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
+        raise runs.RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import pytest
 
 import tfp_flows
 from tests.detectors.models import DIGITS, SHAPE
-from tfp_flows import checkpoint, training
+from tfp_flows import runs, training
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +13,6 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("detectors") / "run"
     config = tfp_flows.GlowConfig(levels=1, steps_per_level=1, hidden_channels=4)
     settings = training.TrainingConfig(steps=4, batch_size=32, validate_every=0)
-    spec = checkpoint.RunSpec("glow", config, vars(settings), "digits", SHAPE)
-    training.train(checkpoint.Run(folder), spec, "", DIGITS, DIGITS[:32], progress=False)
+    spec = runs.RunSpec("glow", config, vars(settings), "digits", SHAPE)
+    training.train(runs.Run(folder), spec, "", DIGITS, DIGITS[:32], progress=False)
     return folder

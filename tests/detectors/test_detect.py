@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from tests.detectors.models import DIGITS, ROOT
-from tfp_flows import checkpoint, data, detectors
+from tfp_flows import data, detectors, runs
 
 
 def _command(module, *arguments):
@@ -24,7 +24,7 @@ def test_detect_command(run, tmp_path):
     detector = detectors.load(out)
     assert detector.settings == {"density": "svm"} and len(detector.calibration_scores) == 40
     validation = data.load("digits", "validation", max_images=40).images
-    model, _ = checkpoint.load_model(checkpoint.Run(run))
+    model, _ = runs.load_model(runs.Run(run))
     expected = detectors.DensityOfStates(model, "svm").fit(validation)
     np.testing.assert_allclose(detector.score(DIGITS[:9]), expected.score(DIGITS[:9]), rtol=1e-5)
     result = _command("tfp_flows.detect", *flags, "--detector=typicality", "--set=alpha=1")

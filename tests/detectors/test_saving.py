@@ -20,7 +20,7 @@ from tests.detectors.models import (
     random_images,
     small_glow,
 )
-from tfp_flows import checkpoint, detectors
+from tfp_flows import detectors, runs
 
 
 def test_saved_model_of_a_strangers_model_runs_in_a_process_that_does_not_know_it(tmp_path):
@@ -87,7 +87,7 @@ def test_a_model_that_cannot_be_stored_says_why(tmp_path):
 
 
 def test_a_run_is_saved_by_reference(run, tmp_path):
-    model, _ = checkpoint.load_model(checkpoint.Run(run))
+    model, _ = runs.load_model(runs.Run(run))
     detector = detectors.LikelihoodRatio(model, [_with_reference(model)]).fit(DIGITS[:30])
     detector.save(tmp_path / "detector")
     assert sorted(p.name for p in (tmp_path / "detector").iterdir()) == ["arrays.npz", "detector.json"]
@@ -112,7 +112,7 @@ def test_a_run_is_saved_by_reference(run, tmp_path):
 
 
 def _with_reference(model):
-    return checkpoint.load_model(checkpoint.Run(model.run_reference.folder))[0]
+    return runs.load_model(runs.Run(model.run_reference.folder))[0]
 
 
 def test_damaged_detectors_are_refused_in_one_line(tmp_path):

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tfp_flows import checkpoint, detectors
+from tfp_flows import detectors, runs
 from tfp_flows.exported import ExportedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def expected(folder):
 
 @pytest.mark.parametrize("family", ["glow", "vae", "pixelcnn"])
 def test_run(folder, expected, family):
-    model, step = checkpoint.load_model(checkpoint.Run(folder / family))
+    model, step = runs.load_model(runs.Run(folder / family))
     assert step == 3
     np.testing.assert_allclose(model.log_prob(expected["images"]), expected[family], rtol=1e-5)
 

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import checkpoint
+from tfp_flows import runs
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
 from tfp_flows.detectors.saving import ARRAYS, CALIBRATION, DESCRIPTION, FORMAT, STATISTICS
@@ -62,7 +62,7 @@ def _models(references, path, model):
     if references is None:
         return None
     try:
-        return [checkpoint.RunReference.from_json(r, path).load_model() for r in references]
+        return [runs.RunReference.from_json(r, path).load_model() for r in references]
     except (KeyError, TypeError) as error:
         raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
 

@@ -13,7 +13,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import checkpoint
+from tfp_flows import runs
 from tfp_flows.detectors.errors import DetectorError
 
 FORMAT = 1
@@ -27,7 +27,7 @@ PYTHON_OPERATIONS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 def save(detector, path):
     """Writes a fitted detector to the folder `path`; an earlier detector there is replaced.
 
-    A model that was loaded from a run (`checkpoint.load_model`) is stored as a reference to it, relative to
+    A model that was loaded from a run (`runs.load_model`) is stored as a reference to it, relative to
     `path`, with a digest of its checkpoint. Of any other the statistics that the detector needs are
     traced and stored as a SavedModel, so that its class need not be known to whoever loads it.
 
@@ -53,7 +53,7 @@ def save(detector, path):
             "settings": detector.settings,
             "image_shape": list(detector.image_shape),
             "models": [reference.to_json(path) for reference in references] if by_reference else None,
-            "versions": checkpoint.versions(),
+            "versions": runs.versions(),
         }
         (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         calibration = detector.calibration_scores

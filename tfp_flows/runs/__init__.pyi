@@ -1,0 +1,11 @@
+from .atomic import write_atomically as write_atomically
+from .errors import UNREADABLE as UNREADABLE
+from .errors import RunError as RunError
+from .loading import RunReference as RunReference
+from .loading import load_model as load_model
+from .loading import load_twin as load_twin
+from .run import FORMAT as FORMAT
+from .run import Run as Run
+from .run import RunSpec as RunSpec
+from .versions import versions as versions
+from .weight_average import WeightAverage as WeightAverage

@@ -1,0 +1,105 @@
+"""The model of a run, rebuilt with its trained weights."""
+
+import dataclasses
+import os
+import pathlib
+
+import tensorflow as tf
+
+from tfp_flows.models import registry
+from tfp_flows.runs.errors import UNREADABLE, RunError
+from tfp_flows.runs.run import Run
+from tfp_flows.runs.weight_average import WeightAverage
+
+
+def load_model(run, protocol=None):
+    """Rebuilds a run's model with its trained (averaged) weights.
+
+    Args:
+      run: `Run`.
+      protocol: How log-probabilities are estimated, an instance of the family's `protocol_class`; None
+        for its defaults.
+
+    Returns:
+      (density model over integer images, the step it was trained to); the model's `run_reference` says whose
+      it is.
+
+    Raises:
+      RunError: If there is no run or no checkpoint, or the checkpoint is damaged.
+    """
+    spec = run.spec()
+    path = run.checkpoint_path()
+    family = registry.family(spec.family)
+    protocol = protocol or family.protocol_class()
+    model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
+    average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
+    step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    state = tf.train.Checkpoint(model=model, average=average, step=step)
+    try:
+        state.read(path).assert_existing_objects_matched().expect_partial()
+    except UNREADABLE as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
+    average.to_variables()
+    model.run_reference = RunReference(run.folder, run.checkpoint_digest(), dataclasses.asdict(protocol))
+    return model, int(step)
+
+
+def _without_modes_of_training(config):
+    """The config with the defaults of what changes no value, such as a Glow's `reversible`."""
+    fields = [field for field in dataclasses.fields(config) if not field.compare]
+    return dataclasses.replace(config, **{field.name: field.default for field in fields})
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReference:
+    """Which run's checkpoint a model is, and how its log-probabilities are estimated.
+
+    Attributes:
+      folder: The run's folder.
+      digest: Of the checkpoint's files.
+      protocol: The family's protocol as a dict.
+    """
+
+    folder: pathlib.Path
+    digest: str
+    protocol: dict
+
+    def to_json(self, beside):
+        """A JSON-ready dict, the folder relative to the folder `beside`."""
+        folder = os.path.relpath(self.folder.resolve(), pathlib.Path(beside).resolve())
+        return {"run": pathlib.Path(folder).as_posix(), "digest": self.digest, "protocol": self.protocol}
+
+    @classmethod
+    def from_json(cls, values, beside):
+        """The reverse of `to_json`."""
+        folder = pathlib.Path(beside).resolve() / values["run"]
+        return cls(pathlib.Path(os.path.normpath(folder)), values["digest"], values["protocol"])
+
+    def load_model(self):
+        """The model.
+
+        Raises:
+          RunError: If the run is gone, or has been trained further.
+        """
+        run = Run(self.folder)
+        family = registry.family(run.spec().family)
+        if run.checkpoint_digest() != self.digest:
+            raise RunError(f"--run: {self.folder} has another checkpoint than the one that was referred to.")
+        return load_model(run, family.protocol_class(**self.protocol))[0]
+
+
+def load_twin(run, spec):
+    """The trained model of a run that has the family, shape and settings of `spec`, but for the seed.
+
+    Raises:
+      RunError: If it has others, or there is no model.
+    """
+    own = run.spec()
+    if (own.family, own.image_shape) != (spec.family, spec.image_shape) or (
+        dataclasses.replace(own.model, seed=0) != dataclasses.replace(spec.model, seed=0)
+    ):
+        raise RunError(
+            f"--init_from: {run.folder} is no {spec.family} of the same settings and image shape."
+        )
+    return load_model(run)[0]
