@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_flows import plots
+from tfp_flows.evaluation import pictures
 
 BINS = 60
 COLUMNS = 3
@@ -22,7 +22,7 @@ def auroc_dots(groups, foreign, goal=None):
     axes = figure.add_subplot()
     position, ticks = 0, []
     for i, (run, results) in enumerate(groups.items()):
-        colour = plots.COLOURS[i % len(plots.COLOURS)]
+        colour = pictures.COLOURS[i % len(pictures.COLOURS)]
         for j, result in enumerate(results):
             value, low, high = result.separation.auroc
             axes.errorbar(
@@ -63,7 +63,7 @@ def score_histograms(panels, own, foreign):
         axes.set_axis_off()
     for axes, (title, *scores) in zip(grid, panels, strict=False):
         edges = _edges(scores)
-        for colour, label, values in zip(plots.COLOURS, (own, foreign), scores, strict=False):
+        for colour, label, values in zip(pictures.COLOURS, (own, foreign), scores, strict=False):
             shown = np.clip(values, edges[0], edges[-1])  # what lies beyond is drawn at the edge
             axes.hist(shown, edges, alpha=0.45, density=True, color=colour, label=label)
         axes.set_title(title, fontsize="small")

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfp_flows import plots
+from tfp_flows.evaluation import pictures
 from tfp_flows.numerics import quantization
 
 BINS = 80
@@ -206,7 +206,7 @@ def temperature_grid(images, temperatures, title):
 
 def _histograms(axes, values):
     """Overlaid histograms over the range that holds nearly all of the sets near the first."""
-    low, high = plots.window(list(values.values()))
+    low, high = pictures.window(list(values.values()))
     edges = np.linspace(low, high, BINS)
     for i, (name, v) in enumerate(values.items()):
         off = "" if low <= np.median(v) <= high else " (off the scale)"
@@ -226,4 +226,4 @@ def _histograms(axes, values):
 
 
 def _colour(index):
-    return plots.COLOURS[index % len(plots.COLOURS)]
+    return pictures.COLOURS[index % len(pictures.COLOURS)]

@@ -9,7 +9,8 @@ import pathlib
 
 import jinja2
 
-from tfp_flows import plots, runs
+from tfp_flows import runs
+from tfp_flows.evaluation import pictures
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 DPI = 110
@@ -65,7 +66,7 @@ class Page:
           caption: Shown below it.
         """
         buffer = io.BytesIO()
-        plots.save(figure, buffer, DPI)
+        pictures.save(figure, buffer, DPI)
         png = buffer.getvalue()
         (self._folder / "figures" / f"{name}.png").write_bytes(png)
         width, height = (round(size * DPI) for size in figure.get_size_inches())

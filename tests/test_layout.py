@@ -17,7 +17,7 @@ LAYERS = (
     {"numerics", "strategies"},
     {"networks", "training_config", "mutation"},
     {"bijectors", "objective"},
-    {"distributions", "data", "plots", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
+    {"distributions", "data", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
     {"models", "exported"},
     {"vae", "pixelcnn"},
     {"runs"},
@@ -28,7 +28,7 @@ LAYERS = (
     {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
-DRAWS = ("tfp_flows.plots", "analysis.figures", "analysis.detector_figures")
+DRAWS = ("tfp_flows.evaluation.pictures", "analysis.figures", "analysis.detector_figures")
 KNOWS_FLAGS = ("tfp_flows.cli", "analysis.report", "analysis.detectors")
 
 

@@ -18,7 +18,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 import tfp_flows
-from tfp_flows import data, evaluation, plots, runs, testing, train_step, training
+from tfp_flows import data, evaluation, runs, testing, train_step, training
+from tfp_flows.evaluation import pictures
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = [
@@ -318,13 +319,13 @@ def test_damaged_metrics_and_settings_are_named(finished, tmp_path):
 
 def test_a_dollar_in_a_name_starts_no_formula(tmp_path):
     values = {"a$_$b (test)": np.random.default_rng(0).normal(size=50)}
-    plots.likelihood_histograms(tmp_path / "picture.png", values, "c$_$d")
+    pictures.likelihood_histograms(tmp_path / "picture.png", values, "c$_$d")
     assert (tmp_path / "picture.png").stat().st_size > 1000
     figure = Figure()
     axes = figure.add_subplot(title="$a")
     axes.set_yscale("symlog")
     axes.plot([1, 1e6])
-    plots.save(figure, tmp_path / "symlog.png")
+    pictures.save(figure, tmp_path / "symlog.png")
     assert not axes.title.get_parse_math()
     labels = [label for label in axes.get_yticklabels() if "mathdefault" in label.get_text()]
     assert labels and all(label.get_parse_math() for label in labels)

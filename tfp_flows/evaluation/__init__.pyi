@@ -1,0 +1,12 @@
+from . import pictures as pictures
+from .likelihoods import compiled_estimate as compiled_estimate
+from .likelihoods import compiled_log_prob as compiled_log_prob
+from .likelihoods import log_probs as log_probs
+from .run_evaluation import PROTOCOL_FILE as PROTOCOL_FILE
+from .run_evaluation import evaluate as evaluate
+from .run_evaluation import load_sets as load_sets
+from .run_evaluation import report as report
+from .separation import NUM_BOOTSTRAP as NUM_BOOTSTRAP
+from .separation import auroc as auroc
+from .table import Row as Row
+from .table import table as table

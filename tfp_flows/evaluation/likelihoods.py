@@ -1,0 +1,58 @@
+"""Log-probabilities of many images, compiled once and computed in batches."""
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from tfp_flows import data
+from tfp_flows.distributions import in_parts
+from tfp_flows.numerics import parts
+
+
+def compiled_log_prob(model):
+    """`model.log_prob` as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
+    signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
+    return tf.function(
+        lambda images: in_parts.log_prob(model, images),
+        input_signature=signature,
+        autograph=False,
+    )
+
+
+def compiled_estimate(model):
+    """As `compiled_log_prob`, but `[B, 2]` with the standard error of the estimate beside it.
+
+    For a model that has `log_prob_and_standard_error`; for any other it is `compiled_log_prob`.
+    """
+    if not hasattr(model, "log_prob_and_standard_error"):
+        return compiled_log_prob(model)
+    signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
+
+    def estimate(images):
+        return tf.stack(model.log_prob_and_standard_error(images), axis=-1)
+
+    return tf.function(
+        lambda images: parts.concatenated(estimate, images, model.dtype, [2]),
+        input_signature=signature,
+        autograph=False,
+    )
+
+
+def log_probs(log_prob, images, batch_size=256, progress=None):
+    """The log-probability of many images, in batches.
+
+    Args:
+      log_prob: From `compiled_log_prob`, or any function of uint8 `[B, H, W, C]`.
+      images: uint8 `[N, H, W, C]`.
+      batch_size: Positive `int`; has no influence on the result but for rounding.
+      progress: Label of a progress bar, or None for none.
+
+    Returns:
+      float64 `[N]`, nats; `[N, ...]` where the function gives more for each image.
+    """
+    values = []
+    with tqdm.tqdm(total=len(images), unit="image", desc=progress, disable=progress is None) as bar:
+        for batch in data.evaluation_batches(images, batch_size):
+            values.append(log_prob(batch).numpy().astype(np.float64))
+            bar.update(len(values[-1]))
+    return np.concatenate(values)

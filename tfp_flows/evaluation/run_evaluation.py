@@ -1,0 +1,109 @@
+"""A run judged on data sets: table, pictures and scores, in its folder."""
+
+import dataclasses
+import json
+
+import numpy as np
+
+from tfp_flows import data
+from tfp_flows.evaluation import pictures
+from tfp_flows.evaluation.likelihoods import compiled_estimate, log_probs
+from tfp_flows.evaluation.table import row_of, table, write_csv
+from tfp_flows.models import registry
+from tfp_flows.numerics import quantization
+from tfp_flows.runs import load_model, write_atomically
+
+PROTOCOL_FILE = "protocol.json"
+
+
+def load_sets(spec, names, data_dir=None, download=False, max_images=None):
+    """The sets that a run is judged on: its own test images, as many training ones, and the named.
+
+    Args:
+      spec: `runs.RunSpec`.
+      names: Names as in `tfp_flows.data`; their test splits are loaded.
+      data_dir: Folder of data sets in TFDS layout.
+      download: Whether TFDS may download what is missing.
+      max_images: Largest number of images of each set; None for all.
+
+    Returns:
+      List of `data.ImageSet`, all of the run's image shape.
+
+    Raises:
+      DataError: If one cannot be loaded or has another shape.
+    """
+    shared = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
+    own = data.load(spec.dataset, "test", max_images=max_images, **shared)
+    sets = [own, data.load(spec.dataset, "train", max_images=len(own), **shared)]
+    others = [name for name in dict.fromkeys(names) if name != spec.dataset]
+    return sets + [data.load(name, "test", max_images=max_images, **shared) for name in others]
+
+
+def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progress=True):
+    """Scores data sets under a run's model and writes table, pictures and scores.
+
+    Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
+    `samples.png` (images that the model drew), `log_probs.npz` (every score) and `protocol.json`
+    (how they were computed).
+
+    Args:
+      run: `runs.Run`.
+      sets: List of `data.ImageSet`, the model's own test set first, as from `load_sets`.
+      batch_size: Images scored at once.
+      num_samples: Images to draw for `samples.png`; 0 for none.
+      protocol: How log-probabilities are estimated, an instance of the family's `protocol_class`; None
+        for its defaults.
+      progress: Whether to show progress bars.
+
+    Returns:
+      List of `Row`, in the order of `sets`.
+
+    Raises:
+      RunError: If the run has no model yet.
+    """
+    protocol = protocol or registry.family(run.spec().family).protocol_class()
+    model, step = load_model(run, protocol)
+    run.evaluation.mkdir(exist_ok=True)
+    labels = [f"{s.name} ({s.split})" for s in sets]
+    estimate = compiled_estimate(model)
+    estimates = [
+        log_probs(estimate, image_set.images, batch_size, label if progress else None)
+        for image_set, label in zip(sets, labels, strict=True)
+    ]
+    values = [found if found.ndim == 1 else found[:, 0] for found in estimates]
+    errors = [None if found.ndim == 1 else found[:, 1].mean() for found in estimates]
+    shape = sets[0].image_shape
+    rows = [row_of(sets[0], values[0], None, errors[0])]
+    rows += [row_of(s, v, values[0], e) for s, v, e in zip(sets[1:], values[1:], errors[1:], strict=True)]
+    write_csv(run.evaluation / "bits_per_dim.csv", rows)
+    description = json.dumps({"step": step, **dataclasses.asdict(protocol)}, indent=2)
+    write_atomically(run.evaluation / PROTOCOL_FILE, description + "\n")
+    np.savez_compressed(run.evaluation / "log_probs.npz", **dict(zip(labels, values, strict=True)))
+    title = f"{run.spec().family} trained on {sets[0].name}, {step:,} steps"
+    bits = {k: quantization.bits_per_dim(v, shape) for k, v in zip(labels, values, strict=True)}
+    pictures.likelihood_histograms(run.evaluation / "likelihoods.png", bits, title)
+    if num_samples:
+        drawn = registry.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
+        samples = drawn.numpy().astype(np.uint8)
+        pictures.image_grid(run.evaluation / "samples.png", samples, f"Samples: {title}")
+    return rows
+
+
+def report(run, rows):
+    """The table of the rows, what it says, and where the files are, as text."""
+    likelier = [row.dataset for row in rows[1:] if row.split == "test" and row.auroc_high < 0.5]
+    lines = [table(rows), ""]
+    if rows[0].estimate_se is not None:
+        protocol = json.loads((run.evaluation / PROTOCOL_FILE).read_text(encoding="utf-8"))
+        settings = ", ".join(f"{k} {v}" for k, v in protocol.items() if k != "step")
+        lines.append(
+            f"log p is an estimate ({settings}); the standard error of one image's is "
+            f"{rows[0].estimate_se:.2f} nats on average ({rows[0].dataset})."
+        )
+    if likelier:
+        lines.append(
+            f"The model finds these more likely than its own test images (AUROC below 0.5): "
+            f"{', '.join(likelier)}."
+        )
+    lines.append(f"The table, pictures and scores are in {run.evaluation}.")
+    return "\n".join(lines)

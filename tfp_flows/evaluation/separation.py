@@ -1,0 +1,34 @@
+"""How well a score tells one set of images from another."""
+
+import numpy as np
+import sklearn.metrics
+
+NUM_BOOTSTRAP = 200
+
+
+def auroc(in_distribution, out_of_distribution, num_bootstrap=NUM_BOOTSTRAP, seed=0):
+    """Area under the ROC curve of a score, higher meaning out of distribution.
+
+    Args:
+      in_distribution: Scores `[N]`.
+      out_of_distribution: Scores `[M]`, the positive class.
+      num_bootstrap: Resamples (of both sets) for the interval.
+      seed: Of the resamples.
+
+    Returns:
+      (AUROC, low, high): the 95 % percentile bootstrap interval.
+    """
+    scores = np.concatenate([in_distribution, out_of_distribution])
+    labels = np.repeat([0, 1], [len(in_distribution), len(out_of_distribution)])
+    rng = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(num_bootstrap):
+        weights = np.concatenate(
+            [
+                rng.multinomial(len(part), np.full(len(part), 1 / len(part)))
+                for part in (in_distribution, out_of_distribution)
+            ]
+        )
+        resampled.append(sklearn.metrics.roc_auc_score(labels, scores, sample_weight=weights))
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return sklearn.metrics.roc_auc_score(labels, scores), low, high
