@@ -84,8 +84,9 @@ def restore(folder, to):
     """Writes the trained state as a run of tfp_flows, its curve as the run's metrics."""
     import tensorflow as tf
 
-    from tfp_flows import metrics, runs
+    from tfp_flows import runs
     from tfp_flows import stablehlo as lowering
+    from tfp_flows.training import metrics
 
     folder = pathlib.Path(folder)
     signature = stablehlo.reader.read_json(folder / "signature.json")

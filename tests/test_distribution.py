@@ -13,7 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from tfp_flows import data, runs, strategies
+from tfp_flows import data, runs
+from tfp_flows.training import strategies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = [
@@ -39,7 +40,8 @@ TRAINING = dict(
 WHERE = """
 import json, pathlib, sys
 import tensorflow as tf
-from tfp_flows import data, runs, strategies, training
+from tfp_flows import data, runs, training
+from tfp_flows.training import strategies
 from tfp_flows.models import registry
 
 cpu = tf.config.list_physical_devices("CPU")[0]

@@ -14,14 +14,14 @@ PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 # beside it or from above. A room is a package or module of tfp_flows; vae, pixelcnn, analysis are rooms too.
 LAYERS = (
     {"_start"},
-    {"numerics", "strategies"},
-    {"networks", "training_config", "mutation"},
-    {"bijectors", "objective"},
+    {"numerics"},
+    {"networks"},
+    {"bijectors"},
     {"distributions", "data", "stablehlo", "stablehlo_runner", "model_card", "cli", "testing"},
     {"models", "exported"},
     {"vae", "pixelcnn"},
     {"runs"},
-    {"evaluation", "detectors", "metrics", "train_step", "scoring"},
+    {"evaluation", "detectors", "scoring"},
     {"training", "serving", "beam"},
     {"beam_job"},
     {"tfp_flows", "train", "evaluate", "detect", "export", "score"},

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import data, mutation, objective, runs, training
+from tfp_flows import data, runs, training
+from tfp_flows.training import mutation, objective
 
 SHAPE = (8, 8, 1)
 CONFIG = tfp_flows.GlowConfig(levels=1, steps_per_level=1, hidden_channels=4)

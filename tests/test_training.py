@@ -18,7 +18,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 import tfp_flows
-from tfp_flows import data, evaluation, runs, testing, train_step, training
+from tfp_flows import data, evaluation, runs, testing, training
 from tfp_flows.evaluation import pictures
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -223,7 +223,7 @@ def test_early_stopping_keeps_the_best(tmp_path):
 
 def test_schedule():
     config = training.TrainingConfig(steps=100, learning_rate=2.0, warmup=0.1, decay=0.5)
-    rates = [float(train_step.Schedule(config)(step)) for step in range(101)]
+    rates = [float(training.Schedule(config)(step)) for step in range(101)]
     np.testing.assert_allclose(rates[0], 0.2, rtol=1e-6)
     np.testing.assert_allclose(rates[9:51], 2.0, rtol=1e-6)
     np.testing.assert_allclose(rates[75], 1.0, rtol=1e-5)

@@ -11,9 +11,10 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import cli, data, evaluation, runs, strategies, training
+from tfp_flows import cli, data, evaluation, runs, training
 from tfp_flows.models import registry
 from tfp_flows.numerics import parts
+from tfp_flows.training import strategies
 
 FLAGS = flags.FLAGS
 

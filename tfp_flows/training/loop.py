@@ -15,12 +15,14 @@ from typing import NamedTuple
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import data, evaluation, runs, strategies
-from tfp_flows.metrics import Metrics, NoMetrics
+from tfp_flows import data, evaluation, runs
 from tfp_flows.models import registry
 from tfp_flows.numerics import quantization
-from tfp_flows.train_step import TrainingState, make_train_step
-from tfp_flows.training_config import TrainingConfig
+from tfp_flows.training import strategies
+from tfp_flows.training.config import TrainingConfig
+from tfp_flows.training.metrics import Metrics, NoMetrics
+from tfp_flows.training.state import TrainingState
+from tfp_flows.training.step import make_train_step
 
 EXPLODED_BITS_PER_DIM = 100.0
 

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from tfp_flows import mutation
 from tfp_flows.numerics import noise, quantization
+from tfp_flows.training import mutation
 
 
 def make_loss(family, model, config, image_shape):

@@ -1,0 +1,5 @@
+"""Training: one loop for every family, resumable to the bit, on one device or several."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from . import metrics as metrics
+from . import mutation as mutation
+from . import objective as objective
+from . import strategies as strategies
+from .config import TrainingConfig as TrainingConfig
+from .loop import Outcome as Outcome
+from .loop import TrainingDiverged as TrainingDiverged
+from .loop import initialize as initialize
+from .loop import train as train
+from .state import OPTIMIZERS as OPTIMIZERS
+from .state import Schedule as Schedule
+from .state import TrainingState as TrainingState
+from .step import make_train_step as make_train_step

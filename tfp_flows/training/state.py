@@ -1,0 +1,62 @@
+"""All the state that training changes: weights, optimizer, weight average, counters."""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_flows.runs import WeightAverage
+
+OPTIMIZERS = {
+    # tf_keras's legacy optimizers run one fused kernel for each variable; the newer ones a dozen.
+    "adam": tf_keras.optimizers.legacy.Adam,
+    "adamax": tf_keras.optimizers.legacy.Adamax,
+    "rmsprop": tf_keras.optimizers.legacy.RMSprop,
+}
+
+
+class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, constant, cosine decay to 0; a function of the step."""
+
+    def __init__(self, config):
+        """Takes `learning_rate`, `steps`, `warmup` and `decay` from a `TrainingConfig`."""
+        self._config = config
+
+    def __call__(self, step):
+        """The learning rate at `step`, 0 at the first; float32."""
+        config = self._config
+        step = tf.cast(step, tf.float32)
+        warmup_steps = max(config.warmup * config.steps, 1.0)
+        rise = tf.minimum(1.0, (step + 1.0) / warmup_steps)
+        decay_steps = max(config.decay * config.steps, 1.0)
+        progress = tf.clip_by_value((step - (config.steps - decay_steps)) / decay_steps, 0.0, 1.0)
+        fall = 0.5 * (1.0 + tf.cos(math.pi * progress)) if config.decay else 1.0
+        return config.learning_rate * rise * fall
+
+    def get_config(self):
+        """For Keras: the settings as a dict."""
+        return dataclasses.asdict(self._config)
+
+
+class TrainingState(tf.train.Checkpoint):
+    """All that a step changes, as one checkpoint."""
+
+    def __init__(self, model, config):
+        """Makes optimizer, weight average and counters for `model`."""
+        super().__init__(
+            model=model,
+            optimizer=OPTIMIZERS[config.optimizer](Schedule(config)),
+            average=WeightAverage(model.trainable_variables, config.ema_decay),
+            step=tf.Variable(0, dtype=tf.int64, trainable=False),
+            # Sums over the steps since the last row of metrics.csv, so that a row that a checkpoint
+            # cuts in two comes out the same.
+            window=tf.Variable(tf.zeros([3], tf.float64), trainable=False),
+            best=tf.Variable(np.inf, dtype=tf.float64, trainable=False),
+            since_best=tf.Variable(0, dtype=tf.int64, trainable=False),
+        )
+        # Made at the first step otherwise, too late for a checkpoint to be matched, and the counter at the
+        # first saving, by the chief alone: but hosts make variables together.
+        self.optimizer._create_all_weights(model.trainable_variables)
+        _ = self.save_counter
