@@ -40,7 +40,7 @@ def lower(folder, size, data_dir):
     import tensorflow as tf
 
     from tfp_flows import GlowConfig, data, runs, training
-    from tfp_flows import stablehlo as lowering
+    from tfp_flows.serving import stablehlo as lowering
 
     images = data.load(size.dataset, "train", data_dir=data_dir).images
     config = training.TrainingConfig(
@@ -85,7 +85,7 @@ def restore(folder, to):
     import tensorflow as tf
 
     from tfp_flows import runs
-    from tfp_flows import stablehlo as lowering
+    from tfp_flows.serving import stablehlo as lowering
     from tfp_flows.training import metrics
 
     folder = pathlib.Path(folder)

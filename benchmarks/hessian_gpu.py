@@ -30,8 +30,8 @@ def lower(folder, smoke):
     import tensorflow as tf
 
     from benchmarks import hessian as sizes
-    from tfp_flows import stablehlo as lowering
     from tfp_flows.numerics import hessian
+    from tfp_flows.serving import stablehlo as lowering
 
     size = sizes.TINY if smoke else sizes.Size()
     flow = sizes.make_flow(size)

@@ -15,8 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 def _reader():
     """The package's reader, by its path: the package itself needs TensorFlow."""
-    path = ROOT / "tfp_flows" / "stablehlo_runner.py"
-    spec = importlib.util.spec_from_file_location("stablehlo_runner", path)
+    path = ROOT / "tfp_flows" / "serving" / "run_stablehlo.py"
+    spec = importlib.util.spec_from_file_location("run_stablehlo", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -26,7 +26,7 @@ reader = _reader()
 
 
 def write(folder, bundle, arrays, **described):
-    """Writes a `tfp_flows.stablehlo.Bundle`, and beside it arrays that are no weights, as arrays.npz."""
+    """Writes a `serving.stablehlo.Bundle`, and beside it arrays that are no weights, as arrays.npz."""
     bundle.save(folder)
     functions = {entry["function"]: {} for entry in bundle.describe()}
     signature = {"methods": functions, "programs": bundle.describe(), **described}

@@ -21,11 +21,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import RunnerResult
 from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
 
-from tfp_flows import data, export, runs, scoring
+from tfp_flows import data, runs, scoring, serving
 from tfp_flows.beam import ScoreImages
 from tfp_flows.beam_job import BeamJob, Source
 from tfp_flows.data import DataError, streams
-from tfp_flows.exported import ExportedModel, ExportedModelError
+from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 
 pytestmark = pytest.mark.beam
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -44,7 +44,7 @@ def exported(tmp_path_factory, make_run):
     """An exported Glow with its detector."""
     folder = tmp_path_factory.mktemp("beam")
     make_run(folder, "glow")
-    export.export(runs.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    serving.export(runs.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
     return folder / "exported"
 
 

@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import data, detectors, export, scoring
+from tfp_flows import data, detectors, scoring, serving
 from tfp_flows.data import DataError, streams
-from tfp_flows.exported import ExportedModel
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunError, load_model
+from tfp_flows.serving.exported_model import ExportedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPE = (8, 8, 1)
@@ -40,7 +40,7 @@ def exported(runs):
     """The export of each, with its detector."""
     for name in METHODS:
         run = Run(runs / name)
-        export.export(run, runs / f"{name}_exported", runs / f"{name}_detector")
+        serving.export(run, runs / f"{name}_exported", runs / f"{name}_detector")
     return runs
 
 
@@ -142,7 +142,7 @@ def test_model_card_says_what_it_was_trained_on(exported):
 
 def test_with_xla_batches_are_padded_to_few_sizes(runs, digits, tmp_path):
     run = Run(runs / "glow")
-    export.export(run, tmp_path / "xla", runs / "glow_detector", jit_compile=True)
+    serving.export(run, tmp_path / "xla", runs / "glow_detector", jit_compile=True)
     loaded = tf.saved_model.load(str(tmp_path / "xla"))
     model, _ = load_model(run)
     images = np.concatenate([digits] * 2)[:150]
@@ -158,13 +158,13 @@ def test_what_cannot_be_exported(runs, tmp_path):
     images = data.load("digits", "validation").images[:30]
     detectors.GradientNorms(model).fit(images).save(tmp_path / "slow")
     with pytest.raises(detectors.DetectorError, match="gradient_norms: .* cannot be exported"):
-        export.export(run, tmp_path / "out", tmp_path / "slow")
+        serving.export(run, tmp_path / "out", tmp_path / "slow")
     with pytest.raises(detectors.DetectorError, match=r"is of .*vae, not of .*glow"):
-        export.export(run, tmp_path / "out", runs / "vae_detector")
+        serving.export(run, tmp_path / "out", runs / "vae_detector")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="is no export"):
-        export.export(run, tmp_path / "mine")
+        serving.export(run, tmp_path / "mine")
     assert {path.name for path in tmp_path.iterdir()} == {"slow", "mine"}
 
 

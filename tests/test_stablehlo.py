@@ -13,14 +13,15 @@ import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows import data, detectors, export, serving, stablehlo
+from tfp_flows import data, detectors, export, serving
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, load_model
+from tfp_flows.serving import stablehlo
 
 pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
 
-from tfp_flows import stablehlo_runner
-from tfp_flows.exported import ExportedModelError, image_shape
+from tfp_flows.serving import run_stablehlo
+from tfp_flows.serving.exported_model import ExportedModelError, image_shape
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZES = (1, 4)
@@ -39,7 +40,7 @@ def exported(runs):
     """The StableHLO export of each run, with its detector."""
     for name in FAMILIES:
         run, out = Run(runs / name), runs / f"{name}_stablehlo"
-        export.export(run, out, runs / f"{name}_detector", export_format="stablehlo", batch_sizes=SIZES)
+        serving.export(run, out, runs / f"{name}_detector", export_format="stablehlo", batch_sizes=SIZES)
     return runs
 
 
@@ -128,7 +129,7 @@ def _check_drawn(found, live, digits):
 @pytest.mark.parametrize("name", ["glow", "pixelcnn"])
 def test_draws_are_the_same_images_as_without_xla(exported, name):
     model, _ = load_model(Run(exported / name))
-    drawn = stablehlo_runner.Model(exported / f"{name}_stablehlo")("sample", n=4, seed=5)["images"]
+    drawn = run_stablehlo.Model(exported / f"{name}_stablehlo")("sample", n=4, seed=5)["images"]
     difference = np.abs(drawn - model.sample(4, seed=(0, 5)).numpy())
     assert difference.max() <= 1 and np.mean(difference > 0) < 1e-2
 
@@ -204,7 +205,7 @@ def test_the_reader_as_a_command(exported, digits, tmp_path):
 
 
 def test_inputs_that_do_not_fit_are_refused(exported, digits):
-    model = stablehlo_runner.Model(exported / "glow_stablehlo")
+    model = run_stablehlo.Model(exported / "glow_stablehlo")
     for function, inputs, message in (
         ("score", {}, "there is no function 'score'; there are serving_default, "),
         ("serving_default", {"image": digits}, "serving_default takes images; got image"),
@@ -220,7 +221,7 @@ def test_inputs_that_do_not_fit_are_refused(exported, digits):
         ("sample", {"n": 2**31, "seed": 0}, "n: one int32 is wanted"),
         ("sample", {"n": 0, "seed": 0}, "at least 1, got"),
     ):
-        with pytest.raises(stablehlo_runner.ModelError, match=message) as error:
+        with pytest.raises(run_stablehlo.ModelError, match=message) as error:
             model(function, **inputs)
         assert "\n" not in str(error.value)
 
@@ -251,23 +252,23 @@ def _damaged(folder, tmp_path, **changes):
 )
 def test_a_damaged_signature_is_refused(exported, tmp_path, changes, message):
     folder = _damaged(exported / "glow_stablehlo", tmp_path, **changes)
-    with pytest.raises(stablehlo_runner.ModelError, match=message):
-        stablehlo_runner.Model(folder)
+    with pytest.raises(run_stablehlo.ModelError, match=message):
+        run_stablehlo.Model(folder)
 
 
 def test_damaged_files_are_refused(exported, tmp_path, digits):
-    with pytest.raises(stablehlo_runner.ModelError, match="signature.json cannot be read"):
-        stablehlo_runner.Model(tmp_path)
+    with pytest.raises(run_stablehlo.ModelError, match="signature.json cannot be read"):
+        run_stablehlo.Model(tmp_path)
     folder = _damaged(exported / "glow_stablehlo", tmp_path)
     (folder / "serving_default_4.mlir").write_text("module {")
-    with pytest.raises(stablehlo_runner.ModelError, match=r"default_4.mlir cannot be compiled: [^\n]+\Z"):
-        stablehlo_runner.Model(folder)("serving_default", images=digits)
+    with pytest.raises(run_stablehlo.ModelError, match=r"default_4.mlir cannot be compiled: [^\n]+\Z"):
+        run_stablehlo.Model(folder)("serving_default", images=digits)
     (folder / "weights.safetensors").write_bytes(b"\xff" * 20)
-    with pytest.raises(stablehlo_runner.ModelError, match="weights.safetensors cannot be read"):
-        stablehlo_runner.Model(folder)
+    with pytest.raises(run_stablehlo.ModelError, match="weights.safetensors cannot be read"):
+        run_stablehlo.Model(folder)
     (folder / "signature.json").write_text("{}")
-    with pytest.raises(stablehlo_runner.ModelError, match="is not of an export with --format=stablehlo"):
-        stablehlo_runner.Model(folder)
+    with pytest.raises(run_stablehlo.ModelError, match="is not of an export with --format=stablehlo"):
+        run_stablehlo.Model(folder)
 
 
 def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
@@ -276,7 +277,7 @@ def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
     images = data.load("digits", "validation").images[:30]
     detectors.InputComplexity(model).fit(images).save(tmp_path / "png")
     with pytest.raises(detectors.DetectorError, match="input_complexity: XLA cannot compile this score"):
-        export.export(run, tmp_path / "out", tmp_path / "png", export_format="stablehlo", batch_sizes=[1])
+        serving.export(run, tmp_path / "out", tmp_path / "png", export_format="stablehlo", batch_sizes=[1])
     assert not (tmp_path / "out").exists()
     own = registry.family("glow")
 
@@ -285,11 +286,11 @@ def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
         return {"files": encode._replace(function=lambda x: {"file": tf.io.encode_png(x[0])})}
 
     monkeypatch.setattr(registry, "family", lambda name: dataclasses.replace(own, methods=methods))
-    described = export.export(run, tmp_path / "out", export_format="stablehlo", batch_sizes=[1])
+    described = serving.export(run, tmp_path / "out", export_format="stablehlo", batch_sizes=[1])
     assert set(described["left_out"]) == {"files"} and "EncodePng" in described["left_out"]["files"]
     assert set(described["methods"]) == {"serving_default", "sample", "log_prob_seeded"}
-    with pytest.raises(stablehlo_runner.ModelError, match="files was left out of this export: .*EncodePng"):
-        stablehlo_runner.Model(tmp_path / "out")("files", images=images)
+    with pytest.raises(run_stablehlo.ModelError, match="files was left out of this export: .*EncodePng"):
+        run_stablehlo.Model(tmp_path / "out")("files", images=images)
 
 
 def _program_of_steps(optimizer, variable, slots):
@@ -316,7 +317,7 @@ def test_what_a_program_assigns_comes_back_as_weights(tmp_path):
     bundle.save(tmp_path / "out")
     signature = {"programs": bundle.describe(), "methods": {"step": {}}}
     (tmp_path / "out" / "signature.json").write_text(json.dumps(signature))
-    model = stablehlo_runner.Model(tmp_path / "out")
+    model = run_stablehlo.Model(tmp_path / "out")
     x = np.float32([[1, 2], [3, 4], [5, 6]])
     for _ in range(3):
         found = model.run("step", 3, {"x": model.put(x)})

@@ -12,8 +12,9 @@ import numpy as np
 from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
-from tfp_flows import exported, scoring
+from tfp_flows import scoring
 from tfp_flows.data import streams
+from tfp_flows.serving import exported_model
 
 NAMESPACE = "tfp_flows"  # of the counters "scored" and "failed"
 _ERRORS = "errors"
@@ -42,7 +43,7 @@ class ScoreImages(beam.PTransform):
     of a PNG or JPEG. One that cannot be decoded, or has another shape or dtype than the model wants, goes to
     the errors; so does an Item without an image, with its own reason.
 
-    An image's numbers do not depend on which others are scored beside it: see `exported.ExportedModel`. Each
+    An image's numbers do not depend on which others are scored beside it: see `ExportedModel`. Each
     worker process loads the model once, and all of its threads share it. The counters "scored" and "failed"
     of the namespace "tfp_flows" count along.
     """
@@ -64,7 +65,7 @@ class ScoreImages(beam.PTransform):
             raise scoring.ScoringError(f"alpha must be in (0, 1), got {alpha}.")
         if batch_size < 1:
             raise scoring.ScoringError(f"batch_size must be 1 or more, got {batch_size}.")
-        self._image_shape = exported.image_shape(model)
+        self._image_shape = exported_model.image_shape(model)
         self._model = str(model)
         self._alpha = alpha
         self._batch_size = batch_size
@@ -120,7 +121,9 @@ class _Score(beam.DoFn):
         self._scored = Metrics.counter(NAMESPACE, "scored")
 
     def setup(self):
-        self._scorer = self._shared.acquire(lambda: exported.ExportedModel(self._model, self._batch_size))
+        self._scorer = self._shared.acquire(
+            lambda: exported_model.ExportedModel(self._model, self._batch_size)
+        )
 
     def process(self, items):
         yield from scoring.score_items(self._scorer, items, self._alpha)

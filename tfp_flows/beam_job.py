@@ -19,9 +19,10 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from tfp_flows import _start, exported, scoring
+from tfp_flows import _start, scoring
 from tfp_flows.beam import NAMESPACE, ScoreImages
 from tfp_flows.data import streams
+from tfp_flows.serving import exported_model
 
 # Beam's DirectRunner first tries to download an executable (Prism) from GitHub and to run it, and then there
 # is but one worker process. FnApiRunner is what it is without that.
@@ -118,7 +119,7 @@ class BeamJob:
         """
         self._refuse_existing()
         pipeline = _pipeline(runner, beam_args)
-        shape = exported.image_shape(self.model)
+        shape = exported_model.image_shape(self.model)
         next(_parts(self.source), None)  # a wrong name fails here, in one line
         found = (
             pipeline

@@ -20,9 +20,10 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import cli, detectors, exported, scoring
+from tfp_flows import cli, detectors, scoring
 from tfp_flows.data import streams
 from tfp_flows.numerics import quantization
+from tfp_flows.serving import exported_model
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
@@ -91,7 +92,7 @@ def _score_on_beam():
 
 def _exported(path):
     """(function of uint8 images to a dict of arrays, image shape) of a SavedModel."""
-    model = exported.ExportedModel(path, FLAGS.batch_size)
+    model = exported_model.ExportedModel(path, FLAGS.batch_size)
     return model, model.image_shape
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tfp_flows import detectors, runs
-from tfp_flows.exported import ExportedModel
+from tfp_flows.serving.exported_model import ExportedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARCHIVE = pathlib.Path(__file__).with_name("version_0_1.zip")

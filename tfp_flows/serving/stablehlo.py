@@ -20,7 +20,7 @@ import tensorflow as tf
 
 WEIGHTS_FILE = "weights.safetensors"
 READER_FILE = "run_stablehlo.py"
-READER = pathlib.Path(__file__).with_name("stablehlo_runner.py")
+READER = pathlib.Path(__file__).with_name("run_stablehlo.py")
 DEVICE = "/device:CPU:0"  # the programs are for any; no kernel of one kind of device may get into them
 MLIR_TYPES = {
     **{"float64": "f64", "float32": "f32", "bfloat16": "bf16", "float16": "f16", "bool": "i1"},

@@ -1,0 +1,136 @@
+"""A run's model, and a detector of it, written to a folder that needs this package no more."""
+
+import json
+import os
+import pathlib
+import tempfile
+
+from tfp_flows import detectors, runs
+from tfp_flows.models import registry
+from tfp_flows.serving import servable, stablehlo
+from tfp_flows.serving.model_card import model_card
+
+SIGNATURE_FILE = "signature.json"
+CARD_FILE = "model_card.md"
+FORMAT = 1  # of signature.json
+SAVED_MODEL, STABLEHLO = FORMATS = ("savedmodel", "stablehlo")
+BATCH_SIZES = (1, 64)
+
+
+def export(
+    run,
+    out,
+    detector_path=None,
+    jit_compile=False,
+    export_format=SAVED_MODEL,
+    batch_sizes=BATCH_SIZES,
+):
+    """Exports a run's model, and with `detector_path` a detector of it.
+
+    Args:
+      run: `runs.Run`.
+      out: Folder to write to.
+      detector_path: Folder of a saved detector, or None.
+      jit_compile: As for `servable.Servable`; of a SavedModel.
+      export_format: "savedmodel" or "stablehlo".
+      batch_sizes: Of the StableHLO programs.
+
+    Returns:
+      The contents of signature.json.
+
+    Raises:
+      RunError: If there is no model, or `out` holds something else.
+      DetectorError: If the detector cannot be exported (in this format), or is that of another run.
+      LoweringError: If XLA cannot compile the model.
+    """
+    out = pathlib.Path(out)
+    if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise runs.RunError(f"--out: {out} is there already and is no export.")
+    model, step = runs.load_model(run)
+    family = registry.family(run.spec().family)
+    detector = None if detector_path is None else _load_detector(detector_path, model)
+    offered = servable.Servable(model, family, detector, jit_compile)
+    described = {
+        "format": FORMAT,
+        "export_format": export_format,
+        "family": family.name,
+        "dataset": run.spec().dataset,
+        "image_shape": list(run.spec().image_shape),
+        "seed": servable.SEED,
+        "jit_compile": jit_compile,
+        "detector": detector and _describe_detector(detector),
+        "methods": servable.signature(offered),
+        "versions": runs.versions(),
+    }
+    save = offered.save
+    if export_format == STABLEHLO:
+        bundle, left_out = _lowered(offered, batch_sizes, detector)
+        methods = {name: m for name, m in described["methods"].items() if name not in left_out}
+        described.update(methods=methods, left_out=left_out, programs=bundle.describe())
+        save = bundle.save
+    card = model_card(run, step, family, detector, servable.SEED, described["versions"])
+    _write(out, save, described, card)
+    return described
+
+
+def _load_detector(path, model):
+    """The detector, with `model` in the place of its own copy of the same run."""
+    detector = detectors.load(path)
+    detector.check_exportable()
+    if not detector.models and detector.name != detectors.Critics.name:
+        raise detectors.DetectorError(f"--detector: {path} is not of a run, but of a stored model.")
+    own = model.run_reference
+    same = [m.run_reference.digest == own.digest for m in detector.models]
+    if detector.models and not any(same):
+        raise detectors.DetectorError(
+            f"--detector: {path} is of {detector.models[0].run_reference.folder}, not of {own.folder}."
+        )
+    detector.models = [model if s else m for m, s in zip(detector.models, same, strict=True)]
+    return detector
+
+
+def _describe_detector(detector):
+    calibration = detector.calibration_scores
+    return {
+        "name": detector.name,
+        "settings": detector.settings,
+        "num_calibration": None if calibration is None else len(calibration),
+    }
+
+
+def _lowered(offered, batch_sizes, detector):
+    """(`stablehlo.Bundle` of every method that XLA can compile, {method: reason} of the others)."""
+    bundle, left_out = stablehlo.Bundle(), {}
+    for name in offered.methods:
+        try:
+            programs = [_lower(offered, name, size) for size in batch_sizes]
+        except stablehlo.LoweringError as error:
+            if name != "serving_default":
+                left_out[name] = str(error)
+                continue
+            if detector is None:
+                raise stablehlo.LoweringError(f"XLA cannot compile this model: {error}") from error
+            raise detectors.DetectorError(
+                f"{detector.name}: XLA cannot compile this score ({error}); use --format={SAVED_MODEL}."
+            ) from error
+        for size, program in zip(batch_sizes, programs, strict=True):
+            bundle.add(name, size, program)
+    return bundle, left_out
+
+
+def _lower(offered, name, size):
+    function, specs = offered.of_size(name, size)
+    return stablehlo.lower(function, *specs)
+
+
+def _write(out, save, described, card):
+    """Writes the folder as a whole or not at all; `save(folder)` makes it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        new = pathlib.Path(temporary) / "new"
+        save(new)
+        (new / SIGNATURE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        (new / CARD_FILE).write_text(card, encoding="utf-8")
+        if out.exists():
+            os.replace(out, pathlib.Path(temporary) / "old")
+        os.replace(new, out)
