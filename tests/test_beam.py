@@ -22,9 +22,9 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import RunnerResult
 from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
 
 from tfp_flows import data, runs, scoring, serving
-from tfp_flows.beam import ScoreImages
-from tfp_flows.beam_job import BeamJob, Source
 from tfp_flows.data import DataError, streams
+from tfp_flows.scoring.beam import ScoreImages
+from tfp_flows.scoring.beam_job import BeamJob, Source
 from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 
 pytestmark = pytest.mark.beam

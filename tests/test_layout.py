@@ -21,10 +21,9 @@ LAYERS = (
     {"models"},
     {"vae", "pixelcnn"},
     {"runs"},
-    {"evaluation", "detectors", "scoring"},
+    {"evaluation", "detectors"},
     {"training", "serving"},
-    {"beam"},
-    {"beam_job"},
+    {"scoring"},
     {"tfp_flows", "train", "evaluate", "detect", "export", "score"},
     {"vae.train", "pixelcnn.train", "analysis"},
 )

@@ -81,7 +81,7 @@ def _score_on_beam():
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")
     try:
-        from tfp_flows import beam_job  # here, as Beam is an extra
+        from tfp_flows.scoring import beam_job  # here, as Beam is an extra
     except ImportError as error:
         reason = f'--runner: {error}; Apache Beam comes with pip install "tfp-flows[beam]".'
         raise scoring.ScoringError(reason) from error

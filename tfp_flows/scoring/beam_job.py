@@ -19,9 +19,10 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from tfp_flows import _start, scoring
-from tfp_flows.beam import NAMESPACE, ScoreImages
+from tfp_flows import _start
 from tfp_flows.data import streams
+from tfp_flows.scoring import table
+from tfp_flows.scoring.beam import NAMESPACE, ScoreImages
 from tfp_flows.serving import exported_model
 
 # Beam's DirectRunner first tries to download an executable (Prism) from GitHub and to run it, and then there
@@ -133,12 +134,12 @@ class BeamJob:
         stem, ending = self._stem_and_ending()
         for match in FileSystems.match([self.out, f"{stem}-*-of-*{ending}"]):
             for file in match.metadata_list:
-                raise scoring.ScoringError(f"--out: {file.path} is there already; remove it to score anew.")
+                raise table.ScoringError(f"--out: {file.path} is there already; remove it to score anew.")
 
     def _stem_and_ending(self):
         stem, ending = os.path.splitext(self.out)
         if ending not in (".csv", ".parquet"):
-            raise scoring.ScoringError(f"--out: {self.out} must end in .csv or .parquet.")
+            raise table.ScoringError(f"--out: {self.out} must end in .csv or .parquet.")
         return stem, ending
 
     def _write(self, found):
@@ -147,12 +148,12 @@ class BeamJob:
         if self.num_shards == 1:
             where["shard_name_template"] = ""
         if ending == ".csv":
-            _write_csv(found.scores, scoring.COLUMNS, "Table", **where)
+            _write_csv(found.scores, table.COLUMNS, "Table", **where)
         else:
             rows = found.scores | "Dicts" >> beam.Map(lambda row: row._asdict())
-            rows | "Table" >> beam.io.WriteToParquet(schema=scoring.table_schema(), **where)
+            rows | "Table" >> beam.io.WriteToParquet(schema=table.table_schema(), **where)
         errors = dict(file_path_prefix=f"{self.out}.errors.csv", num_shards=1, shard_name_template="")
-        _write_csv(found.errors, scoring.ERROR_COLUMNS, "Table of errors", **errors)
+        _write_csv(found.errors, table.ERROR_COLUMNS, "Table of errors", **errors)
 
 
 def _write_csv(rows, columns, label, **where):
@@ -161,7 +162,7 @@ def _write_csv(rows, columns, label, **where):
 
 
 def _line(row):
-    return scoring.csv_text([row]).removesuffix("\n")
+    return table.csv_text([row]).removesuffix("\n")
 
 
 def _pipeline(runner, beam_args):
@@ -175,13 +176,13 @@ def _pipeline(runner, beam_args):
             unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
     except SystemExit as error:
         reason = said.getvalue().strip().splitlines()[-1:] or ["not understood"]
-        raise scoring.ScoringError(f"--beam_args: {reason[0].split('error: ')[-1]}") from error
+        raise table.ScoringError(f"--beam_args: {reason[0].split('error: ')[-1]}") from error
     if unknown and runner in _RUNNERS:  # other runners may have options that Beam's Python does not know
-        raise scoring.ScoringError(f"--beam_args: {runner} has no option {', '.join(sorted(unknown))}.")
+        raise table.ScoringError(f"--beam_args: {runner} has no option {', '.join(sorted(unknown))}.")
     try:
         return beam.Pipeline(options=options)
     except ValueError as error:
-        raise scoring.ScoringError(f"--runner={runner}: {' '.join(str(error).split())}") from error
+        raise table.ScoringError(f"--runner={runner}: {' '.join(str(error).split())}") from error
 
 
 def _run(pipeline, runner):
@@ -192,9 +193,9 @@ def _run(pipeline, runner):
             result = pipeline.run()
             state = result.wait_until_finish()
         except Exception as error:  # runners raise what they like
-            raise scoring.ScoringError(f"--runner={runner}: {_last_line(error)}{where}") from error
+            raise table.ScoringError(f"--runner={runner}: {_last_line(error)}{where}") from error
     if state != PipelineState.DONE:
-        raise scoring.ScoringError(f"--runner={runner}: the job ended as {state}.")
+        raise table.ScoringError(f"--runner={runner}: the job ended as {state}.")
     return result
 
 
@@ -209,7 +210,7 @@ def _log_of_workers():
     try:
         with file, _start.stderr_to(file):
             yield f" (the workers' log: {file.name})"
-    except scoring.ScoringError:
+    except table.ScoringError:
         raise
     except BaseException:
         os.unlink(file.name)
@@ -228,12 +229,12 @@ def _counts(result):
     counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     found = {counter.key.metric.name: counter.result or 0 for counter in counters}
     if not found:
-        raise scoring.ScoringError(
+        raise table.ScoringError(
             "the tables are written, but the runner counted no images: count their rows."
         )
     read, scored, failed = (found.get(name, 0) for name in ("read", "scored", "failed"))
     if read != scored + failed:
-        raise scoring.ScoringError(
+        raise table.ScoringError(
             f"the runner counted {read} images read, but {scored} scored and {failed} failed."
         )
-    return scoring.Counts(scored, failed)
+    return table.Counts(scored, failed)

@@ -1,8 +1,8 @@
 """Scoring as a step of a pipeline of Apache Beam (`pip install "tfp-flows[beam]"`).
 
-found = images | tfp_flows.beam.ScoreImages("exported", alpha=0.01)
-found.scores | ...  # scoring.ScoredImage: key, log_prob, bits_per_dim, score, p_value, verdict
-found.errors | ...  # scoring.FailedImage: key, error
+found = images | tfp_flows.scoring.beam.ScoreImages("exported", alpha=0.01)
+found.scores | ...  # table.ScoredImage: key, log_prob, bits_per_dim, score, p_value, verdict
+found.errors | ...  # table.FailedImage: key, error
 """
 
 from typing import NamedTuple
@@ -12,16 +12,16 @@ import numpy as np
 from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
-from tfp_flows import scoring
 from tfp_flows.data import streams
+from tfp_flows.scoring import table
 from tfp_flows.serving import exported_model
 
 NAMESPACE = "tfp_flows"  # of the counters "scored" and "failed"
 _ERRORS = "errors"
 
 # With a schema: fields have names in any later step, in any of Beam's languages.
-beam.coders.registry.register_coder(scoring.ScoredImage, beam.coders.RowCoder)
-beam.coders.registry.register_coder(scoring.FailedImage, beam.coders.RowCoder)
+beam.coders.registry.register_coder(table.ScoredImage, beam.coders.RowCoder)
+beam.coders.registry.register_coder(table.FailedImage, beam.coders.RowCoder)
 
 
 class Scores(NamedTuple):
@@ -62,9 +62,9 @@ class ScoreImages(beam.PTransform):
         """
         super().__init__()
         if not 0 < alpha < 1:
-            raise scoring.ScoringError(f"alpha must be in (0, 1), got {alpha}.")
+            raise table.ScoringError(f"alpha must be in (0, 1), got {alpha}.")
         if batch_size < 1:
-            raise scoring.ScoringError(f"batch_size must be 1 or more, got {batch_size}.")
+            raise table.ScoringError(f"batch_size must be 1 or more, got {batch_size}.")
         self._image_shape = exported_model.image_shape(model)
         self._model = str(model)
         self._alpha = alpha
@@ -78,10 +78,10 @@ class ScoreImages(beam.PTransform):
             | "Batch" >> beam.BatchElements(self._batch_size, self._batch_size)
             | "Score"
             >> beam.ParDo(_Score(self._model, self._alpha, self._batch_size)).with_output_types(
-                scoring.ScoredImage
+                table.ScoredImage
             )
         )
-        errors = read[_ERRORS] | "Errors" >> beam.Map(lambda e: e).with_output_types(scoring.FailedImage)
+        errors = read[_ERRORS] | "Errors" >> beam.Map(lambda e: e).with_output_types(table.FailedImage)
         return Scores(scores, errors)
 
 
@@ -96,14 +96,14 @@ class _Read(beam.DoFn):
         item = streams.with_shape(_item(element), self._image_shape)
         if item.image is None:
             self._failed.inc()
-            yield beam.pvalue.TaggedOutput(_ERRORS, scoring.FailedImage(item.key, item.error))
+            yield beam.pvalue.TaggedOutput(_ERRORS, table.FailedImage(item.key, item.error))
         else:
             yield item
 
 
 def _item(element):
     if not (isinstance(element, tuple) and len(element) in (2, 3) and isinstance(element[0], str)):
-        raise scoring.ScoringError(f"ScoreImages takes pairs (key, image), got {type(element).__name__}.")
+        raise table.ScoringError(f"ScoreImages takes pairs (key, image), got {type(element).__name__}.")
     item = streams.Item(*element)
     if isinstance(item.image, bytes):
         return streams.decode(item.key, item.image)
@@ -126,5 +126,5 @@ class _Score(beam.DoFn):
         )
 
     def process(self, items):
-        yield from scoring.score_items(self._scorer, items, self._alpha)
+        yield from table.score_items(self._scorer, items, self._alpha)
         self._scored.inc(len(items))
