@@ -16,7 +16,7 @@ from absl import flags
 
 from analysis import audit, cache, detector_chapters, detector_study, page
 from analysis.errors import AnalysisError
-from tfp_flows import cli
+from tfp_flows import commands
 from tfp_flows.runs import Run
 
 FLAGS = flags.FLAGS
@@ -26,7 +26,7 @@ def define_flags():
     """Defines the flags of the comparison."""
     flags.DEFINE_list("runs", None, "Folders of trained models; every score that suits one is made of it.")
     flags.DEFINE_string("in", None, "The in-distribution set: what the models were trained on.")
-    flags.DEFINE_list("out", None, f"Out-of-distribution sets: {cli.DATASET_HELP}")
+    flags.DEFINE_list("out", None, f"Out-of-distribution sets: {commands.DATASET_HELP}")
     flags.DEFINE_string("report", None, "Folder to write to.")
     flags.DEFINE_list("ensemble", [], "Runs that differ in --seed alone, for WAIC.")
     flags.DEFINE_list("backgrounds", [], "Runs trained with --mutation_rate, for likelihood ratios.")
@@ -110,4 +110,4 @@ def _smaller(limit):
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, errors=[ValueError])
+    commands.run(main, errors=[ValueError])

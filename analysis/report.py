@@ -15,7 +15,7 @@ from absl import flags
 
 from analysis import cache, chapters, page, sign_table, study
 from analysis.errors import AnalysisError
-from tfp_flows import cli, runs
+from tfp_flows import commands, runs
 
 FLAGS = flags.FLAGS
 
@@ -23,7 +23,7 @@ FLAGS = flags.FLAGS
 def define_flags():
     """Defines the flags of the report."""
     flags.DEFINE_list("runs", None, "Folders of trained models; only flows are taken apart.")
-    flags.DEFINE_list("datasets", None, f"Data sets to compare with: {cli.DATASET_HELP}")
+    flags.DEFINE_list("datasets", None, f"Data sets to compare with: {commands.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Folder to write the report to.")
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")
@@ -129,4 +129,4 @@ def _check_names(studies):
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, errors=[ValueError])
+    commands.run(main, errors=[ValueError])

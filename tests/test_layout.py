@@ -14,10 +14,10 @@ PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 # beside it or from above. A room is a package or module of tfp_flows; vae, pixelcnn, analysis are rooms too.
 LAYERS = (
     {"_start"},
-    {"numerics"},
-    {"networks"},
+    {"numerics", "commands"},
+    {"networks", "data", "testing"},
     {"bijectors"},
-    {"distributions", "data", "cli", "testing"},
+    {"distributions"},
     {"models"},
     {"vae", "pixelcnn"},
     {"runs"},
@@ -29,7 +29,12 @@ LAYERS = (
 )
 PRIVATE_TFP = "tensorflow_probability.python"
 DRAWS = ("tfp_flows.evaluation.pictures", "analysis.figures", "analysis.detector_figures")
-KNOWS_FLAGS = ("tfp_flows.cli", "analysis.report", "analysis.detectors")
+KNOWS_FLAGS = (
+    "tfp_flows.commands.flags",
+    "tfp_flows.commands.running",
+    "analysis.report",
+    "analysis.detectors",
+)
 
 
 def _modules():
@@ -154,15 +159,15 @@ FLAG_FILES = """
 import sys
 from absl import flags
 from absl.testing import flagsaver
-from tfp_flows import cli, train, training
+from tfp_flows import commands, train, training
 
 train.define_flags()
 for path in sys.argv[1:]:
     with flagsaver.flagsaver():
         flags.FLAGS(["train", f"--flagfile={path}"])
-        cli.config_from_flags(training.TrainingConfig)
+        commands.config_from_flags(training.TrainingConfig)
         config = train.registry.family(flags.FLAGS.family).config_class
-        cli.config_from_flags(config)
+        commands.config_from_flags(config)
         print(path, flags.FLAGS.run)
 """
 

@@ -12,7 +12,7 @@ import json
 import numpy as np
 from absl import flags
 
-from tfp_flows import cli, data, detectors
+from tfp_flows import commands, data, detectors
 from tfp_flows.numerics import parts
 from tfp_flows.runs import Run, load_model
 
@@ -22,15 +22,15 @@ ALPHA = 0.05
 
 def define_flags():
     """Defines the flags of the command."""
-    cli.define_common_flags()
-    flags.adopt_module_key_flags(cli)
+    commands.define_common_flags()
+    flags.adopt_module_key_flags(commands.flags)
     flags.DEFINE_enum("detector", None, list(detectors.DETECTORS), "Name of the score.")
     flags.DEFINE_string("out", None, "Folder to save the detector to.")
     flags.DEFINE_list("with", [], "Further runs: an ensemble's other members, or a ratio's backgrounds.")
     flags.DEFINE_multi_string(
         "set", [], "A setting of the detector as NAME=VALUE, such as compressor=jpegxl."
     )
-    cli.define_parts_flag()
+    commands.define_parts_flag()
     flags.DEFINE_integer("max_images", None, "Images to fit to, and to calibrate with.", lower_bound=2)
     flags.mark_flags_as_required(["detector", "out"])
 
@@ -89,4 +89,4 @@ def _summary(detector, num_fit):
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, errors=[ValueError])
+    commands.run(main, errors=[ValueError])

@@ -8,7 +8,7 @@ RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 
 from absl import flags
 
-from tfp_flows import cli, evaluation, runs
+from tfp_flows import commands, evaluation, runs
 from tfp_flows.models import registry
 from tfp_flows.numerics import parts
 
@@ -17,14 +17,14 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines the flags of evaluation."""
-    cli.define_common_flags()
-    flags.adopt_module_key_flags(cli)  # so that --help shows them too
-    flags.DEFINE_list("datasets", [], f"Data sets to compare with: {cli.DATASET_HELP}")
+    commands.define_common_flags()
+    flags.adopt_module_key_flags(commands.flags)  # so that --help shows them too
+    flags.DEFINE_list("datasets", [], f"Data sets to compare with: {commands.DATASET_HELP}")
     flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
     flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
-    cli.define_parts_flag()
-    cli.define_config_flags(*_protocol_classes().values())
+    commands.define_parts_flag()
+    commands.define_config_flags(*_protocol_classes().values())
 
 
 def main():
@@ -32,8 +32,8 @@ def main():
     parts.choose(FLAGS.parts)
     run = runs.Run(FLAGS.run)
     family = registry.family(run.spec().family)
-    cli.refuse_flags_of_others(family.name, _protocol_classes())
-    protocol = cli.config_from_flags(family.protocol_class)
+    commands.refuse_flags_of_others(family.name, _protocol_classes())
+    protocol = commands.config_from_flags(family.protocol_class)
     sets = evaluation.load_sets(
         run.spec(),
         FLAGS.datasets,
@@ -58,4 +58,4 @@ def _protocol_classes():
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, errors=[ValueError])
+    commands.run(main, errors=[ValueError])

@@ -13,7 +13,7 @@ itself, the VAE's categories, XLA draws with another generator: other images fro
 
 from absl import flags
 
-from tfp_flows import cli
+from tfp_flows import commands
 from tfp_flows.runs import Run
 from tfp_flows.serving import BATCH_SIZES, FORMATS, SAVED_MODEL, STABLEHLO, export
 
@@ -68,4 +68,4 @@ def _batch_sizes(texts):
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, errors=[ValueError])
+    commands.run(main, errors=[ValueError])

@@ -20,7 +20,7 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import cli, detectors, scoring
+from tfp_flows import commands, detectors, scoring
 from tfp_flows.data import streams
 from tfp_flows.numerics import quantization
 from tfp_flows.serving import exported_model
@@ -117,4 +117,4 @@ def _detector(path):
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, errors=[ValueError])
+    commands.run(main, errors=[ValueError])

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from absl import flags
 
-from tfp_flows import cli, data, evaluation, runs, training
+from tfp_flows import commands, data, evaluation, runs, training
 from tfp_flows.models import registry
 from tfp_flows.numerics import parts
 from tfp_flows.training import strategies
@@ -21,9 +21,11 @@ FLAGS = flags.FLAGS
 
 def define_flags(family="glow"):
     """Defines the flags of training and of every family, `family` being the default; returns their names."""
-    names = cli.define_common_flags()
+    names = commands.define_common_flags()
     flags.DEFINE_enum("family", family, registry.names(), "Family of the model.")
-    flags.DEFINE_string("dataset", None, f"Images to train on (not constant or noise): {cli.DATASET_HELP}")
+    flags.DEFINE_string(
+        "dataset", None, f"Images to train on (not constant or noise): {commands.DATASET_HELP}"
+    )
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
     names += ["family", "dataset", "evaluate_on"]
@@ -34,12 +36,12 @@ def define_flags(family="glow"):
         strategies.CHOICES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
     )
-    cli.define_parts_flag()
+    commands.define_parts_flag()
     flags.DEFINE_integer(
         "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
     )
-    names += cli.define_config_flags(training.TrainingConfig, *_config_classes().values())
-    flags.adopt_module_key_flags(cli)  # so that --help shows them all
+    names += commands.define_config_flags(training.TrainingConfig, *_config_classes().values())
+    flags.adopt_module_key_flags(commands.flags)  # so that --help shows them all
     return names
 
 
@@ -55,10 +57,10 @@ def main(flag_names):
 
 
 def _train(flag_names, strategy, parts_per_replica):
-    config = cli.config_from_flags(training.TrainingConfig)
+    config = commands.config_from_flags(training.TrainingConfig)
     family = registry.family(FLAGS.family)
-    cli.refuse_flags_of_others(family.name, _config_classes())
-    model_config = cli.config_from_flags(family.config_class)
+    commands.refuse_flags_of_others(family.name, _config_classes())
+    model_config = commands.config_from_flags(family.config_class)
     where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     train_set = data.load(FLAGS.dataset, "train", **where)
     validation_set = data.load(FLAGS.dataset, "validation", **where)
@@ -76,7 +78,7 @@ def _train(flag_names, strategy, parts_per_replica):
     outcome = training.train(
         run,
         spec,
-        cli.flags_text(_flags_of(family, flag_names)),
+        commands.flags_text(_flags_of(family, flag_names)),
         train_set.images,
         validation_set.images,
         FLAGS.progress,
@@ -88,7 +90,7 @@ def _train(flag_names, strategy, parts_per_replica):
     if outcome.interrupted:
         if is_chief:
             print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
-        sys.exit(cli.INTERRUPTED)
+        sys.exit(commands.INTERRUPTED)
     if not is_chief:
         return
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
@@ -100,7 +102,7 @@ def _train(flag_names, strategy, parts_per_replica):
 def run(family="glow"):
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
-    cli.run(lambda: main(flag_names), errors=[ValueError])
+    commands.run(lambda: main(flag_names), errors=[ValueError])
 
 
 def _load_outliers(names, image_shape, where):

@@ -1,12 +1,10 @@
-"""What the mains share: flags, and errors in one line."""
+"""Flags that several commands share, and flags made from the fields of a config dataclass."""
 
 import dataclasses
-import sys
 
-from absl import app, flags, logging
+from absl import flags
 
 FLAGS = flags.FLAGS
-INTERRUPTED = 130  # exit status after SIGINT, as shells have it
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, photos, digits, constant or noise, "
     "and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
@@ -81,33 +79,6 @@ def flags_text(names):
     """The flags of these names as the lines of a flag file; flags that are None are left out."""
     lines = [FLAGS[name].serialize() for name in names if FLAGS[name].value is not None]
     return "\n".join(line for line in lines if line) + "\n"
-
-
-def run(main, errors=()):
-    """Runs `main()`; an exception of `errors` becomes one line on stderr and exit status 1.
-
-    So does a file or folder that cannot be read or written; SIGINT ends with exit status 130.
-
-    Args:
-      main: Callable without arguments; the flags are parsed before it is called.
-      errors: Exception classes whose message is meant for the user.
-    """
-
-    def guarded(argv):
-        if len(argv) > 1:
-            sys.exit(f"error: unexpected argument {argv[1]!r}; flags are given as --name=value.")
-        logging.set_verbosity(logging.ERROR)
-        try:
-            return main()
-        except tuple(errors) as error:
-            sys.exit(f"error: {error}")
-        except OSError as error:
-            sys.exit(f"error: {error.filename or 'file'}: {error.strerror or error}.")
-        except KeyboardInterrupt:
-            print("Interrupted.", file=sys.stderr)
-            sys.exit(INTERRUPTED)
-
-    app.run(guarded)
 
 
 def _define_field(field):
