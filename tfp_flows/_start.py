@@ -12,7 +12,16 @@ import platform
 import sys
 import tempfile
 
+OWN_PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow reads it once, while it is imported
+
+
+def is_own_command():
+    """Whether Python is starting a command of this project: `python -m tfp_flows.train`, `-m vae.train`."""
+    if sys.argv[:1] != ["-m"]:  # what Python sets while it imports the package of the module to run
+        return False
+    module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
+    return module.split(".")[0] in OWN_PACKAGES
 
 
 def import_tensorflow():

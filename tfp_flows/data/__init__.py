@@ -8,19 +8,6 @@ An image is `uint8 [H, W, C]`, grey levels 0..255. Whatever a user can get wrong
 with a message of one line.
 """
 
-from tfp_flows.data.batches import evaluation_batches, training_batches
-from tfp_flows.data.errors import DataError
-from tfp_flows.data.image_set import SPLITS, ImageSet
-from tfp_flows.data.loading import fingerprint, load
-from tfp_flows.data.sources import clear_cache
+import lazy_loader
 
-__all__ = [
-    "SPLITS",
-    "DataError",
-    "ImageSet",
-    "clear_cache",
-    "evaluation_batches",
-    "fingerprint",
-    "load",
-    "training_batches",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

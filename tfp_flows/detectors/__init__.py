@@ -6,38 +6,6 @@
 One score a file, one interface: see `Detector`.
 """
 
-from tfp_flows.detectors.critics import Critics
-from tfp_flows.detectors.density_of_states import DensityOfStates
-from tfp_flows.detectors.detector import Detector
-from tfp_flows.detectors.errors import DetectorError
-from tfp_flows.detectors.gradients import GradientNorms, ScoreTest
-from tfp_flows.detectors.input_complexity import InputComplexity
-from tfp_flows.detectors.likelihood import Likelihood, OutlierExposure
-from tfp_flows.detectors.likelihood_ratio import LikelihoodRatio
-from tfp_flows.detectors.likelihood_regret import LikelihoodRegret
-from tfp_flows.detectors.loading import load
-from tfp_flows.detectors.local_intrinsic_dimension import LocalIntrinsicDimension
-from tfp_flows.detectors.registry import DETECTORS
-from tfp_flows.detectors.second_order import SecondOrder
-from tfp_flows.detectors.typicality import Typicality
-from tfp_flows.detectors.waic import WAIC
+import lazy_loader
 
-__all__ = [
-    "DETECTORS",
-    "WAIC",
-    "Critics",
-    "DensityOfStates",
-    "Detector",
-    "DetectorError",
-    "GradientNorms",
-    "InputComplexity",
-    "Likelihood",
-    "LikelihoodRatio",
-    "LikelihoodRegret",
-    "LocalIntrinsicDimension",
-    "OutlierExposure",
-    "ScoreTest",
-    "SecondOrder",
-    "Typicality",
-    "load",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,42 +8,6 @@
 Each check raises `AssertionError` with the numbers that disagree.
 """
 
-from tfp_flows.testing.bijector import (
-    check_batch_ranks,
-    check_bijector,
-    check_checkpoint,
-    check_constant_jacobian,
-    check_copy,
-    check_gradients,
-    check_graph_modes,
-    check_independence,
-    check_log_det,
-    check_not_identity,
-    check_round_trip,
-    check_shapes,
-    check_single_precision,
-    check_transformed_distribution,
-)
-from tfp_flows.testing.density_model import check_density_model
-from tfp_flows.testing.detector import check_detector
-from tfp_flows.testing.perturbation import perturb
+import lazy_loader
 
-__all__ = [
-    "check_batch_ranks",
-    "check_bijector",
-    "check_checkpoint",
-    "check_constant_jacobian",
-    "check_copy",
-    "check_density_model",
-    "check_detector",
-    "check_gradients",
-    "check_graph_modes",
-    "check_independence",
-    "check_log_det",
-    "check_not_identity",
-    "check_round_trip",
-    "check_shapes",
-    "check_single_precision",
-    "check_transformed_distribution",
-    "perturb",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from .actnorm import ActNorm as ActNorm
+from .conv1x1 import InvertibleConv1x1 as InvertibleConv1x1
+from .coupling import AdditiveCoupling as AdditiveCoupling
+from .coupling import AffineCoupling as AffineCoupling
+from .factor_out import FactorOut as FactorOut
+from .fused_chain import FusedChain as FusedChain
+from .fused_chain import assembled as assembled
+from .initialization import initialize_actnorms as initialize_actnorms
+from .squeeze import Squeeze as Squeeze

@@ -1,0 +1,17 @@
+from .critics import Critics as Critics
+from .density_of_states import DensityOfStates as DensityOfStates
+from .detector import Detector as Detector
+from .errors import DetectorError as DetectorError
+from .gradients import GradientNorms as GradientNorms
+from .gradients import ScoreTest as ScoreTest
+from .input_complexity import InputComplexity as InputComplexity
+from .likelihood import Likelihood as Likelihood
+from .likelihood import OutlierExposure as OutlierExposure
+from .likelihood_ratio import LikelihoodRatio as LikelihoodRatio
+from .likelihood_regret import LikelihoodRegret as LikelihoodRegret
+from .loading import load as load
+from .local_intrinsic_dimension import LocalIntrinsicDimension as LocalIntrinsicDimension
+from .registry import DETECTORS as DETECTORS
+from .second_order import SecondOrder as SecondOrder
+from .typicality import Typicality as Typicality
+from .waic import WAIC as WAIC
