@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests import chains
-from tests.chains import CONV
+from tests.bijectors import chains
+from tests.bijectors.chains import CONV
 from tfp_flows import bijectors, networks, testing
 
 tfb = tfp.bijectors

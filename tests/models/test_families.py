@@ -12,7 +12,7 @@ import pytest
 from tfp_flows import testing
 from tfp_flows.models import registry
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = {
     "glow": dict(levels=1, steps_per_level=1, hidden_channels=4),
     "vae": dict(architecture="small", latent_size=3, likelihood="logistic"),

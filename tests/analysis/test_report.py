@@ -19,7 +19,7 @@ from tfp_flows import data, training
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunSpec, load_model
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATASETS = "digits@contrast=0.5,constant,noise,noise"
 SMALL = ["--max_images=40", "--num_probes=4", "--covariance_images=8", "--sweep_images=10", "--noprogress"]
 

@@ -21,7 +21,7 @@ from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunError, load_model
 from tfp_flows.serving.exported_model import ExportedModel
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
 METHODS = {
     "glow": {"encode", "decode", "log_prob_parts", "log_prob_seeded"},

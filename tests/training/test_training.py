@@ -21,7 +21,7 @@ import tfp_flows
 from tfp_flows import data, evaluation, runs, testing, training
 from tfp_flows.evaluation import pictures
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = [
     "--dataset=digits",
     "--levels=1",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-DOCUMENT = pathlib.Path(__file__).resolve().parents[1] / "docs" / "composing.md"
+DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "composing.md"
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from tfp_flows.scoring.beam_job import BeamJob, Source
 from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 
 pytestmark = pytest.mark.beam
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
 BATCH = 16
 TWO_PROCESSES = "--direct_num_workers=2 --direct_running_mode=multi_processing"

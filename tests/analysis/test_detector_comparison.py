@@ -17,7 +17,7 @@ from analysis.errors import AnalysisError
 from tfp_flows import data, detectors, training
 from tfp_flows.runs import Run, RunSpec, load_model
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
 
 

@@ -17,7 +17,7 @@ from tfp_flows.bijectors import fused_chain
 from tfp_flows.distributions import in_parts
 from tfp_flows.numerics import parts
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 3)
 
 

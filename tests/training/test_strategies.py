@@ -16,7 +16,7 @@ import pytest
 from tfp_flows import data, runs
 from tfp_flows.training import strategies
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = [
     *("--dataset=digits", "--levels=1", "--steps_per_level=1", "--hidden_channels=8", "--batch_size=16"),
     *("--validate_every=100", "--log_every=1", "--checkpoint_every=4", "--clip_norm=50", "--noprogress"),

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests.chains import CONV, chain
+from tests.bijectors.chains import CONV, chain
 from tfp_flows import bijectors, networks, testing
 from tfp_flows.bijectors import _one_pass
 

@@ -23,7 +23,7 @@ pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
 from tfp_flows.serving import run_stablehlo
 from tfp_flows.serving.exported_model import ExportedModelError, image_shape
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZES = (1, 4)
 COUNTS = (1, 3, 4, 7)  # one of the sizes, padded, more than the largest
 FAMILIES = ("glow", "vae", "pixelcnn")

@@ -12,7 +12,7 @@ from benchmarks import gpu, peers
 from tfp_flows import data, detectors, runs, training
 
 MODES = ("float32", "tf32", "bfloat16")
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FAMILIES = ("glow", "vae", "pixelcnn")
 SCRIPTS = {
     "glow.py": (["--peers", "tfp_flows", "floor"], {"glow_train_step", "glow_log_prob"}),
