@@ -110,4 +110,4 @@ def _smaller(limit):
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main, errors=[ValueError])
+    commands.run(main)

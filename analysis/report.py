@@ -129,4 +129,4 @@ def _check_names(studies):
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main, errors=[ValueError])
+    commands.run(main)

@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from pixelcnn.model import PixelCNN
+from tfp_flows.checks.errors import UserError
 from tfp_flows.models.family import Family, Method
 
 DTYPES = ("float32", "float64")
@@ -31,11 +32,11 @@ class PixelCNNConfig:
         for field in ("num_resnet", "num_hierarchies", "num_filters", "num_logistic_mix"):
             value = getattr(self, field)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"--{field} must be a positive integer, got {value!r}.")
+                raise UserError(f"--{field} must be a positive integer, got {value!r}.")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"--dropout must be in [0, 1), got {self.dropout!r}.")
+            raise UserError(f"--dropout must be in [0, 1), got {self.dropout!r}.")
         if self.dtype not in DTYPES:
-            raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}.")
+            raise UserError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}.")
 
 
 @dataclasses.dataclass(frozen=True)

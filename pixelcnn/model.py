@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from pixelcnn import mixture, sampler
 from pixelcnn.network import PixelCNNNetwork
+from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.image_distribution import ImageDistribution, check_image_shape, check_images
 
 
@@ -86,9 +87,9 @@ class PixelCNN(ImageDistribution):
             high=high,
         )
         if not 0 <= dropout_p < 1:
-            raise ValueError(f"{name}: `dropout_p` must be in [0, 1), got {dropout_p!r}.")
+            raise UserError(f"{name}: `dropout_p` must be in [0, 1), got {dropout_p!r}.")
         if high > 255:
-            raise ValueError(f"{name}: `high` must be at most 255, got {high!r}.")
+            raise UserError(f"{name}: `high` must be at most 255, got {high!r}.")
         image_shape = check_image_shape(image_shape, name)
         _check_halving(name, image_shape, num_hierarchies)
         self._num_components = num_logistic_mix
@@ -166,7 +167,7 @@ class PixelCNN(ImageDistribution):
     def _call_log_prob(self, value, name, **kwargs):
         known = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
         if known is not None and np.max(known, initial=0) > self._high <= 254:
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: this model's grey levels are 0..{self._high:.0f}, got {np.max(known)}."
             )
         return super()._call_log_prob(value, name, **kwargs)
@@ -182,19 +183,19 @@ class PixelCNN(ImageDistribution):
         """The condition as `[count, K]`: one for all images, or one for each."""
         if (condition is None) != (self._condition_size == 0):
             wanted = f"`condition` [N, {self._condition_size}]" if self._condition_size else "no `condition`"
-            raise ValueError(f"{self.name}: this model takes {wanted}.")
+            raise UserError(f"{self.name}: this model takes {wanted}.")
         if condition is None:
             return None
         condition = tf.cast(tf.convert_to_tensor(condition), self.dtype)
         if condition.shape.rank == 0 or condition.shape[-1] != self._condition_size:
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: `condition` must have shape [N, {self._condition_size}], "
                 f"got {condition.shape}; class labels go through tf.one_hot."
             )
         condition = tf.reshape(condition, [-1, self._condition_size])
         rows, known = condition.shape[0], tf.get_static_value(tf.convert_to_tensor(count))
         if known is not None and rows not in (None, 1, known):
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: there are {known} images, but `condition` has {rows} rows; give one for all "
                 f"or one for each."
             )
@@ -204,7 +205,7 @@ class PixelCNN(ImageDistribution):
 def _check_halving(name, image_shape, num_hierarchies):
     for size, side in zip(image_shape[:2], ("height", "width"), strict=True):
         if size % 2 ** (num_hierarchies - 1):
-            raise ValueError(
+            raise UserError(
                 f"{name}: the {side} of `image_shape` must halve evenly {num_hierarchies - 1} times "
                 f"(num_hierarchies={num_hierarchies}), got {image_shape}."
             )
@@ -213,4 +214,4 @@ def _check_halving(name, image_shape, num_hierarchies):
 def _check_positive(name, **values):
     for argument, value in values.items():
         if isinstance(value, bool) or int(value) != value or value < 1:
-            raise ValueError(f"{name}: `{argument}` must be a positive integer, got {value!r}.")
+            raise UserError(f"{name}: `{argument}` must be a positive integer, got {value!r}.")

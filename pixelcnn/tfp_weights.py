@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from pixelcnn.model import PixelCNN
+from tfp_flows.checks.errors import UserError
 
 tfd = tfp.distributions
 WeightNorm = tfp.layers.weight_norm.WeightNorm
@@ -40,7 +41,7 @@ def from_tfp(distribution):
     wanted = {"receptive_field_dims": (3, 3), "resnet_activation": "concat_elu", "low": 0}
     for argument, value in wanted.items():
         if settings[argument] != value:
-            raise ValueError(f"from_tfp: `{argument}` must be {value!r}, got {settings[argument]!r}.")
+            raise UserError(f"from_tfp: `{argument}` must be {value!r}, got {settings[argument]!r}.")
     condition = settings["conditional_shape"]
     model = PixelCNN(
         tuple(distribution.event_shape),
@@ -108,7 +109,7 @@ class _Ours:
 def _take_over(ours, theirs):
     wrapped = isinstance(theirs, WeightNorm)
     if wrapped and not bool(theirs.initialized):
-        raise ValueError(
+        raise UserError(
             "from_tfp: this tfd.PixelCNN is not initialised yet; call its log_prob with images once."
         )
     inner = theirs.layer if wrapped else theirs

@@ -13,7 +13,7 @@ PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 # From the bottom up: a module imports from its own room and from the layers below it, never from the room
 # beside it or from above. A room is a package or module of tfp_flows; vae, pixelcnn, analysis are rooms too.
 LAYERS = (
-    {"_start"},
+    {"_start", "checks"},
     {"numerics", "commands"},
     {"networks", "data", "testing"},
     {"bijectors"},

@@ -89,4 +89,4 @@ def _summary(detector, num_fit):
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main, errors=[ValueError])
+    commands.run(main)

@@ -58,4 +58,4 @@ def _protocol_classes():
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main, errors=[ValueError])
+    commands.run(main)

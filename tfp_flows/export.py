@@ -14,6 +14,7 @@ itself, the VAE's categories, XLA draws with another generator: other images fro
 from absl import flags
 
 from tfp_flows import commands
+from tfp_flows.checks.errors import UserError
 from tfp_flows.runs import Run
 from tfp_flows.serving import BATCH_SIZES, FORMATS, SAVED_MODEL, STABLEHLO, export
 
@@ -41,7 +42,7 @@ def main():
     """Exports and says what the export offers."""
     other = {SAVED_MODEL: "batch_sizes", STABLEHLO: "jit_compile"}[FLAGS.format]
     if FLAGS[other].present:
-        raise ValueError(f"--{other} has no meaning with --format={FLAGS.format}.")
+        raise UserError(f"--{other} has no meaning with --format={FLAGS.format}.")
     run = Run(FLAGS.run)
     if FLAGS.format == STABLEHLO:
         sizes = _batch_sizes(FLAGS.batch_sizes)
@@ -62,10 +63,10 @@ def _batch_sizes(texts):
       ValueError: If one is not positive, or there is none.
     """
     if not texts or not all(text.strip().isdecimal() and int(text) > 0 for text in texts):
-        raise ValueError(f"--batch_sizes must be positive integers, got {','.join(texts)!r}.")
+        raise UserError(f"--batch_sizes must be positive integers, got {','.join(texts)!r}.")
     return sorted({int(text) for text in texts})
 
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main, errors=[ValueError])
+    commands.run(main)

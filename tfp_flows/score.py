@@ -117,4 +117,4 @@ def _detector(path):
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main, errors=[ValueError])
+    commands.run(main)

@@ -102,7 +102,7 @@ def _train(flag_names, strategy, parts_per_replica):
 def run(family="glow"):
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
-    commands.run(lambda: main(flag_names), errors=[ValueError])
+    commands.run(lambda: main(flag_names))
 
 
 def _load_outliers(names, image_shape, where):

@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.models.family import Family, Method
 from vae.likelihoods import LIKELIHOODS
 from vae.model import VAE
@@ -42,14 +43,14 @@ class VAEConfig:
         for field in ("latent_size", "num_mixtures", "num_importance_samples"):
             value = getattr(self, field)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"--{field} must be a positive integer, got {value!r}.")
+                raise UserError(f"--{field} must be a positive integer, got {value!r}.")
         for field, choices in (
             ("architecture", ARCHITECTURES),
             ("likelihood", LIKELIHOODS),
             ("dtype", DTYPES),
         ):
             if getattr(self, field) not in choices:
-                raise ValueError(
+                raise UserError(
                     f"--{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}."
                 )
 
@@ -64,11 +65,9 @@ class VAEProtocol:
     def __post_init__(self):
         """Raises `ValueError` where a value makes no sense."""
         if self.num_importance_samples < 1:
-            raise ValueError(
-                f"--num_importance_samples must be positive, got {self.num_importance_samples}."
-            )
+            raise UserError(f"--num_importance_samples must be positive, got {self.num_importance_samples}.")
         if self.noise_seed < 0:
-            raise ValueError(f"--noise_seed must not be negative, got {self.noise_seed}.")
+            raise UserError(f"--noise_seed must not be negative, got {self.noise_seed}.")
 
 
 def _build(config, image_shape, protocol):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import noise
 
 
@@ -53,7 +54,7 @@ def importance_weighted_log_prob(x, prior, encoder, decoder, num_samples, chunk=
     """
     for name, value in (("num_samples", num_samples), ("chunk", chunk)):
         if isinstance(value, bool) or int(value) != value or value < 1:
-            raise ValueError(
+            raise UserError(
                 f"importance_weighted_log_prob: `{name}` must be a positive integer, got {value!r}."
             )
     posterior = encoder(x)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.image_distribution import ImageDistribution, check_image_shape, check_images
 from tfp_flows.numerics import noise
 from vae.importance import importance_weighted_log_prob
@@ -192,11 +193,11 @@ def _check(name, architecture, likelihood, latent_size, num_mixtures, num_import
         ("likelihood", likelihood, LIKELIHOODS),
     ):
         if value not in choices:
-            raise ValueError(f"{name}: `{argument}` must be one of {', '.join(choices)}, got {value!r}.")
+            raise UserError(f"{name}: `{argument}` must be one of {', '.join(choices)}, got {value!r}.")
     for argument, value in (
         ("latent_size", latent_size),
         ("num_mixtures", num_mixtures),
         ("num_importance_samples", num_importance_samples),
     ):
         if isinstance(value, bool) or int(value) != value or value < 1:
-            raise ValueError(f"{name}: `{argument}` must be a positive integer, got {value!r}.")
+            raise UserError(f"{name}: `{argument}` must be a positive integer, got {value!r}.")

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
+
 SCALES = ("sigmoid", "exp")
 
 
@@ -13,18 +15,18 @@ def build(factory, in_channels, out_channels, owner):
       ValueError: If `factory` is not callable, or makes something that is not, or a Keras 3 layer.
     """
     if not callable(factory):
-        raise ValueError(
+        raise UserError(
             f"{owner}: `network` must be a factory, called as network(in_channels, out_channels), "
             f"got {factory!r}."
         )
     network = factory(in_channels, out_channels)
     if not callable(network):
-        raise ValueError(
+        raise UserError(
             f"{owner}: `network` must be a factory that returns a callable, "
             f"but network({in_channels}, {out_channels}) returned {network!r}."
         )
     if any(base.__module__.split(".")[0] == "keras" for base in type(network).__mro__):
-        raise ValueError(
+        raise UserError(
             f"{owner}: `network` made the Keras 3 object {type(network).__name__}, whose variables a "
             f"tf.Module does not see: they would never be trained. Use tf_keras (Keras 2) or tf.Module."
         )
@@ -84,7 +86,7 @@ def scale_and_shift(raw, scale):
 def check_scale(scale, owner):
     """Raises `ValueError` unless `scale` names one of the two parametrisations."""
     if scale not in SCALES:
-        raise ValueError(f"{owner}: `scale` must be one of {SCALES}, got {scale!r}.")
+        raise UserError(f"{owner}: `scale` must be one of {SCALES}, got {scale!r}.")
     return scale
 
 
@@ -96,11 +98,11 @@ def _check_output(value, x, out_channels, owner):
     expected = x.shape[:-1].concatenate(out_channels)
     if not tf.is_tensor(value) or not value.shape.is_compatible_with(expected):
         shape = tuple(value.shape) if tf.is_tensor(value) else value
-        raise ValueError(
+        raise UserError(
             f"{owner}: `network` must return a tensor of shape {tuple(expected)} for an input of shape "
             f"{tuple(x.shape)}, got {shape}."
         )
     if value.dtype != x.dtype:
-        raise ValueError(
+        raise UserError(
             f"{owner}: `network` must return the dtype of its input, {x.dtype.name}, got {value.dtype.name}."
         )

@@ -11,6 +11,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
+from tfp_flows.checks.errors import UserError
+
 tfb = tfp.bijectors
 
 
@@ -124,14 +126,14 @@ def check_floating(dtype, owner):
     """Returns `dtype` as a `tf.DType`; raises `ValueError` unless it is a floating type."""
     dtype = tf.as_dtype(dtype)
     if not dtype.is_floating:
-        raise ValueError(f"{owner}: `dtype` must be a floating type, got {dtype.name}.")
+        raise UserError(f"{owner}: `dtype` must be a floating type, got {dtype.name}.")
     return dtype
 
 
 def check_dtype(x, dtype, owner):
     """Raises `ValueError` if `x` is a tensor of another dtype than `dtype` (None: any)."""
     if dtype is not None and tf.is_tensor(x) and x.dtype != dtype:
-        raise ValueError(
+        raise UserError(
             f"{owner}: the input must have dtype={tf.as_dtype(dtype).name}, got a tensor of {x.dtype.name}."
         )
 
@@ -141,7 +143,7 @@ def check_channels(x, num_channels, owner):
     if x.shape.rank is None:
         return
     if x.shape.rank < 1 or x.shape[-1] not in (None, num_channels):
-        raise ValueError(
+        raise UserError(
             f"{owner}: the last axis of the input must have num_channels={num_channels} entries, "
             f"got an input of shape {tuple(x.shape)}."
         )
@@ -151,11 +153,11 @@ def check_shape(value, shape, argument, owner):
     """Raises `ValueError` unless `value`, a variable or tensor, can have exactly this shape."""
     found = tf.TensorShape(np.shape(value) if isinstance(value, (np.ndarray, list)) else value.shape)
     if not found.is_compatible_with(shape):
-        raise ValueError(f"{owner}: `{argument}` must have shape {tuple(shape)}, got {tuple(found)}.")
+        raise UserError(f"{owner}: `{argument}` must have shape {tuple(shape)}, got {tuple(found)}.")
 
 
 def check_count(value, argument, owner):
     """Returns `value` as a Python `int`; raises `ValueError` unless it is a positive integer."""
     if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{owner}: `{argument}` must be a positive integer, got {value!r}.")
+        raise UserError(f"{owner}: `{argument}` must be a positive integer, got {value!r}.")
     return int(value)

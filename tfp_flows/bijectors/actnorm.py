@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flows.bijectors import _one_pass
+from tfp_flows.checks.errors import UserError
 
 
 class ActNorm(_one_pass.OnePassBijector):
@@ -100,7 +101,7 @@ class ActNorm(_one_pass.OnePassBijector):
         """
         for parameter in (self._shift, self._log_scale):
             if not isinstance(parameter, tf.Variable):
-                raise ValueError(
+                raise UserError(
                     f"{self.name}: initialize() needs variables, but a parameter was given as "
                     f"{type(parameter).__name__}."
                 )

@@ -5,6 +5,7 @@ import scipy.linalg
 import tensorflow as tf
 
 from tfp_flows.bijectors import _one_pass
+from tfp_flows.checks.errors import UserError
 
 
 class InvertibleConv1x1(_one_pass.OnePassBijector):
@@ -65,7 +66,7 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
         if all(value is None for value in given):
             given = _rotation_variables(self._num_channels, seed, dtype, name)
         elif any(value is None for value in given):
-            raise ValueError(
+            raise UserError(
                 f"{name}: give all of `lower_upper`, `log_diagonal`, `permutation` and `sign`, or none "
                 f"of them (then `seed` decides)."
             )

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flows.bijectors import _conditioner, _one_pass, _reversible
+from tfp_flows.checks.errors import UserError
 
 
 class _Coupling(_one_pass.OnePassBijector):
@@ -15,7 +16,7 @@ class _Coupling(_one_pass.OnePassBijector):
         kwargs["dtype"] = _one_pass.check_floating(kwargs["dtype"], name)
         num_channels = _one_pass.check_count(num_channels, "num_channels", name)
         if num_channels % 2:
-            raise ValueError(
+            raise UserError(
                 f"{name}: `num_channels` must be even, since one half is transformed given the "
                 f"other, got {num_channels}."
             )

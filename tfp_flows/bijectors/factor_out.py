@@ -4,6 +4,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows.bijectors import _conditioner, _one_pass, _reversible, fused_chain
+from tfp_flows.checks.errors import UserError
 
 MODES = ("affine", "shift", "none")
 
@@ -70,7 +71,7 @@ class FactorOut(_one_pass.OnePassBijector):
         dtype = _one_pass.check_floating(dtype, name)
         self._num_channels = _one_pass.check_count(num_channels, "num_channels", name)
         if mode not in MODES:
-            raise ValueError(f"{name}: `mode` must be one of {MODES}, got {mode!r}.")
+            raise UserError(f"{name}: `mode` must be one of {MODES}, got {mode!r}.")
         self._mode = mode
         self._scale = _conditioner.check_scale(scale, name)
         self._event_ndims = _one_pass.check_count(event_ndims, "event_ndims", name)
@@ -221,13 +222,13 @@ class FactorOut(_one_pass.OnePassBijector):
 def _check_leaving(num_leaving, num_channels, name):
     if num_leaving is None:
         if num_channels % 2:
-            raise ValueError(
+            raise UserError(
                 f"{name}: `num_channels` must be even where `num_leaving` is not given, got {num_channels}."
             )
         return num_channels // 2
     num_leaving = _one_pass.check_count(num_leaving, "num_leaving", name)
     if num_leaving >= num_channels:
-        raise ValueError(
+        raise UserError(
             f"{name}: `num_leaving` must be below num_channels={num_channels}, got {num_leaving}."
         )
     return num_leaving

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows.bijectors import _one_pass, _reversible, actnorm, conv1x1
+from tfp_flows.checks.errors import UserError
 
 tfb = tfp.bijectors
 # What tfb.Invert(b) and tfb.Chain(...) return, whether or not their members are CompositeTensors:
@@ -147,7 +148,7 @@ class FusedChain(_one_pass.OnePassBijector):
             try:
                 value, gradient, found = vjp(link, value, gradient, dlog_det, event_ndims, sources, own)
             except NotImplementedError as error:
-                raise ValueError(
+                raise UserError(
                     f"{self.name}: a reversible chain needs both directions of every member, but "
                     f"{link.name} lacks one: {error}"
                 ) from error
@@ -369,14 +370,14 @@ def _floating_tensors(chain, kwargs):
 
 def _check_members(bijectors, name):
     if not bijectors:
-        raise ValueError(f"{name}: `bijectors` must not be empty.")
+        raise UserError(f"{name}: `bijectors` must not be empty.")
     for bijector in bijectors:
         if not isinstance(bijector, tfb.Bijector):
-            raise ValueError(f"{name}: `bijectors` must all be tfb.Bijector, got {bijector!r}.")
+            raise UserError(f"{name}: `bijectors` must all be tfb.Bijector, got {bijector!r}.")
         if bijector.forward_min_event_ndims != bijector.inverse_min_event_ndims or not isinstance(
             bijector.forward_min_event_ndims, int
         ):
-            raise ValueError(
+            raise UserError(
                 f"{name}: every member must keep the rank of its event, but {bijector.name} maps rank "
                 f"{bijector.forward_min_event_ndims} to {bijector.inverse_min_event_ndims}; "
                 f"use tfb.Chain for it."
@@ -387,14 +388,14 @@ def _common_dtype(bijectors, name):
     dtypes = {b.dtype for b in bijectors if b.dtype is not None}
     if len(dtypes) > 1:
         listed = ", ".join(f"{b.name}: {tf.as_dtype(b.dtype).name}" for b in bijectors if b.dtype)
-        raise ValueError(f"{name}: the members' dtypes differ ({listed}).")
+        raise UserError(f"{name}: the members' dtypes differ ({listed}).")
     return dtypes.pop() if dtypes else None
 
 
 def _check_names(kwargs, bijectors, name):
     unknown = sorted(set(kwargs) - {b.name for b in bijectors})
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{name}: keyword arguments go to members by name, but there is no member called "
             f"{', '.join(map(repr, unknown))}; the members are {[b.name for b in bijectors]}."
         )

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flows.bijectors import actnorm, factor_out, fused_chain
+from tfp_flows.checks.errors import UserError
 
 
 def initialize_actnorms(bijector, x):
@@ -36,7 +37,7 @@ def initialize_actnorms(bijector, x):
         return tf.concat([initialize_actnorms(bijector.rest, staying), z_leaving], axis=-1)
     inside = [m.name for m in bijector.submodules if isinstance(m, actnorm.ActNorm)]
     if inside:
-        raise ValueError(
+        raise UserError(
             f"{bijector.name}: cannot initialise the ActNorm {inside[0]!r} inside a "
             f"{type(bijector).__name__}; call its initialize() with the data that reaches it."
         )

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flows.bijectors import _one_pass
+from tfp_flows.checks.errors import UserError
 
 
 class Squeeze(_one_pass.OnePassBijector):
@@ -65,7 +66,7 @@ class Squeeze(_one_pass.OnePassBijector):
 
     def _check_rank(self, x):
         if x.shape.rank is not None and x.shape.rank < 3:
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: the input must be images [..., height, width, channels], "
                 f"got shape {tuple(x.shape)}."
             )
@@ -75,7 +76,7 @@ class Squeeze(_one_pass.OnePassBijector):
         b = self._block_size
         for size, axis in ((height, "height"), (width, "width")):
             if size is not None and size % b:
-                raise ValueError(
+                raise UserError(
                     f"{self.name}: the {axis} of the image must be a multiple of block_size={b}, "
                     f"got an image of shape {tuple(shape)}."
                 )
@@ -89,7 +90,7 @@ class Squeeze(_one_pass.OnePassBijector):
         height, width, channels = shape
         b = self._block_size
         if channels is not None and channels % (b * b):
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: the channels of the latent must be a multiple of "
                 f"block_size**2={b * b}, got a latent of shape {tuple(shape)}."
             )

@@ -1,8 +1,11 @@
 """Flags that several commands share, and flags made from the fields of a config dataclass."""
 
 import dataclasses
+import re
 
 from absl import flags
+
+from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
 DATASET_HELP = (
@@ -72,13 +75,18 @@ def refuse_flags_of_others(chosen, classes):
     for name in {f.name for c in classes.values() for f in dataclasses.fields(c)} - own:
         if FLAGS[name].present:
             owners = [k for k, c in classes.items() if name in {f.name for f in dataclasses.fields(c)}]
-            raise ValueError(f"--{name} is a flag of {', '.join(owners)}; the family here is {chosen}.")
+            raise UserError(f"--{name} is a flag of {', '.join(owners)}; the family here is {chosen}.")
 
 
 def flags_text(names):
     """The flags of these names as the lines of a flag file; flags that are None are left out."""
     lines = [FLAGS[name].serialize() for name in names if FLAGS[name].value is not None]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def in_flags(message):
+    """A library's message with the arguments that are flags here, such as `steps`, as flags: --steps."""
+    return re.sub(r"`(\w+)`", lambda match: f"--{match[1]}" if match[1] in FLAGS else match[0], message)
 
 
 def _define_field(field):

@@ -4,17 +4,20 @@ import sys
 
 from absl import app, logging
 
+from tfp_flows.checks.errors import UserError
+from tfp_flows.commands.flags import in_flags
+
 INTERRUPTED = 130  # exit status after SIGINT, as shells have it
 
 
-def run(main, errors=()):
-    """Runs `main()`; an exception of `errors` becomes one line on stderr and exit status 1.
+def run(main):
+    """Runs `main()`; a `UserError` becomes one line on stderr and exit status 1.
 
-    So does a file or folder that cannot be read or written; SIGINT ends with exit status 130.
+    So does a file or folder that cannot be read or written; SIGINT ends with exit status 130. Any other
+    exception is a fault of the program and shows its traceback.
 
     Args:
       main: Callable without arguments; the flags are parsed before it is called.
-      errors: Exception classes whose message is meant for the user.
     """
 
     def guarded(argv):
@@ -23,8 +26,8 @@ def run(main, errors=()):
         logging.set_verbosity(logging.ERROR)
         try:
             return main()
-        except tuple(errors) as error:
-            sys.exit(f"error: {error}")
+        except UserError as error:
+            sys.exit(f"error: {in_flags(str(error))}")
         except OSError as error:
             sys.exit(f"error: {error.filename or 'file'}: {error.strerror or error}.")
         except KeyboardInterrupt:

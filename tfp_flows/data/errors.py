@@ -1,7 +1,9 @@
 """The one exception of the data loader."""
 
+from tfp_flows.checks.errors import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """A user's mistake about data: one line that says what was wrong, where, and what to do."""
 
     def __init__(self, message: str):

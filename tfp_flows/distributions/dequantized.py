@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions import in_parts
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.numerics import noise, quantization
@@ -52,11 +53,11 @@ class Dequantized(ImageDistribution):
         """
         parameters = dict(locals())
         if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
-            raise ValueError(f"{name}: `num_samples` must be a positive integer, got {num_samples!r}.")
+            raise UserError(f"{name}: `num_samples` must be a positive integer, got {num_samples!r}.")
         if bound not in BOUNDS:
-            raise ValueError(f"{name}: `bound` must be one of {BOUNDS}, got {bound!r}.")
+            raise UserError(f"{name}: `bound` must be one of {BOUNDS}, got {bound!r}.")
         if len(flow.event_shape) != 3 or not flow.event_shape.is_fully_defined():
-            raise ValueError(
+            raise UserError(
                 f"{name}: `flow` must have events of a known shape [H, W, C], "
                 f"got event_shape={flow.event_shape}."
             )

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics.quantization import NUM_LEVELS
 
 tfd = tfp.distributions
@@ -83,7 +84,7 @@ def check_image_shape(image_shape, owner):
     """
     shape = tuple(tf.TensorShape(image_shape).as_list())
     if len(shape) != 3 or None in shape or min(shape) < 1:
-        raise ValueError(f"{owner}: `image_shape` must be (height, width, channels), got {image_shape}.")
+        raise UserError(f"{owner}: `image_shape` must be (height, width, channels), got {image_shape}.")
     return shape
 
 
@@ -102,7 +103,7 @@ def check_images(value, image_shape, owner):
         value = np.asarray(value)
     shape = tf.TensorShape(value.shape)
     if not shape[-3:].is_compatible_with(image_shape):
-        raise ValueError(
+        raise UserError(
             f"{owner}: images must have shape [..., {', '.join(map(str, image_shape))}], got {tuple(shape)}."
         )
     concrete = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
@@ -113,11 +114,11 @@ def check_images(value, image_shape, owner):
 
 def _check_grey_levels(values, owner):
     if values.dtype.kind not in "iuf":
-        raise ValueError(f"{owner}: images must be numbers 0..255, got dtype {values.dtype}.")
+        raise UserError(f"{owner}: images must be numbers 0..255, got dtype {values.dtype}.")
     wrong = (values < 0) | (values > NUM_LEVELS - 1) | (values != np.floor(values))
     if wrong.any():
         first = values[wrong].ravel()[0]
-        raise ValueError(
+        raise UserError(
             f"{owner}: images must hold integer grey levels 0..255, got {first!s} "
             f"(and {int(wrong.sum()) - 1} more such values); dequantised images go to `.flow`."
         )

@@ -5,6 +5,7 @@ import importlib.util
 import pathlib
 import sys
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.models.glow.family import FAMILY as GLOW
 
 # Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
@@ -24,11 +25,11 @@ def family(name):
     if name in names():
         return _load(name)
     if name in BESIDE:
-        raise ValueError(
+        raise UserError(
             f"--family: {name} needs a checkout of the project; {CHECKOUT} has no folder {name}, and only "
             f"{', '.join(names())} is installed."
         )
-    raise ValueError(f"--family: unknown family {name!r}; there are {', '.join(names())}.")
+    raise UserError(f"--family: unknown family {name!r}; there are {', '.join(names())}.")
 
 
 def names():
@@ -52,5 +53,5 @@ def _load(name):
         spec.loader.exec_module(sys.modules[name])
     found = [pathlib.Path(path).resolve() for path in getattr(sys.modules[name], "__path__", [])]
     if folder not in found:
-        raise ValueError(f"--family: another module called {name!r} is imported already, not {folder}.")
+        raise UserError(f"--family: another module called {name!r} is imported already, not {folder}.")
     return importlib.import_module(f"{name}.family").FAMILY

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import precision
 
 
@@ -67,7 +68,7 @@ def with_condition(x, condition, condition_channels, owner):
     """Appends `condition`, broadcast over the positions of `x`, to the channels of `x`."""
     given = 0 if condition is None else condition.shape[-1]
     if given != condition_channels:
-        raise ValueError(
+        raise UserError(
             f"{owner}: `condition` must have condition_channels={condition_channels} channels, got {given}."
         )
     if condition is None:

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
+
 DEFAULT_CHUNK = 64
 
 
@@ -112,7 +114,7 @@ def hessian_quadratic_forms(log_prob_fn, x, vectors, chunk=None):
     x = _checked(x)
     vectors = tf.convert_to_tensor(vectors, x.dtype)
     if not vectors.shape[1:].is_compatible_with(x.shape) and vectors.shape[1:] != [1, *x.shape[1:]]:
-        raise ValueError(f"hessian_quadratic_forms: `vectors` must be [K] + {x.shape}, got {vectors.shape}.")
+        raise UserError(f"hessian_quadratic_forms: `vectors` must be [K] + {x.shape}, got {vectors.shape}.")
 
     def some(indices):
         chosen = tf.gather(vectors, indices)
@@ -159,7 +161,7 @@ def _in_chunks(log_prob_fn, x, vectors, reduce, count, chunk):
       `[count, B]`.
     """
     if chunk is not None and chunk < 1:
-        raise ValueError(f"hessian: `chunk` must be positive, got {chunk}.")
+        raise UserError(f"hessian: `chunk` must be positive, got {chunk}.")
     chunk = min(chunk or DEFAULT_CHUNK, count)
 
     def compute():
@@ -191,29 +193,27 @@ def _in_chunks(log_prob_fn, x, vectors, reduce, count, chunk):
 def _checked(x):
     x = tf.identity(x)  # a tensor that no bijector's cache has seen
     if not x.dtype.is_floating or x.shape.rank is None or x.shape.rank < 2:
-        raise ValueError(
-            f"hessian: `x` must be a floating tensor [B] + event, got {x.dtype.name} {x.shape}."
-        )
+        raise UserError(f"hessian: `x` must be a floating tensor [B] + event, got {x.dtype.name} {x.shape}.")
     if not x.shape[1:].is_fully_defined():
-        raise ValueError(f"hessian: the event shape must be static, got {x.shape}.")
+        raise UserError(f"hessian: the event shape must be static, got {x.shape}.")
     return x
 
 
 def _check_numbers(num_probes, return_standard_error):
     if num_probes is not None and num_probes < 1:
-        raise ValueError(f"hessian_trace: `num_probes` must be positive, got {num_probes}.")
+        raise UserError(f"hessian_trace: `num_probes` must be positive, got {num_probes}.")
     if return_standard_error and num_probes == 1:
-        raise ValueError("hessian_trace: a standard error needs num_probes of at least 2.")
+        raise UserError("hessian_trace: a standard error needs num_probes of at least 2.")
 
 
 def _check_log_prob(log_prob, gradient, x):
     if gradient is None:
-        raise ValueError(
+        raise UserError(
             "hessian: log_prob_fn has no gradient with respect to x; give it continuous "
             "(dequantised) values, not integers."
         )
     if log_prob.shape.rank != 1 or not log_prob.shape.is_compatible_with(x.shape[:1]):
-        raise ValueError(f"hessian: log_prob_fn must map {x.shape} to {x.shape[:1]}, got {log_prob.shape}.")
+        raise UserError(f"hessian: log_prob_fn must map {x.shape} to {x.shape[:1]}, got {log_prob.shape}.")
 
 
 def _weights(weights, x):
@@ -225,7 +225,7 @@ def _weights(weights, x):
     except ValueError:
         shape = None
     if shape is None or not shape.is_compatible_with(x.shape):
-        raise ValueError(f"hessian_trace: `weights` of shape {weights.shape} do not broadcast to {x.shape}.")
+        raise UserError(f"hessian_trace: `weights` of shape {weights.shape} do not broadcast to {x.shape}.")
     return weights
 
 

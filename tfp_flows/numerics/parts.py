@@ -18,6 +18,8 @@ import os
 
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
+
 M_ARENA_MAX = -8  # of glibc's malloc.h
 SMALLEST = 8  # images: below, convolutions are slower by more than the cores gain
 
@@ -165,5 +167,5 @@ def _cut(tensor, count):
     """`[B, ...] -> [count, B / count, ...]`."""
     size = tensor.shape[0]
     if size is not None and size % count:
-        raise ValueError(f"parts: a batch of {size} images cannot be cut into {count} equal parts.")
+        raise UserError(f"parts: a batch of {size} images cannot be cut into {count} equal parts.")
     return tf.reshape(tensor, [count, -1 if size is None else size // count, *tensor.shape[1:]])

@@ -2,9 +2,11 @@
 
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
+
 # What TensorFlow raises for a damaged checkpoint; IndexError where a file is cut short.
 UNREADABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError)
 
 
-class RunError(ValueError):
+class RunError(UserError):
     """A run's folder is missing, damaged, or does not fit what was asked; the message is one line."""

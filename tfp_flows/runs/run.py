@@ -16,6 +16,7 @@ import pathlib
 
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.models import registry
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
@@ -55,10 +56,10 @@ class RunSpec:
         """
         for key, kind in (("family", str), ("dataset", str), ("model", dict), ("training", dict)):
             if not isinstance(values[key], kind):
-                raise ValueError(f"{key!r} is {values[key]!r}")
+                raise UserError(f"{key!r} is {values[key]!r}")
         for key in ("steps", "seed", "ema_decay"):
             if key not in values["training"]:
-                raise ValueError(f"'training' has no {key!r}")
+                raise UserError(f"'training' has no {key!r}")
         config_class = registry.family(values["family"]).config_class
         return cls(
             family=values["family"],

@@ -20,11 +20,12 @@ import pyarrow.parquet
 import tqdm
 
 from tfp_flows import runs
+from tfp_flows.checks.errors import UserError
 
 FOREIGN, OWN = "out", "in"
 
 
-class ScoringError(ValueError):
+class ScoringError(UserError):
     """Images cannot be scored; the message is one line that says why."""
 
 

@@ -6,10 +6,12 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
+
 SIGNATURE_FILE = "signature.json"
 
 
-class ExportedModelError(ValueError):
+class ExportedModelError(UserError):
     """A folder holds no exported model; the message is one line."""
 
 

@@ -18,6 +18,8 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
+
 WEIGHTS_FILE = "weights.safetensors"
 READER_FILE = "run_stablehlo.py"
 READER = pathlib.Path(__file__).with_name("run_stablehlo.py")
@@ -29,7 +31,7 @@ MLIR_TYPES = {
 }
 
 
-class LoweringError(ValueError):
+class LoweringError(UserError):
     """A function cannot be made a StableHLO program; the message is one line that says why."""
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tqdm
 
 from tfp_flows import data, evaluation, runs
+from tfp_flows.checks.errors import UserError
 from tfp_flows.models import registry
 from tfp_flows.numerics import quantization
 from tfp_flows.training import strategies
@@ -27,7 +28,7 @@ from tfp_flows.training.step import make_train_step
 EXPLODED_BITS_PER_DIM = 100.0
 
 
-class TrainingDiverged(ValueError):
+class TrainingDiverged(UserError):
     """The loss or the gradient is no longer finite, or the loss exploded; the message is one line."""
 
 
@@ -90,7 +91,7 @@ def train(
 def _check_parts(batch_size, num_replicas, parts_per_replica):
     if parts_per_replica > 1 and batch_size % (num_replicas * parts_per_replica):
         shared = f" of {num_replicas} devices" if num_replicas > 1 else ""
-        raise ValueError(
+        raise UserError(
             f"--batch_size={batch_size} cannot be cut into --parts={parts_per_replica} equal parts{shared}."
         )
 

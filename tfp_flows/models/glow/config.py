@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tfp_flows.checks.errors import UserError
+
 COUPLINGS = ("affine", "additive")
 FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp")
@@ -57,23 +59,23 @@ class GlowConfig:
         for field in ("levels", "steps_per_level", "hidden_channels"):
             value = getattr(self, field)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"GlowConfig: `{field}` must be a positive integer, got {value!r}.")
+                raise UserError(f"GlowConfig: `{field}` must be a positive integer, got {value!r}.")
         _check_choice(self, "coupling", COUPLINGS)
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
         _check_choice(self, "prior", PRIORS)
         _check_choice(self, "dtype", DTYPES)
         if not isinstance(self.reversible, bool):
-            raise ValueError(f"GlowConfig: `reversible` must be True or False, got {self.reversible!r}.")
+            raise UserError(f"GlowConfig: `reversible` must be True or False, got {self.reversible!r}.")
         if self.factor_out is not None:
             _check_choice(self, "factor_out", FACTOR_OUTS)
         if self.coupling == "additive" and self.factor_out == "affine":
-            raise ValueError(
+            raise UserError(
                 "GlowConfig: coupling='additive' with factor_out='affine' has a volume that depends on "
                 "the image, so it is no constant-volume flow; use factor_out='shift' or 'none'."
             )
         if not 0 < self.prior_scale < float("inf"):
-            raise ValueError(
+            raise UserError(
                 f"GlowConfig: `prior_scale` must be positive and finite, got {self.prior_scale!r}."
             )
 
@@ -88,4 +90,4 @@ class GlowConfig:
 def _check_choice(config, field, choices):
     value = getattr(config, field)
     if value not in choices:
-        raise ValueError(f"GlowConfig: `{field}` must be one of {choices}, got {value!r}.")
+        raise UserError(f"GlowConfig: `{field}` must be one of {choices}, got {value!r}.")

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows import bijectors
+from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.dequantized import BOUNDS, Dequantized
 from tfp_flows.models.family import Family, Method
 from tfp_flows.models.glow.config import GlowConfig
@@ -28,11 +29,11 @@ class GlowProtocol:
     def __post_init__(self):
         """Raises `ValueError` where a value makes no sense."""
         if self.num_dequantization_samples < 1:
-            raise ValueError(
+            raise UserError(
                 f"--num_dequantization_samples must be positive, got {self.num_dequantization_samples}."
             )
         if self.noise_seed < 0:
-            raise ValueError(f"--noise_seed must not be negative, got {self.noise_seed}.")
+            raise UserError(f"--noise_seed must not be negative, got {self.noise_seed}.")
 
 
 def _build(config, image_shape, protocol):

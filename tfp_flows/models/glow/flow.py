@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows import bijectors, networks
+from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions import priors
 
 tfb = tfp.bijectors
@@ -101,10 +102,10 @@ def _prior(config, dtype):
 def _check_image_shape(config, image_shape):
     shape = tuple(int(size) for size in image_shape)
     if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"glow: `image_shape` must be (height, width, channels), got {shape}.")
+        raise UserError(f"glow: `image_shape` must be (height, width, channels), got {shape}.")
     for size, axis in zip(shape[:2], ("height", "width"), strict=True):
         if size % 2**config.levels:
-            raise ValueError(
+            raise UserError(
                 f"glow: the {axis} of `image_shape` must halve evenly {config.levels} times "
                 f"(levels={config.levels}), got {shape}; use fewer levels, or images resized or "
                 f"padded to a multiple of {2**config.levels}."

@@ -1,0 +1,5 @@
+"""What every room asks of what it is given, and the error that says so."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
