@@ -14,9 +14,8 @@ import tensorflow_probability as tfp
 import tqdm
 
 from analysis.errors import AnalysisError
-from analysis.levels import CHAINS, latent_levels
+from analysis.levels import latent_levels
 from tfp_flows import bijectors, data
-from tfp_flows.bijectors import fused_chain
 from tfp_flows.numerics import quantization
 
 tfd = tfp.distributions
@@ -97,7 +96,7 @@ def _check(flow, x):
 
 def _walk(bijector, x, event_ndims):
     """Runs `inverse` layer by layer: (z, [(name, log-determinant)])."""
-    if isinstance(bijector, CHAINS):
+    if bijectors.is_chain(bijector):
         layers = []
         for member in bijector.bijectors:
             x, own = _walk(member, x, event_ndims)
@@ -109,7 +108,7 @@ def _walk(bijector, x, event_ndims):
         z_l, log_det = bijector.normalize(x_l, x_s)
         z_s, layers = _walk(bijector.rest, x_s, event_ndims)
         return tf.concat([z_s, z_l], axis=-1), [(bijector.name, log_det), *layers]
-    z, log_det = fused_chain.inverse_with_log_det(bijector, x, event_ndims, {})
+    z, log_det = bijectors.step(bijector, inverse=True, event_ndims=event_ndims).apply(x)
     return z, [(bijector.name, log_det)]
 
 

@@ -24,7 +24,7 @@ def log_prob(model, batch, count=None):
     Returns:
       Tensor `[B]`, nats.
     """
-    with bijectors.assembled(model, inverse=True):
+    with bijectors.kernels_assembled_once(model, inverse=True):
         return parts.concatenated(model.log_prob, batch, model.dtype, count=count)
 
 
@@ -44,7 +44,7 @@ def sample(flow, num_samples, seed=None):
     count = parts.at_once()
     if count == 1 or not isinstance(flow, TRANSFORMED):
         return flow.sample(num_samples, seed=seed)
-    with bijectors.assembled(flow.bijector, inverse=False):
+    with bijectors.kernels_assembled_once(flow.bijector, inverse=False):
         return _sample(flow.distribution, flow, num_samples, seed, count)
 
 

@@ -70,7 +70,7 @@ def _step(config, channels, level, step):
     name_coupling = f"{name}_coupling"
     if config.coupling == "affine":
         coupling = bijectors.AffineCoupling(
-            channels, network, scale=config.scale, dtype=dtype, name=name_coupling
+            channels, network, scale_form=config.scale, dtype=dtype, name=name_coupling
         )
     else:
         coupling = bijectors.AdditiveCoupling(channels, network, dtype=dtype, name=name_coupling)
@@ -89,7 +89,7 @@ def _factor_out(config, channels, level):
         functools.partial(networks.ConvLayer, dtype=dtype),
         rest=_level(config, channels // 2, level + 1),
         mode=config.factor_out_mode,
-        scale=config.scale,
+        scale_form=config.scale,
         dtype=dtype,
         name=f"level{level}_factor_out",
     )
