@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 
 from tfp_flows import bijectors
 from tfp_flows.distributions import priors
-from tfp_flows.numerics import noise, parts
+from tfp_flows.numerics import Seed, parts
 
 # What tfd.TransformedDistribution(...) is an instance of, unless its bijector is a CompositeTensor.
 TRANSFORMED = tfp.distributions.TransformedDistribution.__bases__[0]
@@ -56,9 +56,9 @@ def _sample(latent, flow, num_samples, seed, count):
         )
     num_parts = parts.num_parts_of(num_samples, count)
     size = -(-num_samples // num_parts)  # of each part, so that the last may have too many
-    pair = noise.seed_pair(seed)
+    seed = Seed.of(seed)
 
     def of_part(index):
-        return forward(latent.sample(size, seed=noise.part(pair, index, num_parts)))
+        return forward(latent.sample(size, seed=seed.part(index, num_parts)))
 
     return parts.joined(of_part, num_parts, count, flow.dtype, flow.event_shape)[:num_samples]

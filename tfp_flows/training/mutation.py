@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfp_flows.numerics import noise, quantization
+from tfp_flows.numerics import Seed, noise, quantization
 
 
 def mutate(images, rate, seed):
@@ -14,7 +14,7 @@ def mutate(images, rate, seed):
     Args:
       images: uint8 `[..., H, W, C]`.
       rate: Python `float` in [0, 1], mu of the paper.
-      seed: Integer, or a pair of them.
+      seed: As `Seed.of` takes it.
 
     Returns:
       uint8, of the shape of `images`.
@@ -24,7 +24,7 @@ def mutate(images, rate, seed):
     [1]: Jie Ren et al. Likelihood ratios for out-of-distribution detection. NeurIPS 2019.
          https://arxiv.org/abs/1906.02845
     """
-    which, level = tf.unstack(noise.split(seed, 2))
+    which, level = Seed.of(seed).split(2)
     shape = tf.shape(images)
     levels = tf.cast(quantization.NUM_LEVELS * noise.uniform(shape, level), images.dtype)
     return tf.where(noise.uniform(shape, which) < rate, levels, images)

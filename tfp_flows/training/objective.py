@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfp_flows.numerics import noise, quantization
+from tfp_flows.numerics import Seed, quantization
 from tfp_flows.training import mutation
 
 
@@ -37,7 +37,7 @@ def make_loss(family, model, config, image_shape):
         return quantization.bits_per_dim(family.training_log_prob(model, images, seed), image_shape)
 
     def loss(images, outliers, seed):
-        mutation_seed, outlier_seed = tf.unstack(noise.split(seed, 2))
+        mutation_seed, outlier_seed = Seed.of(seed).split(2)
         if config.mutation_rate > 0:
             images = mutation.mutate(images, config.mutation_rate, mutation_seed)
         bits = bits_per_dim(images, seed)

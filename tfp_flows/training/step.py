@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfp_flows.numerics import noise, parts, precision
+from tfp_flows.numerics import Seed, parts, precision
 from tfp_flows.training import objective
 
 
@@ -28,12 +28,12 @@ def make_train_step(family, state, config, image_shape, strategy=None, parts_per
 
     def replica_step(images, outliers=None):
         replica = tf.distribute.get_replica_context()
-        seed = tf.stack([tf.constant(config.seed, tf.int64), state.step])
+        seed = Seed.of(tf.stack([tf.constant(config.seed, tf.int64), state.step]))
         first = replica.replica_id_in_sync_group * parts_per_replica
         count = strategy.num_replicas_in_sync * parts_per_replica
 
         def of_part(index, images, outliers):
-            return loss_and_gradients(images, outliers, noise.part(seed, first + index, count))
+            return loss_and_gradients(images, outliers, seed.part(first + index, count))
 
         like = [tf.zeros([], state.model.dtype), *variables]
         bits_per_dim, *gradients = parts.total(of_part, (images, outliers), parts_per_replica, like)
