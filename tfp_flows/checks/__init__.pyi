@@ -1,1 +1,2 @@
+from . import extras as extras
 from .errors import UserError as UserError

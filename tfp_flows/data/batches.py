@@ -48,7 +48,7 @@ def training_batches(
     array = _array(images)
     _check_at_least(1, batch_size=batch_size, num_parts=num_parts)
     if batch_size % num_parts:
-        raise DataError(f"batch_size={batch_size} cannot be shared by {num_parts} devices in equal parts")
+        raise DataError(f"`batch_size`={batch_size} cannot be shared by {num_parts} devices in equal parts")
     _check_at_least(0, start_step=start_step)
     if num_steps is not None:
         _check_at_least(0, num_steps=num_steps)
@@ -121,7 +121,7 @@ def _array(images: ImageSet | np.ndarray) -> np.ndarray:
 def _check_at_least(least: int, **arguments: int) -> None:
     for name, value in arguments.items():
         if operator.index(value) < least:
-            raise DataError(f"{name} must be at least {least}, got {value}")
+            raise DataError(f"`{name}` must be at least {least}, got {value}")
 
 
 def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
