@@ -7,6 +7,7 @@ import tensorflow as tf
 import tqdm
 
 from tfp_flows import data
+from tfp_flows.checks.images import check_image_batch
 from tfp_flows.detectors import calibration, models, saving
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.numerics import parts
@@ -295,7 +296,7 @@ class Detector:
             )
 
     def _checked(self, images):
-        array = models.check_image_batch(images, self.image_shape, self.name)
+        array = check_image_batch(images, self.image_shape, self.name, DetectorError)
         if self.image_shape is None and len(array):
             self.image_shape = tuple(array.shape[1:])
         return array

@@ -1,6 +1,5 @@
 """What detectors need of a density model: `log_prob` of images, whoever made it."""
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flows.detectors.errors import DetectorError
@@ -52,28 +51,6 @@ def need_flow(model, owner):
             f"{owner}: needs a flow over dequantised images (tfp_flows.Dequantized), "
             f"{type(model).__name__} has no change of variables."
         )
-
-
-def check_image_batch(images, image_shape, owner):
-    """Images as uint8 `[N, H, W, C]`, if they are such.
-
-    Raises:
-      DetectorError: If the shape is another, or a value is no integer of 0..255.
-    """
-    array = np.asarray(getattr(images, "images", images))
-    if array.ndim != 4 or (image_shape is not None and array.shape[1:] != tuple(image_shape)):
-        wanted = "H, W, C" if image_shape is None else ", ".join(map(str, image_shape))
-        raise DetectorError(f"{owner}: images must be [N, {wanted}], got {list(array.shape)}.")
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind not in "iuf":
-        raise DetectorError(f"{owner}: images must be numbers 0..255, got dtype {array.dtype}.")
-    wrong = ~((array >= 0) & (array <= 255) & (array == np.floor(array)))
-    if wrong.any():
-        raise DetectorError(
-            f"{owner}: images must hold integer grey levels 0..255, got {array[wrong].ravel()[0]}."
-        )
-    return array.astype(np.uint8)
 
 
 def _input_dtype(model):

@@ -4,5 +4,3 @@ from .dequantized import BOUNDS as BOUNDS
 from .dequantized import Dequantized as Dequantized
 from .discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
 from .image_distribution import ImageDistribution as ImageDistribution
-from .image_distribution import check_image_shape as check_image_shape
-from .image_distribution import check_images as check_images

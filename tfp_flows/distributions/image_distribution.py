@@ -1,11 +1,9 @@
 """What every density model over integer images has in common."""
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows.checks.errors import UserError
-from tfp_flows.numerics.quantization import NUM_LEVELS
+from tfp_flows.checks.images import check_images
 
 tfd = tfp.distributions
 
@@ -74,51 +72,3 @@ class ImageDistribution(tfd.Distribution):
 
     def _batch_shape_tensor(self):
         return tf.constant([], tf.int32)
-
-
-def check_image_shape(image_shape, owner):
-    """`image_shape` as a tuple of three positive integers.
-
-    Raises:
-      ValueError: If it is none.
-    """
-    shape = tuple(tf.TensorShape(image_shape).as_list())
-    if len(shape) != 3 or None in shape or min(shape) < 1:
-        raise UserError(f"{owner}: `image_shape` must be (height, width, channels), got {image_shape}.")
-    return shape
-
-
-def check_images(value, image_shape, owner):
-    """`value` as a tensor, if it can be a batch of integer images of this shape.
-
-    Values that are known (not symbolic tensors of a `tf.function`) are checked before any conversion:
-    TFP would turn a 300 into a 44 without a word.
-
-    Raises:
-      ValueError: If the shape differs, or a value is no integer of 0..255.
-    """
-    if isinstance(value, tf.Variable):
-        value = tf.convert_to_tensor(value)
-    if not tf.is_tensor(value):
-        value = np.asarray(value)
-    shape = tf.TensorShape(value.shape)
-    if not shape[-3:].is_compatible_with(image_shape):
-        raise UserError(
-            f"{owner}: images must have shape [..., {', '.join(map(str, image_shape))}], got {tuple(shape)}."
-        )
-    concrete = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
-    if concrete is not None and concrete.dtype != np.uint8:
-        _check_grey_levels(np.asarray(concrete), owner)
-    return tf.convert_to_tensor(value)
-
-
-def _check_grey_levels(values, owner):
-    if values.dtype.kind not in "iuf":
-        raise UserError(f"{owner}: images must be numbers 0..255, got dtype {values.dtype}.")
-    wrong = (values < 0) | (values > NUM_LEVELS - 1) | (values != np.floor(values))
-    if wrong.any():
-        first = values[wrong].ravel()[0]
-        raise UserError(
-            f"{owner}: images must hold integer grey levels 0..255, got {first!s} "
-            f"(and {int(wrong.sum()) - 1} more such values); dequantised images go to `.flow`."
-        )
