@@ -6,6 +6,7 @@ An image is `[H, W, C]`, C = 1 or more, of integer grey levels 0..255 in any dty
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
@@ -29,7 +30,9 @@ def check_image_shape(image_shape: Sequence[int] | tf.TensorShape, owner: str) -
     return shape
 
 
-def check_images(value: object, image_shape: Sequence[int] | tf.TensorShape, owner: str) -> tf.Tensor:
+def check_images(
+    value: npt.ArrayLike | tf.Tensor, image_shape: Sequence[int] | tf.TensorShape, owner: str
+) -> tf.Tensor:
     """`value` as a tensor, if it can be integer images of this shape, of any batch shape.
 
     Values that are known (not symbolic tensors of a `tf.function`) are checked before any conversion:
@@ -45,15 +48,14 @@ def check_images(value: object, image_shape: Sequence[int] | tf.TensorShape, own
     """
     if isinstance(value, tf.Variable):
         value = tf.convert_to_tensor(value)
-    if not tf.is_tensor(value):
-        value = np.asarray(value)
-    shape = tf.TensorShape(value.shape)
+    array: np.ndarray | tf.Tensor = value if tf.is_tensor(value) else np.asarray(value)
+    shape = tf.TensorShape(array.shape)
     if not shape[-3:].is_compatible_with(image_shape):
         raise _wrong_shape(owner, "...", image_shape, tuple(shape), UserError)
-    concrete = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
+    concrete = array if isinstance(array, np.ndarray) else tf.get_static_value(array)
     if concrete is not None:
         _check_levels(np.asarray(concrete), owner, UserError)
-    return tf.convert_to_tensor(value)
+    return tf.convert_to_tensor(array)
 
 
 def check_image_batch(

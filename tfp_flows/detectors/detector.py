@@ -72,7 +72,7 @@ class Detector:
         self._compiled = None
         self._has_statistics_alone = False
         for model in self.models:
-            models.check_model(model, self.name)
+            models.need_density(model, self.name)
         shapes = {shape for shape in map(models.image_shape_of, self.models) if shape}
         if len(shapes) > 1:
             raise DetectorError(f"{self.name}: the models' images differ in shape: {sorted(shapes)}.")
