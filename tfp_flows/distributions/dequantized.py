@@ -31,6 +31,9 @@ class Dequantized(ImageDistribution):
     model.log_prob(images, seed=7)     # with other noise
     ```
 
+    Further keyword arguments of `log_prob` and `sample` go to the flow as its `bijector_kwargs`: for a flow
+    with a condition, `model.log_prob(images, condition=h)` and `model.sample([5, 8], condition=h)`.
+
     #### References
 
     [1]: Lucas Theis, Aaron van den Oord and Matthias Bethge. A note on the evaluation of generative
@@ -82,11 +85,12 @@ class Dequantized(ImageDistribution):
         shape = [self._num_samples, *self.event_shape]
         return noise.uniform(shape, self._seed if seed is None else seed, self.dtype)
 
-    def _log_prob_of_images(self, images, seed=None):
+    def _log_prob_of_images(self, images, seed=None, **kwargs):
         noise_draws = self.evaluation_noise(seed)
+        given = {"bijector_kwargs": kwargs} if kwargs else {}
 
         def continuous_log_prob(u):
-            return self._flow.log_prob(quantization.dequantize(images, u))
+            return self._flow.log_prob(quantization.dequantize(images, u), **given)
 
         if self._num_samples == 1:
             continuous = continuous_log_prob(noise_draws[0])
@@ -96,6 +100,12 @@ class Dequantized(ImageDistribution):
             )
             continuous = _combine(draws, self._bound)
         return continuous - np.prod(self.event_shape) * np.log(quantization.NUM_LEVELS)
+
+    def _call_sample_n(self, sample_shape, seed, **kwargs):
+        if not kwargs:
+            return super()._call_sample_n(sample_shape, seed)
+        # The flow pairs a condition with the axes of `sample_shape`.
+        return quantization.quantize(self._flow.sample(sample_shape, seed=seed, bijector_kwargs=kwargs))
 
     def _sample_n(self, n, seed=None):
         return quantization.quantize(in_parts.sample(self._flow, n, seed))
