@@ -115,9 +115,9 @@ def test_a_run_from_before_these_settings_goes_on(tmp_path):
 
 def test_settings_that_make_no_sense():
     for settings, message in (
-        ({"mutation_rate": 1.5}, "--mutation_rate is a fraction 0..1, got 1.5"),
-        ({"outlier_margin": -1.0}, "--outlier_margin must be finite and not negative"),
-        ({"outlier_weight": float("inf")}, "--outlier_weight must be finite"),
+        ({"mutation_rate": 1.5}, "`mutation_rate` is a fraction 0..1, got 1.5"),
+        ({"outlier_margin": -1.0}, "`outlier_margin` must be finite and not negative"),
+        ({"outlier_weight": float("inf")}, "`outlier_weight` must be finite"),
     ):
         with pytest.raises(ValueError, match=message):
             training.TrainingConfig(steps=1, **settings)

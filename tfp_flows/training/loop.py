@@ -92,7 +92,7 @@ def _check_parts(batch_size, num_replicas, parts_per_replica):
     if parts_per_replica > 1 and batch_size % (num_replicas * parts_per_replica):
         shared = f" of {num_replicas} devices" if num_replicas > 1 else ""
         raise UserError(
-            f"--batch_size={batch_size} cannot be cut into --parts={parts_per_replica} equal parts{shared}."
+            f"`batch_size={batch_size}` cannot be cut into `parts={parts_per_replica}` equal parts{shared}."
         )
 
 
@@ -113,7 +113,7 @@ def _begin(run, spec, flags_text, config, train_images, hosts):
         path = run.checkpoints / f"ckpt-{step}"
         if not path.with_suffix(".index").exists():
             raise runs.RunError(
-                f"--run: the chief host goes on from {path}, which is not there on this one; name a folder "
+                f"`run`: the chief host goes on from {path}, which is not there on this one; name a folder "
                 f"that all hosts share."
             )
         _restore(state, str(path))
@@ -134,7 +134,7 @@ def _restore_or_initialize(run, family, state, config, train_images, spec):
         _restore(state, manager.latest_checkpoint)
     elif any(run.checkpoints.glob("*.index")):
         raise runs.RunError(
-            f"--run: {run.checkpoints / 'checkpoint'}, which names the newest checkpoint, is damaged; "
+            f"`run`: {run.checkpoints / 'checkpoint'}, which names the newest checkpoint, is damaged; "
             f'write model_checkpoint_path: "ckpt-N" into it, N being the largest number there is.'
         )
     else:
@@ -238,7 +238,7 @@ class _Loop:
             raise TrainingDiverged(
                 f"diverged at step {step}: {loss:.4g} bits/dim, gradient norm {norm:.4g}; the last "
                 f"good checkpoint, {self._manager.latest_checkpoint}, is intact; try a lower "
-                f"--learning_rate, a longer --warmup or a --clip_norm."
+                f"`learning_rate`, a longer `warmup` or a `clip_norm`."
             )
 
     def _log(self, step, metrics):
@@ -320,7 +320,7 @@ def _restore(state, path):
         state.restore(path).assert_consumed()
     except runs.UNREADABLE as error:
         reason = str(error).splitlines()[0]
-        raise runs.RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
+        raise runs.RunError(f"`run`: the checkpoint {path} cannot be read: {reason}") from error
 
 
 @contextlib.contextmanager

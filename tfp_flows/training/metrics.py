@@ -52,7 +52,7 @@ class Metrics:
                 reader = csv.DictReader(file)
                 if tuple(reader.fieldnames or METRICS) != METRICS:
                     raise runs.RunError(
-                        f"--run: {self._csv_file} is damaged: its first line is not {','.join(METRICS)}."
+                        f"`run`: {self._csv_file} is damaged: its first line is not {','.join(METRICS)}."
                     )
                 for row in reader:
                     if row["step"] and int(row["step"]) <= self._start:

@@ -93,7 +93,7 @@ def losing_hosts():
         yield
     except _LOST as error:
         line = " ".join(str(error).split())
-        raise HostLost(f"--distribute: another host is gone or did not answer: {line[:200]}") from error
+        raise HostLost(f"`distribute`: another host is gone or did not answer: {line[:200]}") from error
 
 
 def start_again(error, max_restarts):
@@ -127,7 +127,7 @@ def _check_tf_config(text):
     example = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
     if not text:
         raise DistributionError(
-            f"--distribute=multi_worker needs the environment variable TF_CONFIG, on each host with its own "
+            f"`distribute=multi_worker` needs the environment variable TF_CONFIG, on each host with its own "
             f"index, for example {example}."
         )
     try:
