@@ -175,7 +175,7 @@ def test_as_many_as_cores_where_the_batch_allows(monkeypatch, cores, batch_size,
 THREADS = """
 import json
 import tensorflow as tf
-from tfp_flows import parts
+from tfp_flows.numerics import parts
 
 found = [parts.at_once()]
 parts.choose(3)
@@ -195,7 +195,7 @@ def test_threads():
 
 ARENAS = """
 import ctypes, os, sys, tempfile, threading
-from tfp_flows import parts
+from tfp_flows.numerics import parts
 
 if sys.argv[1] == "shared":
     parts.one_thread_per_operation()
