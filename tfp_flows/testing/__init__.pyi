@@ -3,7 +3,6 @@ from .bijector import check_bijector as check_bijector
 from .bijector import check_checkpoint as check_checkpoint
 from .bijector import check_constant_jacobian as check_constant_jacobian
 from .bijector import check_copy as check_copy
-from .bijector import check_gradients as check_gradients
 from .bijector import check_graph_modes as check_graph_modes
 from .bijector import check_independence as check_independence
 from .bijector import check_log_det as check_log_det
@@ -12,6 +11,8 @@ from .bijector import check_round_trip as check_round_trip
 from .bijector import check_shapes as check_shapes
 from .bijector import check_single_precision as check_single_precision
 from .bijector import check_transformed_distribution as check_transformed_distribution
+from .bijector_gradients import check_gradients as check_gradients
 from .density_model import check_density_model as check_density_model
 from .detector import check_detector as check_detector
+from .one_pass import check_one_pass as check_one_pass
 from .perturbation import perturb as perturb

@@ -6,18 +6,29 @@ with those of Jacobians from automatic differentiation, in float64.
 """
 
 import tempfile
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
+from tfp_flows.testing.bijector_gradients import check_gradients
+from tfp_flows.testing.one_pass import check_one_pass
 from tfp_flows.testing.perturbation import perturb
 
-tfb = tfp.bijectors
-tfd = tfp.distributions
+Build = Callable[[tf.DType], tfb.Bijector]
 
 
-def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True, low=-2.0, high=2.0):
+def check_bijector(
+    build: Build,
+    event_shape: Sequence[int],
+    batch_size: int = 3,
+    seed: int = 0,
+    jit_compile: bool = True,
+    low: float = -2.0,
+    high: float = 2.0,
+) -> None:
     """Puts a bijector through the whole contract.
 
     Args:
@@ -39,6 +50,7 @@ def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True, l
     perturb(bijector, seed)
     check_round_trip(bijector, x)
     check_log_det(bijector, x)
+    check_one_pass(bijector, x)
     check_constant_jacobian(bijector, x)
     check_shapes(bijector, x)
     check_not_identity(bijector, x)
@@ -52,7 +64,7 @@ def check_bijector(build, event_shape, batch_size=3, seed=0, jit_compile=True, l
     check_single_precision(build, bijector, x)
 
 
-def check_round_trip(bijector, x, atol=1e-9):
+def check_round_trip(bijector: tfb.Bijector, x: tf.Tensor, atol: float = 1e-9) -> None:
     """`forward(inverse(x)) == x`, with TFP's cache broken, and the other way round."""
     z = bijector.inverse(x)
     np.testing.assert_allclose(
@@ -64,7 +76,7 @@ def check_round_trip(bijector, x, atol=1e-9):
     )
 
 
-def check_log_det(bijector, x, rtol=1e-9, atol=1e-9):
+def check_log_det(bijector: tfb.Bijector, x: tf.Tensor, rtol: float = 1e-9, atol: float = 1e-9) -> None:
     """Both log-determinants equal those of the Jacobian from automatic differentiation."""
     event_ndims = x.shape.rank - 1
     z = tf.identity(bijector.inverse(x))
@@ -88,7 +100,7 @@ def check_log_det(bijector, x, rtol=1e-9, atol=1e-9):
         )
 
 
-def check_constant_jacobian(bijector, x):
+def check_constant_jacobian(bijector: tfb.Bijector, x: tf.Tensor) -> None:
     """A bijector that says `is_constant_jacobian` has a log-determinant that does not depend on x."""
     if bijector.is_constant_jacobian:
         log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
@@ -96,7 +108,7 @@ def check_constant_jacobian(bijector, x):
         assert spread < 1e-9, f"is_constant_jacobian, but the log-determinant varies by {spread:.3g}"
 
 
-def check_shapes(bijector, x):
+def check_shapes(bijector: tfb.Bijector, x: tf.Tensor) -> None:
     """The declared event shapes are those of the results, statically and as tensors."""
     z = bijector.inverse(x)
     image, latent = x.shape[1:], z.shape[1:]
@@ -106,13 +118,13 @@ def check_shapes(bijector, x):
     np.testing.assert_array_equal(bijector.forward_event_shape_tensor(latent.as_list()), image)
 
 
-def check_not_identity(bijector, x):
+def check_not_identity(bijector: tfb.Bijector, x: tf.Tensor) -> None:
     """The perturbed bijector does something: an identity would pass most checks."""
     z = bijector.inverse(x)
     assert z.shape != x.shape or np.abs(z - x).max() > 1e-3, "the perturbed bijector is the identity"
 
 
-def check_batch_ranks(bijector, x):
+def check_batch_ranks(bijector: tfb.Bijector, x: tf.Tensor) -> None:
     """Batch shapes `[]`, `[1]`, `[0]` and `[B, 1]` give what `[B]` gives."""
     event_ndims = x.shape.rank - 1
     z = bijector.inverse(x)
@@ -131,7 +143,7 @@ def check_batch_ranks(bijector, x):
         np.testing.assert_allclose(bijector.forward(tf.identity(value)), part, atol=1e-9)
 
 
-def check_graph_modes(bijector, x, jit_compile=True):
+def check_graph_modes(bijector: tfb.Bijector, x: tf.Tensor, jit_compile: bool = True) -> None:
     """Eager, `tf.function`, an unknown batch size and XLA agree, values and gradients."""
     expected = _value_log_det_gradient(bijector, x)
     unknown_batch = tf.TensorSpec([None, *x.shape[1:]], x.dtype)
@@ -150,83 +162,7 @@ def check_graph_modes(bijector, x, jit_compile=True):
             )
 
 
-def check_gradients(bijector, x):
-    """Gradients are complete: every variable is tracked, gets one, and it is that of finite differences.
-
-    The gradients of value and log-determinant, in both directions, with respect to the input and to every
-    trainable variable, are compared with central differences along random directions: a result behind a
-    `tf.stop_gradient` differs.
-    """
-    _check_every_variable_has_a_gradient(bijector, x)
-    z = tf.identity(bijector.inverse(x))
-    for name, point, map_and_log_det in (
-        ("inverse", x, (bijector.inverse, bijector.inverse_log_det_jacobian)),
-        ("forward", z, (bijector.forward, bijector.forward_log_det_jacobian)),
-    ):
-        for part in ("value", "log-determinant"):
-            _check_against_differences(bijector, point, map_and_log_det, f"{name}'s {part}")
-
-
-def _check_against_differences(bijector, point, map_and_log_det, what, step=1e-6):
-    map_point, log_det_of = map_and_log_det
-    rng = np.random.default_rng(2)
-    weights = rng.standard_normal(map_point(point).shape)
-    variables = bijector.trainable_variables
-
-    def loss(x):
-        x = tf.identity(x)
-        if what.endswith("value"):
-            return tf.reduce_sum(map_point(x) * weights)
-        # Weighted by image, lest the sum hide a dependence.
-        log_det = log_det_of(x, event_ndims=x.shape.rank - 1)
-        return tf.reduce_sum(tf.broadcast_to(log_det, [x.shape[0]]) * np.arange(1.0, x.shape[0] + 1))
-
-    with tf.GradientTape() as tape:
-        tape.watch(point)
-        value = loss(point)
-    untracked = {v.ref() for v in tape.watched_variables()} - {v.ref() for v in variables}
-    names = [v.deref().name for v in untracked]
-    assert not names, f"{what} depends on variables that the bijector does not track: {names}"
-    sources = (point, *variables)
-    for source, found in zip(sources, tape.gradient(value, sources), strict=True):
-        direction = rng.standard_normal(source.shape)
-        differences = _central_difference(loss, point, source, direction, step)
-        expected = 0.0 if found is None else float(tf.reduce_sum(found * direction))
-        tolerance = 1e-5 * (abs(differences) + abs(float(value)) + 1.0)
-        assert abs(differences - expected) < tolerance, (
-            f"the gradient of {what} with respect to {getattr(source, 'name', 'its input')} is "
-            f"{expected:.6g} along a random direction, but finite differences give {differences:.6g}"
-        )
-
-
-def _central_difference(loss, point, source, direction, step):
-    if source is point:
-        return float(loss(point + step * direction) - loss(point - step * direction)) / (2 * step)
-    kept = source.numpy()
-    source.assign(kept + step * direction)
-    above = float(loss(point))
-    source.assign(kept - step * direction)
-    below = float(loss(point))
-    source.assign(kept)
-    return (above - below) / (2 * step)
-
-
-def _check_every_variable_has_a_gradient(bijector, x):
-    variables = bijector.trainable_variables
-    weights = tf.constant(np.random.default_rng(1).standard_normal(x.shape), x.dtype)
-    with tf.GradientTape() as tape:
-        x = tf.identity(x)
-        z = bijector.inverse(x)
-        log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
-        loss = tf.reduce_sum(z * tf.reshape(weights, tf.shape(z))) + tf.reduce_sum(log_det)
-    for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
-        assert gradient is not None, f"{variable.name} gets no gradient"
-        gradient = gradient.numpy()
-        assert np.isfinite(gradient).all(), f"the gradient of {variable.name} is not finite"
-        assert np.abs(gradient).max() > 0, f"the gradient of {variable.name} is zero"
-
-
-def check_transformed_distribution(bijector, x):
+def check_transformed_distribution(bijector: tfb.Bijector, x: tf.Tensor) -> None:
     """Inside TFP's own Chain and TransformedDistribution: log p(x) = log p(z) + log|det|."""
     event_ndims = x.shape.rank - 1
     shift = tfb.Shift(tf.constant(0.25, x.dtype))
@@ -241,7 +177,7 @@ def check_transformed_distribution(bijector, x):
     assert sample.shape == [2, *x.shape[1:]], f"samples have shape {sample.shape}"
 
 
-def check_copy(bijector, x):
+def check_copy(bijector: tfb.Bijector, x: tf.Tensor) -> None:
     """`copy()` computes the same, from the same variables."""
     copy = bijector.copy()
     np.testing.assert_array_equal(copy.inverse(x), bijector.inverse(x), err_msg="copy() differs")
@@ -249,7 +185,7 @@ def check_copy(bijector, x):
     assert {id(v) for v in copy.variables} == ours, "copy() does not share its variables"
 
 
-def check_independence(build, x, seed):
+def check_independence(build: Build, x: tf.Tensor, seed: int) -> None:
     """A result is never another bijector's, nor that of older variables, nor without a gradient."""
     first, second = build(x.dtype), build(x.dtype)
     if not first.trainable_variables:
@@ -276,19 +212,19 @@ def check_independence(build, x, seed):
     assert not all(g is None for g in gradients), "a cached result without gradients was returned"
 
 
-def _values(bijector, x):
+def _values(bijector: tfb.Bijector, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """`inverse` and its log-determinant, at the very tensor x."""
     event_ndims = x.shape.rank - 1
     return bijector.inverse(x), bijector.inverse_log_det_jacobian(x, event_ndims=event_ndims)
 
 
-def _difference(first, second):
+def _difference(first: Sequence[tf.Tensor], second: Sequence[tf.Tensor]) -> float:
     """The smaller of the largest differences in value and in log-determinant, if both may differ."""
     value, log_det = (float(tf.reduce_max(abs(a - b))) for a, b in zip(first, second, strict=True))
     return max(value, log_det) if log_det == 0 else min(value, log_det)
 
 
-def check_checkpoint(build, bijector, x):
+def check_checkpoint(build: Build, bijector: tfb.Bijector, x: tf.Tensor) -> None:
     """All state is tracked: a new bijector restored from a checkpoint computes the same."""
     other = build(x.dtype)
     perturb(other, 99)
@@ -300,7 +236,9 @@ def check_checkpoint(build, bijector, x):
     np.testing.assert_array_equal(other.inverse(x), bijector.inverse(x), err_msg="checkpoint")
 
 
-def check_single_precision(build, bijector, x, rtol=1e-4, atol=1e-4):
+def check_single_precision(
+    build: Build, bijector: tfb.Bijector, x: tf.Tensor, rtol: float = 1e-4, atol: float = 1e-4
+) -> None:
     """In float32 value and log-determinant agree with float64."""
     single = build(tf.float32)
     for target, source in zip(single.variables, bijector.variables, strict=True):
@@ -319,7 +257,7 @@ def check_single_precision(build, bijector, x, rtol=1e-4, atol=1e-4):
     )
 
 
-def _value_log_det_gradient(bijector, x):
+def _value_log_det_gradient(bijector: tfb.Bijector, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
     with tf.GradientTape() as tape:
         x = tf.identity(x)
         tape.watch(x)
