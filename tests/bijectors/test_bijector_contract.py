@@ -62,6 +62,10 @@ REGISTRY = {
         lambda dtype: bijectors.FusedChain(chain(dtype).bijectors, reversible=True),
         (4, 4, 2),
     ),
+    "Glow": (
+        lambda dtype: bijectors.Glow((4, 4, 1), levels=2, steps_per_level=1, hidden_channels=3, dtype=dtype),
+        (4, 4, 1),
+    ),
 }
 
 
@@ -165,3 +169,38 @@ def test_contract_catches_a_log_det_that_is_not_constant():
         testing.check_constant_jacobian(
             bijector, tf.constant([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]], tf.float64)
         )
+
+
+class _TwoPasses(bijectors.AffineCoupling):
+    def inverse_and_log_det(self, x, **conditions):
+        return self.inverse(x, **conditions), self.inverse_log_det_jacobian(x, **conditions)
+
+
+class _OtherLogDet(bijectors.AffineCoupling):
+    def forward_and_log_det(self, z, **conditions):
+        x, log_det = super().forward_and_log_det(z, **conditions)
+        return x, -log_det
+
+
+class _ScalarLogDet(bijectors.Squeeze):
+    def inverse_and_log_det(self, x):
+        return self.inverse(x), tf.zeros([], x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (_TwoPasses, "inverse_and_log_det makes 6 products of tensors, inverse 3"),
+        (_OtherLogDet, "forward_and_log_det differs from forward_log_det_jacobian"),
+        (_ScalarLogDet, r"inverse_and_log_det gives log-determinants \(\), not \(3,\)"),
+    ],
+)
+def test_contract_catches_what_is_not_one_pass(kind, message):
+    x = tf.constant(np.random.default_rng(0).uniform(size=[3, 4, 4, 4]))
+    if kind is _ScalarLogDet:
+        bijector = kind()
+    else:
+        bijector = kind(4, functools.partial(CONV, dtype=x.dtype), dtype=x.dtype)
+        testing.perturb(bijector)
+    with pytest.raises(AssertionError, match=message):
+        testing.check_one_pass(bijector, x)
