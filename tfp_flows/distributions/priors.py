@@ -2,7 +2,7 @@
 
 TFP draws the same distributions with other noise in graphs and under XLA, and can draw no part of a batch
 without the rest. Here a seed gives the same latents everywhere, up to rounding, and may be a part's
-(`noise.part`).
+(`Seed.part`).
 """
 
 from collections.abc import Callable, Sequence
