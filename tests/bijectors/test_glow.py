@@ -160,6 +160,20 @@ def test_a_needless_condition_or_two_ways_at_once_are_refused(conditional):
         conditional.inverse(IMAGES, condition=VECTORS, level0_step0_coupling={})
 
 
+def test_actnorms_are_initialised_given_the_condition():
+    bijector = _glow(condition_channels=2, steps_per_level=2)
+    for condition in (VECTORS, -VECTORS):
+        z = bijectors.initialize_actnorms(bijector, tf.constant(IMAGES), condition=condition)
+        _assert_same([z], _inverse(bijector, condition)[:1])
+        step = bijector.bijectors[4]
+        assert step.name == "level0_step1_actnorm"
+        x = tf.constant(IMAGES)
+        for member in bijector.bijectors[:5]:
+            given = {"condition": condition} if "coupling" in member.name else {}
+            x = member.inverse(x, **given)
+        np.testing.assert_allclose(tf.math.reduce_std(x, (0, 1, 2)), 1.0, rtol=1e-3)
+
+
 @pytest.mark.parametrize("condition", [VECTORS[0], MAPS])
 def test_gradients_of_a_reversible_chain_reach_the_condition(conditional, condition):
     condition = tf.constant(condition)
