@@ -49,12 +49,12 @@ def _modules():
 
 
 def _bindings(path):
-    """(local name, full name, whether for types alone) of what a module imports, `from a import b` as a.b."""
+    """(local name, full name, whether for types alone) of each import; `from a import b` is a.b in full."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    checking = [
-        n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"
-    ]
-    for_types = {inner for block in checking for inner in ast.walk(block)}
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    for_types = {
+        n for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for n in ast.walk(block)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
