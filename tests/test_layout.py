@@ -168,8 +168,7 @@ def test_no_circle_among_modules():
 @pytest.mark.parametrize("name", MODULES)
 def test_what_few_modules_may_import(name):
     imports = _imports(MODULES[name])
-    if name != "tfp_flows.bijectors._one_pass":
-        assert not any(i.startswith(PRIVATE_TFP) for i in imports), "TFP's private modules"
+    assert not any(i.startswith(PRIVATE_TFP) for i in imports), "TFP's private modules"
     assert not any(i.split(".")[0] == "keras" or ".keras" in i for i in imports), "Keras 3"
     if name not in DRAWS:
         drawing = {i for i in _imports(MODULES[name], types=False) if i.startswith("matplotlib")}

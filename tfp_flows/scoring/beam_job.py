@@ -189,7 +189,7 @@ def _pipeline(runner: str, beam_args: str) -> beam.Pipeline:
     try:
         return beam.Pipeline(options=options)
     except ValueError as error:
-        raise table.ScoringError(f"`runner`={runner}: {' '.join(str(error).split())}") from error
+        raise table.ScoringError(f"`runner={runner}`: {' '.join(str(error).split())}") from error
 
 
 def _run(pipeline: beam.Pipeline, runner: str) -> PipelineResult:
@@ -200,9 +200,9 @@ def _run(pipeline: beam.Pipeline, runner: str) -> PipelineResult:
             result = pipeline.run()
             state = result.wait_until_finish()
         except Exception as error:  # runners raise what they like
-            raise table.ScoringError(f"`runner`={runner}: {_last_line(error)}{where}") from error
+            raise table.ScoringError(f"`runner={runner}`: {_last_line(error)}{where}") from error
     if state != PipelineState.DONE:
-        raise table.ScoringError(f"`runner`={runner}: the job ended as {state}.")
+        raise table.ScoringError(f"`runner={runner}`: the job ended as {state}.")
     return result
 
 

@@ -116,7 +116,7 @@ def _lowered(
             if detector is None:
                 raise stablehlo.LoweringError(f"XLA cannot compile this model: {error}") from error
             raise detectors.DetectorError(
-                f"{detector.name}: XLA cannot compile this score ({error}); use `format`={SAVED_MODEL}."
+                f"{detector.name}: XLA cannot compile this score ({error}); use `format={SAVED_MODEL}`."
             ) from error
         for size, program in zip(batch_sizes, programs, strict=True):
             bundle.add(name, size, program)
