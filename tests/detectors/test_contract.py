@@ -42,7 +42,7 @@ def test_contract(name, tmp_path):
         with pytest.raises(detectors.DetectorError, match="call fit first"):
             unfitted.save(tmp_path / "unfitted")
     detector = testing.check_detector(CASES[name], DIGITS[:24], HELD_OUT[6:36], images)
-    assert detector.compiled_statistics().experimental_get_tracing_count() == 1
+    assert detector.statistics.compiled().experimental_get_tracing_count() == 1
     detector.save(tmp_path / "saved")
     again = detectors.load(tmp_path / "saved")
     np.testing.assert_allclose(again.score(images), detector.score(images), rtol=1e-5, atol=1e-4)
