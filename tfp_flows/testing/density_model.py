@@ -2,9 +2,10 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 
-def check_density_model(model, images, atol=1e-3):
+def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float = 1e-3) -> None:
     """Puts a density model over integer images through its contract.
 
     uint8 and other integer types are accepted and agree; values that are no grey level are refused;
@@ -15,7 +16,6 @@ def check_density_model(model, images, atol=1e-3):
       images: uint8 `[B, H, W, C]`, B >= 3.
       atol: Allowed difference in nats between batch sizes.
     """
-    images = np.asarray(images)
     log_prob = model.log_prob(images).numpy()
     assert log_prob.shape == (len(images),), f"log_prob has shape {log_prob.shape}"
     assert np.isfinite(log_prob).all() and (log_prob < 0).all(), f"log_prob is {log_prob}"
