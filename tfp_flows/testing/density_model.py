@@ -16,6 +16,7 @@ def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float
       images: uint8 `[B, H, W, C]`, B >= 3.
       atol: Allowed difference in nats between batch sizes.
     """
+    images = np.asarray(images)
     log_prob = model.log_prob(images).numpy()
     assert log_prob.shape == (len(images),), f"log_prob has shape {log_prob.shape}"
     assert np.isfinite(log_prob).all() and (log_prob < 0).all(), f"log_prob is {log_prob}"

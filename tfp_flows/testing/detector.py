@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+# A detector is Any here: what a `detectors.Detector` is, rooms above this one know.
 COSTS = ("fast", "slow", "jacobian")
 
 
@@ -21,9 +22,9 @@ def check_detector(
     """Puts a detector of out-of-distribution images through its contract.
 
     What needs `fit` or `calibrate` says so; a score is float32, finite, and depends on neither batch nor
-    order; p-values are those of split conformal prediction; images that are none are refused in one line; an
-    exportable score runs inside a graph, traced once for any batch; what the class declares of its statistics
-    is true of them.
+    order; p-values are those of split conformal prediction; images that are none are refused in one line;
+    what the class declares of its statistics is true; an exportable score runs inside a graph, traced once
+    for any batch.
 
     Args:
       build: Callable without arguments, a new, unfitted `detectors.Detector` at each call.
@@ -50,7 +51,7 @@ def check_detector(
     scores = detector.score(images)
     assert scores.dtype == np.float32 and scores.shape == (len(images),), f"{scores.dtype} {scores.shape}"
     assert np.isfinite(scores).all() and np.ptp(scores) > 0, f"the scores are {scores}"
-    close = dict(rtol=rtol, atol=atol)
+    close: dict[str, Any] = dict(rtol=rtol, atol=atol)
     in_turn = np.concatenate([detector.score(images[i : i + 1]) for i in range(len(images))])
     np.testing.assert_allclose(in_turn, scores, **close, err_msg="depends on the batch size")
     reverse = detector.score(images[::-1])[::-1]
