@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn.layers import CausalConv, CausalUpsample, Pointwise, Projection, concat_elu
-from tfp_flows.numerics import noise
+from tfp_flows.numerics import Seed, noise
 
 # Kernel (height, width) and columns to the left of the current one, for each stack.
 VERTICAL = ((2, 3), 1)
@@ -194,7 +194,7 @@ class PixelCNNNetwork(tf.Module):
         count = 2 * sum(len(blocks) for blocks in (*self.down, *self.up))
         if seed is None or self._dropout_p == 0:
             return iter([tf.identity] * count)
-        seeds = tf.unstack(noise.split(seed, count))
+        seeds = Seed.of(seed).split(count)
         return (functools.partial(noise.dropout, rate=self._dropout_p, seed=own) for own in seeds)
 
 

@@ -86,7 +86,7 @@ class Sampler:
 
         Args:
           n: Number of images.
-          seed: As `tfp_flows.numerics.noise` takes it.
+          seed: As `Seed.of` takes it.
           condition: None or `[n, K]`.
           progress: Whether to show a bar; None: in a terminal, where it takes more than two seconds. Inside
             a `tf.function` there is none.

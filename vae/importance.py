@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.numerics import noise
+from tfp_flows.numerics import Seed
 
 
 class ImportanceEstimate(NamedTuple):
@@ -39,7 +39,7 @@ def importance_weighted_log_prob(x, prior, encoder, decoder, num_samples, chunk=
       decoder: Callable z `[S, B] + latent` -> `tfd.Distribution` p(x | z), batch shape `[S, B]`.
       num_samples: K.
       chunk: Samples decoded at once.
-      seed: Integer, or a pair.
+      seed: As `Seed.of` takes it.
 
     Returns:
       `ImportanceEstimate`.
@@ -58,18 +58,19 @@ def importance_weighted_log_prob(x, prior, encoder, decoder, num_samples, chunk=
                 f"importance_weighted_log_prob: `{name}` must be a positive integer, got {value!r}."
             )
     posterior = encoder(x)
-    seeds = noise.split(seed, num_samples)
+    seed = Seed.of(seed)
+    pairs = seed.pairs(num_samples)
 
-    def log_sums(seeds):
-        """(log sum w, log sum w^2) `[2, B]` over as many samples as there are seeds."""
-        z = tf.stack([posterior.sample(seed=own) for own in tf.unstack(seeds)])
+    def log_sums(pairs):
+        """(log sum w, log sum w^2) `[2, B]` over as many samples as there are pairs of seeds."""
+        z = tf.stack([posterior.sample(seed=seed._replace(pair=pair)) for pair in tf.unstack(pairs)])
         log_weights = decoder(z).log_prob(x) + prior.log_prob(z) - posterior.log_prob(z)
         return tf.stack([tf.reduce_logsumexp(log_weights, 0), tf.reduce_logsumexp(2.0 * log_weights, 0)])
 
     remainder = num_samples % chunk or min(chunk, num_samples)
-    total = log_sums(seeds[:remainder])
+    total = log_sums(pairs[:remainder])
     if num_samples > remainder:
-        rest = tf.reshape(seeds[remainder:], [-1, chunk, 2])
+        rest = tf.reshape(pairs[remainder:], [-1, chunk, 2])
 
         def add(i, total):
             return i + 1, tf.reduce_logsumexp(

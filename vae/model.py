@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
 from tfp_flows.distributions.image_distribution import ImageDistribution
-from tfp_flows.numerics import noise
+from tfp_flows.numerics import Seed, noise
 from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
 from vae.networks import ARCHITECTURES, Decoder, Encoder
@@ -156,7 +156,7 @@ class VAE(ImageDistribution):
 
     def reconstruct(self, images, seed):
         """An image drawn from p(x | z), z ~ q(z | x), for each of `images`: integers `[N, H, W, C]`."""
-        latent_seed, pixel_seed = tf.unstack(noise.split(seed, 2))
+        latent_seed, pixel_seed = Seed.of(seed).split(2)
         images = self._checked(images)
         posterior = self.encode(images).distribution
         z = posterior.loc + posterior.scale * self._noise(images, latent_seed)
@@ -183,7 +183,7 @@ class VAE(ImageDistribution):
         return self._importance(images, seed, shared_noise=True).log_prob
 
     def _sample_n(self, n, seed=None):
-        latent_seed, pixel_seed = tf.unstack(noise.split(seed, 2))
+        latent_seed, pixel_seed = Seed.of(seed).split(2)
         z = noise.normal([n, self._latent_size], latent_seed, self.dtype)
         return self.decode(z).sample(seed=pixel_seed)
 

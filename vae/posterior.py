@@ -13,7 +13,7 @@ class Posterior(tfd.Normal):
 
     With `shared_noise` eps is the same for all b. Each element's draws are still those of a normal, but
     those of two elements are not independent; so an estimate depends neither on the size of a batch nor on
-    its order. A seed may be a part of a batch's (`noise.part`).
+    its order. A seed may be a part of a batch's (`Seed.part`).
     """
 
     def __init__(self, loc, scale, shared_noise=False, name="posterior"):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests.detectors.models import gaussian, random_images
 from tfp_flows import detectors
+from tfp_flows.checks import UserError
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.formula import Formula
 from tfp_flows.detectors.hooks import Hooks
@@ -109,7 +110,7 @@ def test_without_models_statistics_must_come_from_elsewhere():
         (
             "imagecodecs",
             lambda: detectors.InputComplexity(gaussian(), "best"),
-            "`compressor` but png needs imagecodecs .*pip install imagecodecs",
+            r'other than PNG needs imagecodecs: pip install "tfp-flows\[codecs\]"',
         ),
         (
             "sklearn.svm",
@@ -120,7 +121,7 @@ def test_without_models_statistics_must_come_from_elsewhere():
 )
 def test_a_package_that_one_detector_needs(package, use, message, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(detectors.DetectorError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         use()
     assert "\n" not in str(error.value)
     images = random_images()

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows.distributions import priors
-from tfp_flows.numerics import noise
+from tfp_flows.numerics import Seed, noise
 
 tfd = tfp.distributions
 SCIPY = {"normal": scipy.stats.norm, "laplace": scipy.stats.laplace, "logistic": scipy.stats.logistic}
@@ -37,7 +37,7 @@ def test_the_largest_and_the_smallest_uniform_give_finite_draws(name, dtype, mon
 def test_parts_batches_and_xla_give_the_same_draws(name):
     latent = tfd.Sample(priors.CLASSES[name](0.0, 2.0), [3, 5])
     whole = latent.sample(6, seed=(3, 4))
-    parts = [latent.sample(2, seed=noise.part((3, 4), index, 3)) for index in range(3)]
+    parts = [latent.sample(2, seed=Seed.of((3, 4)).part(index, 3)) for index in range(3)]
     np.testing.assert_allclose(tf.concat(parts, 0), whole, atol=1e-5)
     np.testing.assert_allclose(latent.sample(4, seed=(3, 4)), whole[:4], atol=1e-5)
     compiled = tf.function(lambda seed: latent.sample(6, seed=seed), jit_compile=True)

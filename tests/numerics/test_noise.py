@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_flows.numerics import noise
+from tfp_flows.numerics import Seed, noise
+from tfp_flows.numerics import seed as seeds
 
 SHAPES = ([1, 50], [3, 7, 5], [1001], [2, 0])
 
@@ -28,13 +29,15 @@ def test_noise_is_that_of_the_kernels_with_and_without_xla(name, dtype, shape):
 
 def test_shapes_that_are_known_only_in_the_graph():
     function = tf.function(
-        lambda n, s: (noise.uniform([n, 4], s), noise.normal([n, 4], s), noise.split(s, 3)),
+        lambda n, s: (noise.uniform([n, 4], s), noise.normal([n, 4], s), Seed.of(s).split(3)),
         input_signature=[tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int64)],
     )
-    uniform, normal, seeds = function(5, [1, 2])
+    uniform, normal, children = function(5, [1, 2])
     np.testing.assert_array_equal(uniform, noise.uniform([5, 4], tf.constant([1, 2], tf.int64)))
     np.testing.assert_allclose(normal, noise.normal(tf.constant([5, 4]), tf.constant([1, 2])), atol=2e-6)
-    assert seeds.shape == [3, 2]
+    assert len(children) == 3
+    for child, own in zip(children, Seed.of(tf.constant([1, 2])).split(3), strict=True):
+        np.testing.assert_array_equal(child.pair, own.pair)
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
@@ -44,15 +47,15 @@ def test_parts_of_a_batch_get_the_noise_of_the_whole(name, dtype):
     seed = tf.constant([3, -4], tf.int64)
     # Eigen computes the last few of a vector by other instructions: normals may differ by their last digit.
     for own in ([2, 5], [1, 3], [1, 1], [3, 4, 4]):
-        parts = [function(own, noise.part(seed, i, 3), dtype) for i in range(3)]
+        parts = [function(own, Seed.of(seed).part(i, 3), dtype) for i in range(3)]
         whole = function([3 * own[0], *own[1:]], seed, dtype)
         atol = {tf.float32: 1e-6, tf.float64: 1e-14}[dtype] if name == "normal" else 0
         np.testing.assert_allclose(tf.concat(parts, 0), whole, atol=atol, rtol=0)
-    children = [noise.split(noise.part(seed, i, 3), 2) for i in range(3)]
-    for child, whole in enumerate(noise.split(seed, 2)):
+    children = [Seed.of(seed).part(i, 3).split(2) for i in range(3)]
+    for child, whole in enumerate(Seed.of(seed).split(2)):
         parts = [function([2, 5], own[child], dtype) for own in children]
         np.testing.assert_allclose(tf.concat(parts, 0), function([6, 5], whole, dtype), atol=atol, rtol=0)
-    np.testing.assert_array_equal(noise.part(7, 0, 1), [0, 7])
+    np.testing.assert_array_equal(Seed.of(7).part(0, 1).pair, [0, 7])
 
 
 def test_no_seed_is_another_one_at_each_call():
@@ -65,7 +68,7 @@ def test_no_seed_where_tensorflow_is_deterministic(monkeypatch):
     def refused(_):
         raise RuntimeError("Random ops require a seed to be set when determinism is enabled.")
 
-    monkeypatch.setattr(noise.tfp.random, "sanitize_seed", refused)
+    monkeypatch.setattr(seeds.tfp.random, "sanitize_seed", refused)
     assert (noise.uniform([5], None).numpy() != noise.uniform([5], None).numpy()).all()
     with pytest.raises(RuntimeError, match="require a seed"):
         tf.function(lambda: noise.uniform([5], None))()
@@ -81,5 +84,5 @@ def test_dropout():
         noise.dropout(ones, 0.25, (1, 2)),
         tf.nn.experimental.stateless_dropout(ones, 0.25, (1, 2), rng_alg="philox"),
     )
-    parts = [noise.dropout(x[3 * i :][:3], 0.25, noise.part((1, 2), i, 2)) for i in range(2)]
+    parts = [noise.dropout(x[3 * i :][:3], 0.25, Seed.of((1, 2)).part(i, 2)) for i in range(2)]
     np.testing.assert_array_equal(tf.concat(parts, 0), dropped)

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 
 import vae
 from tfp_flows import testing
+from tfp_flows.numerics import Seed
 from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
 from vae.posterior import Posterior
@@ -238,3 +239,25 @@ def test_posterior_can_be_copied():
     np.testing.assert_allclose(
         copy.sample(4, seed=(1, 2)), posterior.sample(4, seed=(1, 2)) + 1.0, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("chunk", [2, 3, 6])
+def test_parts_of_a_batch_get_the_bounds_of_the_whole(chunk):
+    """Also where the samples are decoded in chunks, each with a seed of its own."""
+    x = np.random.default_rng(0).standard_normal([6, 2])
+    prior = tfd.MultivariateNormalDiag(np.zeros(2))
+
+    def bound(x, seed):
+        return importance_weighted_log_prob(
+            x,
+            prior,
+            lambda x: tfd.Independent(Posterior(x, 0.5 * tf.ones_like(x)), 1),
+            lambda z: tfd.MultivariateNormalDiag(z, np.full(2, 0.7)),
+            6,
+            chunk,
+            seed,
+        ).log_prob
+
+    whole = bound(tf.constant(x), (1, 2))
+    parts = [bound(tf.constant(x[2 * i : 2 * i + 2]), Seed.of((1, 2)).part(i, 3)) for i in range(3)]
+    np.testing.assert_allclose(tf.concat(parts, 0), whole, rtol=1e-12)

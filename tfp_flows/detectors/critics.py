@@ -12,7 +12,7 @@ from tfp_flows.checks.images import check_image_shape
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions.protocols import DensityModel
-from tfp_flows.numerics import noise
+from tfp_flows.numerics import Seed, noise
 
 LATENT_SIZE = 64
 GRADIENT_PENALTY = 10.0
@@ -189,7 +189,7 @@ def train_critic(
     optimizers = [tf_keras.optimizers.legacy.Adam(LEARNING_RATE, 0.5, 0.9) for _ in range(2)]
 
     def critic_step(real, seed):
-        latent_seed, mix_seed = tf.unstack(noise.split(seed, 2))
+        latent_seed, mix_seed = Seed.of(seed).split(2)
         fake = generator(noise.normal([batch_images, LATENT_SIZE], latent_seed))
         mixed = real + noise.uniform([batch_images, 1, 1, 1], mix_seed) * (fake - real)
         with tf.GradientTape() as tape:
@@ -203,7 +203,7 @@ def train_critic(
 
     @tf.function(autograph=False)
     def step(batch, seed):
-        seeds = tf.unstack(noise.split(seed, CRITIC_STEPS + 1))
+        seeds = Seed.of(seed).split(CRITIC_STEPS + 1)
         real = tf.reshape(
             tf.cast(batch, tf.float32) / 127.5 - 1.0, [CRITIC_STEPS, batch_images, *batch.shape[1:]]
         )

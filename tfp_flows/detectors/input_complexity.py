@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks import extras
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
@@ -47,7 +48,8 @@ class InputComplexity(Detector):
         """Takes the density model and the name of the compressor.
 
         Raises:
-          DetectorError: If there is no such compressor, or it is not installed.
+          DetectorError: If there is no such compressor.
+          UserError: If the package that has it is not installed.
         """
         if compressor not in COMPRESSORS:
             raise DetectorError(
@@ -94,7 +96,7 @@ def encoded_bits(image: np.ndarray, codec: str) -> int:
     """Bits of an image uint8 `[H, W, C]` as encoded losslessly by one of `CODECS`.
 
     Raises:
-      DetectorError: If the package of the codecs is not installed.
+      UserError: If the package of the codecs is not installed.
     """
     name, arguments = CODECS[codec]
     encode = getattr(_imagecodecs(), name)
@@ -102,11 +104,6 @@ def encoded_bits(image: np.ndarray, codec: str) -> int:
 
 
 def _imagecodecs() -> types.ModuleType:
-    try:
-        import imagecodecs  # here, as these compressors alone need it
-    except ImportError as error:
-        raise DetectorError(
-            f"input_complexity: every `compressor` but png needs imagecodecs ({error}): "
-            f"pip install imagecodecs."
-        ) from error
+    with extras.needed("codecs", "a compressor other than PNG"):
+        import imagecodecs
     return imagecodecs

@@ -8,7 +8,7 @@ from tfp_flows.detectors.calibration import tail_fraction
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions.protocols import FlowModel
-from tfp_flows.numerics import noise, quantization
+from tfp_flows.numerics import Seed, noise, quantization
 
 GREY_LEVEL = 1.0 / quantization.NUM_LEVELS
 
@@ -154,7 +154,7 @@ def _estimate_singular_values_below(inverse, y, largest, num_probes, num_steps, 
         return tf.reduce_sum(below * vectors[..., 0, :] ** 2, axis=-1)
 
     shares = tf.map_fn(
-        estimate, noise.split(seed, num_probes), parallel_iterations=1, fn_output_signature=tf.float64
+        estimate, Seed.of(seed).pairs(num_probes), parallel_iterations=1, fn_output_signature=tf.float64
     )
     return tf.cast(tf.reduce_mean(shares, axis=0) * size, y.dtype)
 

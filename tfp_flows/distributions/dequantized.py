@@ -1,6 +1,7 @@
 """A flow over dequantised images as a density model over integer ones."""
 
 import math
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -8,10 +9,10 @@ from tensorflow_probability import distributions as tfd
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_images
 from tfp_flows.distributions import in_parts
-from tfp_flows.distributions.image_distribution import ImageDistribution, SeedLike
+from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.distributions.protocols import ChangeOfVariables
 from tfp_flows.distributions.terms import LogProbTerms, dequantization_term, terms_of_flow
-from tfp_flows.numerics import noise, quantization
+from tfp_flows.numerics import SeedLike, noise, quantization
 
 BOUNDS = ("mean", "importance")
 
@@ -35,6 +36,9 @@ class Dequantized(ImageDistribution):
     model.log_prob(images)             # uint8 [B, 32, 32, 3] -> [B], nats
     model.log_prob(images, seed=7)     # with other noise
     ```
+
+    Further keyword arguments of `log_prob` and `sample` go to the flow as its `bijector_kwargs`: for a flow
+    with a condition, `model.log_prob(images, condition=h)` and `model.sample([5, 8], condition=h)`.
 
     #### References
 
@@ -121,27 +125,35 @@ class Dequantized(ImageDistribution):
             )
         return terms_of_flow(self._flow, self.dequantized(images, seed))
 
-    def log_prob_of_draw(self, images: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+    def log_prob_of_draw(self, images: tf.Tensor, u: tf.Tensor, **conditions: Any) -> tf.Tensor:
         """log p_Y((x + u) / 256) - D ln 256, the estimate of log P from one draw of noise: `[B]`, nats.
 
         Args:
           images: Integer images `[B, H, W, C]`.
           u: Noise in [0, 1) of the model's dtype that broadcasts against them.
+          **conditions: Keyword arguments of the flow's bijector, such as `condition`.
         """
-        continuous = self._flow.log_prob(quantization.dequantize(images, u))
+        given = {"bijector_kwargs": conditions} if conditions else {}
+        continuous = self._flow.log_prob(quantization.dequantize(images, u), **given)
         return continuous + dequantization_term(self.event_shape.num_elements())
 
-    def _log_prob_of_images(self, images: tf.Tensor, seed: SeedLike = None) -> tf.Tensor:
+    def _log_prob_of_images(self, images: tf.Tensor, seed: SeedLike = None, **conditions: Any) -> tf.Tensor:
         draws = self.evaluation_noise(seed)
         if self._num_samples == 1:
-            return self.log_prob_of_draw(images, draws[0])
+            return self.log_prob_of_draw(images, draws[0], **conditions)
         log_probs = tf.map_fn(
-            lambda u: self.log_prob_of_draw(images, u),
+            lambda u: self.log_prob_of_draw(images, u, **conditions),
             draws,
             parallel_iterations=1,
             fn_output_signature=self.dtype,
         )
         return _combine(log_probs, self._bound)
+
+    def _call_sample_n(self, sample_shape: Any, seed: SeedLike, **conditions: Any) -> tf.Tensor:
+        if not conditions:
+            return super()._call_sample_n(sample_shape, seed)
+        # The flow pairs a condition with the axes of `sample_shape`.
+        return quantization.quantize(self._flow.sample(sample_shape, seed=seed, bijector_kwargs=conditions))
 
     def _sample_n(self, n: int, seed: SeedLike = None) -> tf.Tensor:
         return quantization.quantize(in_parts.sample(self._flow, n, seed))

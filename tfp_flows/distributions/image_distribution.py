@@ -11,8 +11,6 @@ from tensorflow_probability import distributions as tfd
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_images
 
-SeedLike = int | Sequence[int] | np.ndarray | tf.Tensor | None  # as `noise.seed_pair` takes it
-
 
 class ImageDistribution(tfd.Distribution):
     """A `tfd.Distribution` over integer images: events `[H, W, C]`, batch shape `[]`.

@@ -8,9 +8,8 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_flows import bijectors
 from tfp_flows.distributions import priors
-from tfp_flows.distributions.image_distribution import SeedLike
 from tfp_flows.distributions.protocols import ChangeOfVariables
-from tfp_flows.numerics import noise, parts
+from tfp_flows.numerics import Seed, SeedLike, parts
 
 
 def log_prob(model: tfd.Distribution, batch: tf.Tensor, count: int | None = None) -> tf.Tensor:
@@ -24,7 +23,7 @@ def log_prob(model: tfd.Distribution, batch: tf.Tensor, count: int | None = None
     Returns:
       Tensor `[B]`, nats.
     """
-    with bijectors.assembled(model, inverse=True):
+    with bijectors.kernels_assembled_once(model, inverse=True):
         return parts.concatenated(model.log_prob, batch, model.dtype, count=count)
 
 
@@ -44,7 +43,7 @@ def sample(flow: tfd.Distribution, num_samples: int, seed: SeedLike = None) -> t
     count = parts.at_once()
     if count == 1 or not isinstance(flow, ChangeOfVariables):
         return flow.sample(num_samples, seed=seed)
-    with bijectors.assembled(flow.bijector, inverse=False):
+    with bijectors.kernels_assembled_once(flow.bijector, inverse=False):
         return _sample(flow.distribution, flow, num_samples, seed, count)
 
 
@@ -58,9 +57,9 @@ def _sample(
         )
     num_parts = parts.num_parts_of(num_samples, count)
     size = -(-num_samples // num_parts)  # of each part, so that the last may have too many
-    pair = noise.seed_pair(seed)
+    seed = Seed.of(seed)
 
     def of_part(index):
-        return forward(latent.sample(size, seed=noise.part(pair, index, num_parts)))
+        return forward(latent.sample(size, seed=seed.part(index, num_parts)))
 
     return parts.joined(of_part, num_parts, count, flow.dtype, flow.event_shape)[:num_samples]

@@ -28,8 +28,8 @@ class Family:
         field is a flag of evaluation and has a default.
       build: `(config, image_shape, protocol) -> tfd.Distribution` over integer images `[H, W, C]`.
       initialize: `(model, images, seed) -> None`, data-dependent initialisation from a batch.
-      training_log_prob: `(model, images, seed) -> [B]` in nats, with fresh noise from `seed` (a pair
-        of integers); a lower bound of the log-probability where the model has no exact one.
+      training_log_prob: `(model, images, seed) -> [B]` in nats, with fresh noise from `seed` (as
+        `numerics.Seed.of` takes it); a lower bound of the log-probability where the model has no exact one.
       training_protocol: `config -> protocol`, of the model that is trained, by which validation images are
         scored too.
       sample: `(model, n, seed, progress) -> [n, H, W, C]`, integers.

@@ -3,3 +3,5 @@ from . import noise as noise
 from . import parts as parts
 from . import precision as precision
 from . import quantization as quantization
+from .seed import Seed as Seed
+from .seed import SeedLike as SeedLike

@@ -5,7 +5,7 @@ import inspect
 import tensorflow as tf
 
 from tfp_flows.detectors import calibration
-from tfp_flows.numerics import noise, quantization
+from tfp_flows.numerics import Seed, quantization
 
 SEED = 0  # of the noise in log_prob; written into signature.json, so that a call can be repeated
 PADDED_SIZES = (1, 16, 128)
@@ -100,7 +100,7 @@ class Servable:
         return {"log_prob": self._model.log_prob(images, seed=seed)}
 
     def _sample(self, n, seed):
-        pair = tf.cast(noise.seed_pair(seed), tf.int32)
+        pair = tf.cast(Seed.of(seed).pair, tf.int32)
         return {"images": tf.cast(self._family.sample(self._model, n, pair, False), tf.uint8)}
 
 
