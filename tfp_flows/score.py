@@ -109,7 +109,7 @@ def _detector(path):
             bits = quantization.bits_per_dim(log_prob, detector.image_shape)
             found.update(log_prob=log_prob, bits_per_dim=bits.astype(np.float32))
         if detector.calibration_scores is not None:
-            found["p_value"] = detector.conformal.p_values(score)
+            found["p_value"] = detector.p_value_of_scores(score)
         return found
 
     return scorer, detector.image_shape

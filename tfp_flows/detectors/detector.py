@@ -211,6 +211,10 @@ class Detector(Hooks):
         """
         return self.conformal.p_values(self.score(images))
 
+    def p_value_of_scores(self, scores: npt.ArrayLike) -> np.ndarray:
+        """The p-value of each score `[N]`."""
+        return self.conformal.p_values(scores)
+
     def predict(self, images: Images, alpha: float = 0.05) -> np.ndarray:
         """Whether each image is called out of distribution: bool `[N]`, p <= alpha.
 
