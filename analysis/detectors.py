@@ -67,7 +67,7 @@ def main() -> None:
     study = detector_study.DetectorStudy(
         own, image_shape, cache.Cache(folder / "cache"), FLAGS.data_dir, FLAGS.download
     )
-    candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics)
+    candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
     warnings = audit.warnings(own, foreign, candidates, counts)
     for line in warnings:

@@ -30,7 +30,7 @@ def decomposition_histograms(
     for axes, (title, terms) in zip(grid, rows, strict=True):
         terms_of = {
             "log p(z): latent under the prior": lambda t: t.log_prob_z,
-            "log|det dz/dx|: volume": lambda t: t.log_det - t.num_dimensions * np.log(256),
+            "log|det dz/dx|: volume": lambda t: t.log_det + t.dequantization,
             "log P(x): their sum": lambda t: t.log_prob,
         }
         for axis, (label, term_of) in zip(axes, terms_of.items(), strict=True):

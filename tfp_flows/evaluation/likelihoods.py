@@ -6,6 +6,7 @@ import tqdm
 
 from tfp_flows import data
 from tfp_flows.distributions import in_parts
+from tfp_flows.distributions.protocols import EstimatedModel
 from tfp_flows.numerics import parts
 
 
@@ -24,7 +25,7 @@ def compiled_estimate(model):
 
     For a model that has `log_prob_and_standard_error`; for any other it is `compiled_log_prob`.
     """
-    if not hasattr(model, "log_prob_and_standard_error"):
+    if not isinstance(model, EstimatedModel):
         return compiled_log_prob(model)
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
 

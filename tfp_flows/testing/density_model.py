@@ -2,9 +2,10 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 
-def check_density_model(model, images, atol=1e-3):
+def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float = 1e-3) -> None:
     """Puts a density model over integer images through its contract.
 
     uint8 and other integer types are accepted and agree; values that are no grey level are refused;
