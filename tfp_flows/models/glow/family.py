@@ -30,10 +30,10 @@ class GlowProtocol:
         """Raises `ValueError` where a value makes no sense."""
         if self.num_dequantization_samples < 1:
             raise UserError(
-                f"--num_dequantization_samples must be positive, got {self.num_dequantization_samples}."
+                f"`num_dequantization_samples` must be positive, got {self.num_dequantization_samples}."
             )
         if self.noise_seed < 0:
-            raise UserError(f"--noise_seed must not be negative, got {self.noise_seed}.")
+            raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
 
 
 def _build(config, image_shape, protocol):
@@ -49,13 +49,20 @@ def _with_fresh_noise(model, images, seed):
     return quantization.dequantize(images, noise.uniform(tf.shape(images), seed, model.dtype))
 
 
-def _initialize(model, images, seed):
-    bijectors.initialize_actnorms(model.flow.bijector, _with_fresh_noise(model, images, seed))
+def _initialize(model, images, seed, **condition):
+    y = _with_fresh_noise(model, images, seed)
+    bijectors.initialize_actnorms(model.flow.bijector, y, **condition)
 
 
-def _training_log_prob(model, images, seed):
-    continuous = model.flow.log_prob(_with_fresh_noise(model, images, seed))
+def _training_log_prob(model, images, seed, **condition):
+    given = {"bijector_kwargs": condition} if condition else {}
+    continuous = model.flow.log_prob(_with_fresh_noise(model, images, seed), **given)
     return continuous - np.prod(model.event_shape) * np.log(quantization.NUM_LEVELS)
+
+
+def _config_of(model):
+    config = getattr(model.flow, "config", None)
+    return config if isinstance(config, GlowConfig) else None
 
 
 def _methods(model):
@@ -97,5 +104,7 @@ FAMILY = Family(
     initialize=_initialize,
     training_log_prob=_training_log_prob,
     training_protocol=lambda config: GlowProtocol(),
+    model_class=Dequantized,
+    config_of=_config_of,
     methods=_methods,
 )

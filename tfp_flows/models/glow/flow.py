@@ -34,11 +34,13 @@ def glow(config, image_shape):
     height, width, channels = _check_image_shape(config, image_shape)
     dtype = tf.as_dtype(config.dtype)
     bijector = _level(config, channels, level=0)
-    return tfd.TransformedDistribution(
+    flow = tfd.TransformedDistribution(
         distribution=tfd.Sample(_prior(config, dtype), [height, width, channels]),
         bijector=bijector,
         name="glow",
     )
+    flow.config = config  # by which a run's folder can make it again
+    return flow
 
 
 def _level(config, channels, level):
