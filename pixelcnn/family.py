@@ -58,13 +58,22 @@ def _build(config, image_shape, protocol):
     )
 
 
-def _initialize(model, images, seed):
+def _config_of(model):
+    """None for a condition or other grey levels, which no config has."""
+    given = model.parameters
+    if given["condition_size"] or given["high"] != 255:
+        return None
+    named = {**given, "dropout": given["dropout_p"], "dtype": model.dtype.name}
+    return PixelCNNConfig(**{f.name: named[f.name] for f in dataclasses.fields(PixelCNNConfig)})
+
+
+def _initialize(model, images, seed, **condition):
     del seed
-    model.initialize(images)
+    model.initialize(images, **condition)
 
 
-def _training_log_prob(model, images, seed):
-    return model.log_prob(images, dropout_seed=seed)
+def _training_log_prob(model, images, seed, **condition):
+    return model.log_prob(images, dropout_seed=seed, **condition)
 
 
 def _methods(model):
@@ -85,6 +94,8 @@ FAMILY = Family(
     initialize=_initialize,
     training_log_prob=_training_log_prob,
     training_protocol=lambda config: PixelCNNProtocol(),
+    model_class=PixelCNN,
+    config_of=_config_of,
     sample=lambda model, n, seed, progress: model.sample(n, seed=seed, progress=progress),
     methods=_methods,
     noisy=False,

@@ -88,6 +88,11 @@ def _training_protocol(config):
     return VAEProtocol(num_importance_samples=config.num_importance_samples)
 
 
+def _config_of(model):
+    values = {f.name: model.parameters[f.name] for f in dataclasses.fields(VAEConfig)}
+    return VAEConfig(**values | {"dtype": model.dtype.name})
+
+
 def _initialize(model, images, seed):
     """Nothing in a VAE is initialised from data."""
     del model, images, seed
@@ -124,5 +129,7 @@ FAMILY = Family(
     initialize=_initialize,
     training_log_prob=VAE.training_log_prob,
     training_protocol=_training_protocol,
+    model_class=VAE,
+    config_of=_config_of,
     methods=_methods,
 )
