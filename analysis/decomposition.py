@@ -6,20 +6,23 @@ The second term is the volume that the paper first suspects (Nalisnick et al. 20
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 import tqdm
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from analysis.errors import AnalysisError
 from analysis.levels import CHAINS, latent_levels
 from tfp_flows import bijectors, data
 from tfp_flows.bijectors import fused_chain
+from tfp_flows.checks.images import check_image_batch
+from tfp_flows.distributions import dequantization_term
+from tfp_flows.distributions.protocols import ChangeOfVariables, FlowModel, is_flow
 from tfp_flows.numerics import quantization
-
-tfd = tfp.distributions
 
 
 class Layer(NamedTuple):
@@ -43,16 +46,16 @@ class Decomposition:
 
     log_prob_z: tf.Tensor
     log_det: tf.Tensor
-    layers: list
-    levels: list
+    layers: list[Layer]
+    levels: list[tf.Tensor]
 
     @property
-    def log_prob(self):
+    def log_prob(self) -> tf.Tensor:
         """log p(x) `[B]`: the sum of the two terms."""
         return self.log_prob_z + self.log_det
 
 
-def decompose(flow, x):
+def decompose(flow: tfd.Distribution, x: tf.Tensor | np.ndarray) -> Decomposition:
     """Splits log p(x) of a flow into its terms.
 
         log p(x) = sum_levels log p_Z(z_level) + sum_layers log|det layer|
@@ -71,9 +74,9 @@ def decompose(flow, x):
     _check(flow, x)
     x = tf.identity(x)  # a tensor that no bijector's cache has seen
     event_ndims = len(flow.event_shape)
-    z, layers = _walk(flow.bijector, x, event_ndims)
+    z, log_dets = _walk(flow.bijector, x, event_ndims)
     batch = tf.shape(x)[: x.shape.rank - event_ndims]
-    layers = [Layer(name, tf.broadcast_to(log_det, batch)) for name, log_det in layers]
+    layers = [Layer(name, tf.broadcast_to(log_det, batch)) for name, log_det in log_dets]
     levels = _log_prob_of_levels(flow, z)
     return Decomposition(
         log_prob_z=tf.add_n(levels),
@@ -83,8 +86,8 @@ def decompose(flow, x):
     )
 
 
-def _check(flow, x):
-    if not (hasattr(flow, "bijector") and hasattr(flow, "distribution")):
+def _check(flow: tfd.Distribution, x: tf.Tensor | np.ndarray) -> None:
+    if not isinstance(flow, ChangeOfVariables):
         raise AnalysisError(
             f"decomposition: {type(flow).__name__} {flow.name!r} has no exact change of variables: "
             f"a tfd.TransformedDistribution is needed."
@@ -95,7 +98,9 @@ def _check(flow, x):
         )
 
 
-def _walk(bijector, x, event_ndims):
+def _walk(
+    bijector: tfb.Bijector, x: tf.Tensor, event_ndims: int
+) -> tuple[tf.Tensor, list[tuple[str, tf.Tensor]]]:
     """Runs `inverse` layer by layer: (z, [(name, log-determinant)])."""
     if isinstance(bijector, CHAINS):
         layers = []
@@ -113,7 +118,7 @@ def _walk(bijector, x, event_ndims):
     return z, [(bijector.name, log_det)]
 
 
-def _log_prob_of_levels(flow, z):
+def _log_prob_of_levels(flow: tfd.Distribution, z: tf.Tensor) -> list[tf.Tensor]:
     """[log p_Z of each level's latents]; all in one where they cannot be told apart."""
     levels = latent_levels(flow.bijector, flow.event_shape)
     elementwise = _elementwise_log_prob(flow.distribution, z)
@@ -126,7 +131,7 @@ def _log_prob_of_levels(flow, z):
     ]
 
 
-def _elementwise_log_prob(prior, z):
+def _elementwise_log_prob(prior: tfd.Distribution, z: tf.Tensor) -> tf.Tensor | None:
     """log p_Z of each latent dimension where the prior is a product of scalars, else None."""
     if isinstance(prior, tfd.Sample | tfd.Independent) and len(prior.distribution.event_shape) == 0:
         value = prior.distribution.log_prob(z)
@@ -152,17 +157,19 @@ class ImageTerms:
 
     log_prob_z: np.ndarray
     log_det: np.ndarray
-    layers: dict
+    layers: dict[str, np.ndarray]
     levels: np.ndarray
     num_dimensions: int
 
     @property
-    def log_prob(self):
+    def log_prob(self) -> np.ndarray:
         """log P(x) `[N]`, nats: the mean over the draws of the noise."""
-        return self.log_prob_z + self.log_det - self.num_dimensions * np.log(quantization.NUM_LEVELS)
+        return self.log_prob_z + self.log_det + dequantization_term(self.num_dimensions)
 
 
-def decompose_images(model, images, batch_size=256, progress=None):
+def decompose_images(
+    model: FlowModel, images: np.ndarray, batch_size: int = 256, progress: str | None = None
+) -> ImageTerms:
     """The decomposition of many integer images under a dequantised flow.
 
     Args:
@@ -178,12 +185,9 @@ def decompose_images(model, images, batch_size=256, progress=None):
       AnalysisError: If the model has no flow, or the images another shape.
     """
     flow = flow_of(model)
-    if images.shape[1:] != tuple(flow.event_shape):
-        raise AnalysisError(
-            f"decomposition: images must have shape {[None, *flow.event_shape]}, got {images.shape}."
-        )
+    images = check_image_batch(images, flow.event_shape, "decomposition", AnalysisError)
     noise = model.evaluation_noise()
-    names = []
+    names: list[str] = []
 
     @tf.function(input_signature=[tf.TensorSpec([None, *flow.event_shape], tf.uint8)])
     def terms(batch):
@@ -211,24 +215,24 @@ def decompose_images(model, images, batch_size=256, progress=None):
     )
 
 
-def flow_of(model):
+def flow_of(model: object) -> tfd.Distribution:
     """The continuous flow of a density model over integer images.
 
     Raises:
       AnalysisError: If it has none, as a VAE or a PixelCNN.
     """
-    flow = getattr(model, "flow", None)
-    if flow is None or not hasattr(flow, "bijector"):
+    if not is_flow(model):
+        name = getattr(model, "name", type(model).__name__)
         raise AnalysisError(
-            f"{model.name} has no exact density by a change of variables (it is no flow), so this "
-            f"analysis does not apply to it."
+            f"{name} has no exact density by a change of variables (it is no flow), so this analysis does "
+            f"not apply to it."
         )
-    return flow
+    return model.flow
 
 
-def _unique(names):
+def _unique(names: list[str]) -> Iterator[str]:
     """Names with a number after those that occur before: a, b, a -> a, b, a_2."""
-    seen = {}
+    seen: dict[str, int] = {}
     for name in names:
         seen[name] = seen.get(name, 0) + 1
         yield name if seen[name] == 1 else f"{name}_{seen[name]}"

@@ -5,8 +5,9 @@ r"""Compares every detector on the same trained models, and writes one page.
         --ensemble=runs/small_0,runs/small_1 --backgrounds=runs/background_0.1,runs/background_0.3 \
         --outlier_exposed=runs/outlier_exposure
 
-REPORT/index.html is self-contained; REPORT/figures, REPORT/tables and REPORT/results.json hold its parts.
-Scores are cached in REPORT/cache: adding a detector, a run or a data set computes nothing twice.
+REPORT/index.html is self-contained; what it shows is also in REPORT/figures, REPORT/tables and
+REPORT/results.json. Scores are cached in REPORT/cache: adding a detector, a run or a data set computes
+nothing twice.
 """
 
 import importlib.metadata

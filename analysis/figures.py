@@ -19,14 +19,14 @@ def decomposition_histograms(rows, suptitle=""):
     figure = Figure(figsize=(11, 3.1 * len(rows) + 0.3), layout="constrained")
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for axes, (title, terms) in zip(grid, rows, strict=True):
-        parts = {
+        terms_of = {
             "log p(z): latent under the prior": lambda t: t.log_prob_z,
             "log|det dz/dx|: volume": lambda t: t.log_det - t.num_dimensions * np.log(256),
             "log P(x): their sum": lambda t: t.log_prob,
         }
-        for axis, (label, part) in zip(axes, parts.items(), strict=True):
+        for axis, (label, term_of) in zip(axes, terms_of.items(), strict=True):
             bits = {
-                name: -quantization.bits_per_dim(part(t), [t.num_dimensions]) for name, t in terms.items()
+                name: -quantization.bits_per_dim(term_of(t), [t.num_dimensions]) for name, t in terms.items()
             }
             _histograms(axis, bits)
             axis.set_title(label, fontsize="medium")

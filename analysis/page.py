@@ -1,4 +1,4 @@
-"""A page of text, tables and pictures, written as one self-contained HTML file with its parts beside it."""
+"""A page of text, tables and pictures, written as one self-contained HTML file with its files beside it."""
 
 import base64
 import csv
@@ -7,9 +7,8 @@ import io
 import json
 import pathlib
 
-import jinja2
-
 from tfp_flows import runs
+from tfp_flows.checks import extras
 from tfp_flows.evaluation import pictures
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -18,7 +17,7 @@ DPI = 110
 
 @dataclasses.dataclass
 class Section:
-    """A titled part of the page; `items` are shown in their order."""
+    """A titled piece of the page; `items` are shown in their order."""
 
     title: str
     anchor: str
@@ -36,13 +35,21 @@ class Page:
           title: Of the page.
           lead: Its first paragraph.
         """
+        with extras.needed("report", "a page"):
+            import jinja2
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+        )
         self._folder = pathlib.Path(folder)
         self._title = title
         self._lead = lead
         self._sections = []
         self._results = {}
-        for part in ("figures", "tables"):
-            (self._folder / part).mkdir(parents=True, exist_ok=True)
+        for name in ("figures", "tables"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
 
     def section(self, title, anchor):
         """Begins a section; what is added next belongs to it."""
@@ -125,13 +132,7 @@ class Page:
         Returns:
           Path of index.html.
         """
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-        )
-        html = environment.get_template("report.html.j2").render(
+        html = self._environment.get_template("report.html.j2").render(
             title=self._title, lead=self._lead, sections=self._sections, how=how
         )
         results = json.dumps(self._results, indent=2, ensure_ascii=False)

@@ -45,15 +45,15 @@ def rows_of(studies):
 def summary(studies):
     """How often each estimate has the observed sign, in one sentence."""
     rows = rows_of(studies)
-    parts = []
+    counts = []
     for label in comparison.ESTIMATES:
         judged = [row for row in rows if row[label]]
         if judged:
             right = sum(row[label] == row["observed"] for row in judged)
-            parts.append(f"{label} {right} of {len(judged)}")
-    if not parts:
+            counts.append(f"{label} {right} of {len(judged)}")
+    if not counts:
         return "There is nothing to compare with."
-    return f"Predictions with the observed sign: {', '.join(parts)}."
+    return f"Predictions with the observed sign: {', '.join(counts)}."
 
 
 def _mark(row, column):

@@ -53,7 +53,8 @@ def lower(folder, size, data_dir):
     model = GlowConfig(levels=size.levels, steps_per_level=size.steps_per_level, hidden_channels=size.hidden)
     spec = runs.RunSpec("glow", model, vars(config), size.dataset, images.shape[1:])
     family, state = _state(spec)
-    training.initialize(family, state, config, images, spec)
+    subject = training.subject_of_family(family, state.model)
+    training.initialize(subject, state, config, training.Examples(images), spec)
     bundle = lowering.Bundle()
     variables = _variables(state)
     names = {id(variable): bundle.add_weight(variable) for variable in variables}
@@ -61,7 +62,7 @@ def lower(folder, size, data_dir):
     for mode in MODES:
         products = "bfloat16" if mode == "bfloat16" else "none"
         own = dataclasses.replace(config, mixed_precision=products)
-        train_step = training.make_train_step(family, state, own, spec.image_shape)
+        train_step = training.make_train_step(subject, state, own)
         functions = {
             "train_step": functools.partial(_steps, train_step),
             "log_prob": functools.partial(_log_probs, state.model, products),
@@ -75,7 +76,7 @@ def lower(folder, size, data_dir):
     described |= dict(log_prob_flops=_network_flops(size, spec.image_shape), tensorflow=tf.__version__)
     stablehlo.write(folder, bundle, arrays, **described)
     # The weights are written: now TensorFlow's own first steps, for the other side to be checked by.
-    train_step = training.make_train_step(family, state, config, spec.image_shape)
+    train_step = training.make_train_step(subject, state, config)
     losses = [float(train_step(tf.constant(images[rows]))[0]) for rows in order[: size.steps_per_call]]
     np.savez(pathlib.Path(folder) / "arrays.npz", losses=np.float32(losses), **arrays)
 

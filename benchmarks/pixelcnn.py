@@ -117,7 +117,8 @@ def train_step(size, rounds):
     config = training.TrainingConfig(steps=1_000, batch_size=size.train_batch, optimizer="adam")
     model = family.build(model_config, size.image, family.training_protocol(model_config))
     model.initialize(images)
-    step = training.make_train_step(family, training.TrainingState(model, config), config, size.image)
+    subject = training.subject_of_family(family, model)
+    step = training.make_train_step(subject, training.TrainingState(model, config), config)
     theirs = _documented_training(size, settings)
     as_floats = tf.cast(images, tf.float32)
     functions = {

@@ -72,7 +72,8 @@ def measure(size, rounds, num_parts):
     model = family.build(model_config, size.image, family.training_protocol(model_config))
     family.initialize(model, tf.constant(images[:64]), tf.constant([0, 0], tf.int64))
     state = training.TrainingState(model, config)
-    train_step = training.make_train_step(family, state, config, size.image, parts_per_replica=num_parts)
+    subject = training.subject_of_family(family, model)
+    train_step = training.make_train_step(subject, state, config, parts_per_replica=num_parts)
     batches = iter(data.training_batches(images, size.batch, seed=0))
     fixed = next(batches)
     operations = {

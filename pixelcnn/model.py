@@ -6,7 +6,8 @@ import tensorflow as tf
 from pixelcnn import mixture, sampler
 from pixelcnn.network import PixelCNNNetwork
 from tfp_flows.checks.errors import UserError
-from tfp_flows.distributions.image_distribution import ImageDistribution, check_image_shape, check_images
+from tfp_flows.checks.images import check_image_shape, check_images
+from tfp_flows.distributions.image_distribution import ImageDistribution
 
 
 class PixelCNN(ImageDistribution):

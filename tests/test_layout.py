@@ -3,10 +3,14 @@
 import ast
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
+
+import tfp_flows
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
@@ -24,7 +28,7 @@ LAYERS = (
     {"evaluation", "detectors"},
     {"training", "serving"},
     {"scoring"},
-    {"tfp_flows", "train", "evaluate", "detect", "export", "score"},
+    {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score"},
     {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
@@ -125,14 +129,23 @@ def test_what_few_modules_may_import(name):
 
 
 def test_wheel_holds_only_the_toolkit(tmp_path):
+    checkout = tmp_path / "checkout"  # a fresh one: a wheel also holds what is left of earlier builds
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, checkout)
     command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "-q", "-w", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    names = subprocess.run(
-        [sys.executable, "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True, check=True
-    ).stdout.splitlines()[1:]
-    tops = {line.split("/")[0] for line in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"tfp_flows"}, tops
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (info,) = {name.split("/")[0] for name in names} - {"tfp_flows"}
+        entry_points = archive.read(f"{info}/entry_points.txt").decode()
+    assert info == f"tfp_flows-{tfp_flows.__version__}.dist-info"
+    assert entry_points.split() == ["[console_scripts]", "tfp-flows", "=", "tfp_flows.__main__:main"]
+    held = {name for name in names if name.startswith("tfp_flows/")}
+    files = [*(ROOT / "tfp_flows").rglob("*.py"), *(ROOT / "tfp_flows").rglob("*.pyi")]
+    assert held == {str(path.relative_to(ROOT)) for path in files} | {"tfp_flows/py.typed"}
 
 
 def test_readme_states_two_commands_and_true_files():

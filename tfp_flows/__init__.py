@@ -7,6 +7,8 @@ import lazy_loader
 
 from tfp_flows import _start
 
+__version__ = "0.1.0"
+
 if _start.is_own_command():  # whoever imports the package as a library keeps TensorFlow's notices
     _start.import_tensorflow()
 

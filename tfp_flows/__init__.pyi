@@ -1,3 +1,5 @@
+__version__: str
+
 from . import bijectors as bijectors
 from . import data as data
 from . import detectors as detectors

@@ -11,20 +11,25 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
+from typing import IO
 
 OWN_PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow reads it once, while it is imported
 
 
-def is_own_command():
-    """Whether Python is starting a command of this project: `python -m tfp_flows.train`, `-m vae.train`."""
+def is_own_command() -> bool:
+    """Whether Python is starting a command of this project: `python -m tfp_flows.train`, `-m vae.train`.
+
+    `python -m tfp_flows` is none yet: `tfp_flows.__main__` starts TensorFlow once it has a command to run.
+    """
     if sys.argv[:1] != ["-m"]:  # what Python sets while it imports the package of the module to run
         return False
     module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
-    return module.split(".")[0] in OWN_PACKAGES
+    return module != "tfp_flows" and module.split(".")[0] in OWN_PACKAGES
 
 
-def import_tensorflow():
+def import_tensorflow() -> None:
     """Imports TensorFlow with its notices held back; they are printed if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if platform.machine() in ("x86_64", "AMD64"):
@@ -40,7 +45,7 @@ def import_tensorflow():
 
 
 @contextlib.contextmanager
-def stderr_to(file):
+def stderr_to(file: IO[bytes]) -> Iterator[None]:
     """Sends what this process and its children write to stderr to an open file."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -9,6 +9,7 @@ import dataclasses
 import sys
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
 from tfp_flows import commands, data, evaluation, runs, training
@@ -57,6 +58,7 @@ def main(flag_names):
 
 
 def _train(flag_names, strategy, parts_per_replica):
+    tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     config = commands.config_from_flags(training.TrainingConfig)
     family = registry.family(FLAGS.family)
     commands.refuse_flags_of_others(family.name, _config_classes())

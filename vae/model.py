@@ -7,7 +7,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.distributions.image_distribution import ImageDistribution, check_image_shape, check_images
+from tfp_flows.checks.images import check_image_shape, check_images
+from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.numerics import Seed, noise
 from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS

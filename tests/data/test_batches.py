@@ -74,16 +74,16 @@ def test_evaluation_batches_keep_the_order():
     np.testing.assert_array_equal(np.concatenate(batches), images.images)
     (batch,) = data.evaluation_batches(images.images, 1000)
     assert batch.shape == (360, 8, 8, 1) and batch.dtype == tf.uint8
-    with pytest.raises(data.DataError, match="batch_size must be at least 1"):
+    with pytest.raises(data.DataError, match="`batch_size` must be at least 1"):
         data.evaluation_batches(images, 0)
 
 
 @pytest.mark.parametrize(
     "argument, problem",
     [
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"start_step": -1}, "start_step must be at least 0, got -1"),
-        ({"num_steps": -1}, "num_steps must be at least 0, got -1"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
+        ({"start_step": -1}, "`start_step` must be at least 0, got -1"),
+        ({"num_steps": -1}, "`num_steps` must be at least 0, got -1"),
         ({"images": np.zeros([3, 4, 4])}, "non-empty uint8 array"),
     ],
 )

@@ -65,4 +65,4 @@ def test_unknown_split():
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "3"])
 def test_max_images_must_be_positive(bad):
-    assert "max_images must be a positive integer" in error_of("digits", max_images=bad)
+    assert "`max_images` must be a positive integer" in error_of("digits", max_images=bad)

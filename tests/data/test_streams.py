@@ -1,4 +1,4 @@
-"""Streams of images to be scored: every kind of source, its parts, and what is wrong with a file."""
+"""Streams of images to be scored: every kind of source, its pieces, and what is wrong with a file."""
 
 import io
 import zipfile
@@ -47,9 +47,9 @@ def test_streams_of_every_kind_and_their_skip(tmp_path, digits, shared_images, d
     assert first.key == loaded.keys[3]
 
 
-def test_parts_of_a_stream_hold_its_items(tmp_path, digits, shared_images, monkeypatch, damaged_folder):
-    monkeypatch.setattr(streams, "_FILES_A_PART", 2)
-    monkeypatch.setattr(streams, "_IMAGES_A_PART", 2)
+def test_pieces_of_a_stream_hold_its_items(tmp_path, digits, shared_images, monkeypatch, damaged_folder):
+    monkeypatch.setattr(streams, "_NUM_FILES", 2)
+    monkeypatch.setattr(streams, "_NUM_IMAGES", 2)
     folder = damaged_folder(tmp_path / "images", digits)
     np.savez(tmp_path / "a.npz", test=digits[:5], train=digits[5:7, ..., 0])
     _truncated_archive(tmp_path / "short.npz", digits[:7], 3)
@@ -59,20 +59,20 @@ def test_parts_of_a_stream_hold_its_items(tmp_path, digits, shared_images, monke
                 writer.write(_example(image, ""))
     names = {f"folder:{folder}": 5, f"npz:{tmp_path / 'a.npz'}": 4, f"npz:{tmp_path / 'short.npz'}": 4}
     for name, count in {**names, f"tfrecord:{tmp_path / '*.tfrecord'}": 3}.items():
-        _check_parts_of(name, SHAPE, None, count)
-    monkeypatch.setattr(streams, "_IMAGES_A_PART", 3000)
-    _check_parts_of("tfds:mnist", (28, 28, 1), shared_images, 4)
+        _check_pieces_of(name, SHAPE, None, count)
+    monkeypatch.setattr(streams, "_NUM_IMAGES", 3000)
+    _check_pieces_of("tfds:mnist", (28, 28, 1), shared_images, 4)
 
 
-def _check_parts_of(name, shape, data_dir, count):
+def _check_pieces_of(name, shape, data_dir, count):
     whole = list(streams.stream(name, shape, data_dir))
-    parts = list(streams.parts(name, data_dir))
-    assert len(parts) == count
-    pieces = [item for part in parts for item in streams.stream(name, shape, data_dir, part=part)]
-    assert [(item.key, item.error) for item in pieces] == [(item.key, item.error) for item in whole]
-    for piece, item in zip(pieces, whole, strict=True):
-        assert (piece.image is None) == (item.image is None)
-        assert piece.image is None or (piece.image == item.image).all()
+    pieces = list(streams.pieces(name, data_dir))
+    assert len(pieces) == count
+    items = [item for piece in pieces for item in streams.stream(name, shape, data_dir, piece=piece)]
+    assert [(item.key, item.error) for item in items] == [(item.key, item.error) for item in whole]
+    for found, item in zip(items, whole, strict=True):
+        assert (found.image is None) == (item.image is None)
+        assert found.image is None or (found.image == item.image).all()
 
 
 def _truncated_archive(path, images, count):

@@ -27,7 +27,7 @@ def test_noise_is_uniform_and_the_same_every_time():
 
 @pytest.mark.parametrize("name", ["constant", "constant=7", "noise"])
 def test_synthetic_sets_need_a_shape_and_have_only_a_test_split(name):
-    assert f"{name}: takes the model's image shape: give image_shape" in error_of(name)
+    assert f"{name}: takes the model's image shape: give `image_shape`" in error_of(name)
     message = error_of(name, "train", image_shape=(8, 8, 1))
     assert f"{name}: has only a test split, no train split" in message
 

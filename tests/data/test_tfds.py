@@ -27,7 +27,7 @@ def test_missing_tfds_set_names_those_that_are_there(tmp_path):
     (tmp_path / "mnist" / "9.9.9" / "dataset_info.json").write_text("{}")
     message = error_of("cifar100", data_dir=tmp_path)
     assert f"'cifar100' is not in {tmp_path} (there: mnist)" in message
-    assert "--download" in message
+    assert "`download`" in message
     message = error_of("cifar100", data_dir=tmp_path / "no")
     assert f"is not in {tmp_path / 'no'} (there: none)" in message
 

@@ -49,7 +49,7 @@ def test_a_step_with_mixed_precision(tmp_path, name):
     spec = runs.RunSpec(name, model_config, vars(config), "digits", SHAPE)
     model = family.build(model_config, SHAPE, family.training_protocol(model_config))
     state = training.TrainingState(model, config)
-    step = training.make_train_step(family, state, config, SHAPE)
+    step = training.make_train_step(training.subject_of_family(family, model), state, config)
     graph = step.get_concrete_function(tf.TensorSpec([32, *SHAPE], tf.uint8)).graph
     types = {(op.type, op.outputs[0].dtype) for op in graph.get_operations() if op.type in PRODUCTS}
     assert {kind for kind, dtype in types if dtype == tf.bfloat16} >= {"MatMul"}

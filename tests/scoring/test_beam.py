@@ -49,7 +49,7 @@ def exported(tmp_path_factory, make_run):
 
 
 def _folder(path, digits):
-    """Three parts of a folder, with a file that is no picture and one of another shape."""
+    """Three pieces of a folder, with a file that is no picture and one of another shape."""
     path.mkdir()
     for i in range(150):
         Image.fromarray(digits[i, ..., 0]).save(path / f"{i:03d}.png")

@@ -19,7 +19,7 @@ from tfp_flows import data, detectors, scoring, serving
 from tfp_flows.data import DataError, streams
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunError, load_model
-from tfp_flows.serving.exported_model import ExportedModel
+from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
@@ -211,6 +211,20 @@ def test_the_numbers_of_an_image_do_not_depend_on_its_company(exported, digits, 
         alone = model(digits[first:last])
         for column, values in together.items():
             np.testing.assert_array_equal(alone[column], values[first:last], strict=True)
+
+
+def test_an_exported_model_refuses_what_is_no_batch_of_its_images(exported, digits):
+    model = ExportedModel(exported / "glow_exported", batch_size=4)
+    for wrong, message in (
+        (digits[:3] + 0.5, "0..255"),
+        (digits[:3] * 20.0, "0..255"),
+        (digits[0], r"must have shape \[N, 8, 8, 1\], got \(8, 8, 1\)"),
+        (digits[:3, :1, :1], r"must have shape \[N, 8, 8, 1\], got \(3, 1, 1, 1\)"),
+        (digits[:5], "at most `batch_size` = 4 images, got 5"),
+    ):
+        with pytest.raises(ExportedModelError, match=message):
+            model(wrong)
+    np.testing.assert_array_equal(model(digits[:3].astype(float))["log_prob"], model(digits[:3])["log_prob"])
 
 
 WITHOUT_BEAM = """

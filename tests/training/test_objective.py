@@ -1,7 +1,5 @@
 """Training on mutated images and beside outliers."""
 
-import types
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,19 +28,20 @@ def test_mutation_replaces_a_fraction_by_uniform_levels():
     np.testing.assert_array_equal(mutation.mutate(images, 0.0, seed=0), images)
 
 
-def _linear_family(calls):
+def _linear(calls, shape):
     """log p(x) = -sum(x) ln 2, so that bits per dimension are the mean of x."""
 
-    def training_log_prob(model, images, seed):
+    def training_log_prob(images, seed):
         calls.append(images)
         return -tf.reduce_sum(tf.cast(images, tf.float32), axis=[1, 2, 3]) * np.log(2.0)
 
-    return types.SimpleNamespace(training_log_prob=training_log_prob)
+    unit = training.BITS_PER_DIM
+    return training.Subject(None, shape, tf.float32, unit, training_log_prob, initialize=None, log_prob=None)
 
 
 def test_margin_ranking_loss():
     config = training.TrainingConfig(steps=1, outlier_margin=2.0, outlier_weight=0.5)
-    loss = objective.make_loss(_linear_family([]), None, config, (2, 2, 1))
+    loss = objective.make_loss(_linear([], (2, 2, 1)), config)
     images = tf.constant(np.full([3, 2, 2, 1], 5), tf.uint8)
     outliers = tf.constant(np.array([4, 6, 9]).reshape([3, 1, 1, 1]) * np.ones([3, 2, 2, 1]), tf.uint8)
     total, bits = loss(images, outliers, tf.constant([0, 1]))
@@ -54,7 +53,7 @@ def test_margin_ranking_loss():
 def test_mutations_are_fresh_at_every_step():
     calls = []
     config = training.TrainingConfig(steps=1, mutation_rate=0.5)
-    loss = objective.make_loss(_linear_family(calls), None, config, (8, 8, 1))
+    loss = objective.make_loss(_linear(calls, (8, 8, 1)), config)
     images = tf.zeros([4, 8, 8, 1], tf.uint8)
     for step in (1, 2, 1):
         loss(images, None, tf.constant([0, step], tf.int64))
@@ -115,9 +114,9 @@ def test_a_run_from_before_these_settings_goes_on(tmp_path):
 
 def test_settings_that_make_no_sense():
     for settings, message in (
-        ({"mutation_rate": 1.5}, "--mutation_rate is a fraction 0..1, got 1.5"),
-        ({"outlier_margin": -1.0}, "--outlier_margin must be finite and not negative"),
-        ({"outlier_weight": float("inf")}, "--outlier_weight must be finite"),
+        ({"mutation_rate": 1.5}, "`mutation_rate` is a fraction 0..1, got 1.5"),
+        ({"outlier_margin": -1.0}, "`outlier_margin` must be finite and not negative"),
+        ({"outlier_weight": float("inf")}, "`outlier_weight` must be finite"),
     ):
         with pytest.raises(ValueError, match=message):
             training.TrainingConfig(steps=1, **settings)

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 import tfp_flows
 from tfp_flows import data, evaluation, runs, testing, training
 from tfp_flows.evaluation import pictures
+from tfp_flows.training import beginning
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = [
@@ -252,6 +253,12 @@ def test_training_lowers_the_loss_and_uses_fresh_noise(tmp_path):
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.3
 
 
+def test_training_leaves_tensorflow_as_it_was(tmp_path):
+    training.train(runs.Run(tmp_path / "run"), _spec(steps=1), "", _images("train"), _images("test"), False)
+    tf.random.normal([1])  # raises where operations must be deterministic
+    next(iter(tf.data.Dataset.range(3).shuffle(3)))
+
+
 def test_auroc_against_brute_force():
     rng = np.random.default_rng(0)
     inside, outside = rng.normal(0.0, 1.0, 60), rng.normal(0.7, 1.0, 40)
@@ -367,10 +374,10 @@ def test_a_run_made_before_there_was_a_reversible_mode_still_loads(finished, tmp
     assert values["model"].pop("reversible") is False
     (folder / "run.json").write_text(json.dumps(values))
     run, new = runs.Run(folder), runs.Run(finished[0]).spec()
-    run.check_same(new, training._defaults())
+    run.check_same(new, beginning.defaults())
     assert not run.spec().model.reversible
     runs.load_model(run)
     reversible = dataclasses.replace(new, model=dataclasses.replace(new.model, reversible=True))
     with pytest.raises(runs.RunError, match="model.reversible: False -> True"):
-        run.check_same(reversible, training._defaults())
+        run.check_same(reversible, beginning.defaults())
     runs.load_twin(run, reversible)  # but its weights may go on without kept activations

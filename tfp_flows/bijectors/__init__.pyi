@@ -5,5 +5,6 @@ from .coupling import AffineCoupling as AffineCoupling
 from .factor_out import FactorOut as FactorOut
 from .fused_chain import FusedChain as FusedChain
 from .fused_chain import assembled as assembled
+from .glow import Glow as Glow
 from .initialization import initialize_actnorms as initialize_actnorms
 from .squeeze import Squeeze as Squeeze

@@ -1,1 +1,5 @@
+from . import extras as extras
 from .errors import UserError as UserError
+from .images import check_image_batch as check_image_batch
+from .images import check_image_shape as check_image_shape
+from .images import check_images as check_images

@@ -85,8 +85,13 @@ def flags_text(names):
 
 
 def in_flags(message):
-    """A library's message with the arguments that are flags here, such as `steps`, as flags: --steps."""
-    return re.sub(r"`(\w+)`", lambda match: f"--{match[1]}" if match[1] in FLAGS else match[0], message)
+    """A library's message with the arguments that are flags here as flags: `steps=3` as --steps=3."""
+
+    def flag(match):
+        name, value = match[1], match[2]
+        return f"--{name}{value or ''}" if name in FLAGS else match[0]
+
+    return re.sub(r"`(\w+)(=[^`]*)?`", flag, message)
 
 
 def _define_field(field):

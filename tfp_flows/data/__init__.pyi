@@ -1,4 +1,5 @@
 from .batches import evaluation_batches as evaluation_batches
+from .batches import shuffled_batches as shuffled_batches
 from .batches import training_batches as training_batches
 from .errors import DataError as DataError
 from .image_set import SPLITS as SPLITS

@@ -45,10 +45,22 @@ def training_batches(
     Raises:
       DataError: If a number is out of range, or a batch cannot be cut into equal parts.
     """
-    array = _array(images)
+    return shuffled_batches(_array(images), batch_size, seed, start_step, num_steps, parts, num_parts)
+
+
+def shuffled_batches(
+    array: np.ndarray,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    num_steps: int | None = None,
+    parts: range | None = None,
+    num_parts: int = 1,
+) -> tf.data.Dataset:
+    """As `training_batches`, of any array `[N, ...]`: arrays of one N are shuffled alike."""
     _check_at_least(1, batch_size=batch_size, num_parts=num_parts)
     if batch_size % num_parts:
-        raise DataError(f"batch_size={batch_size} cannot be shared by {num_parts} devices in equal parts")
+        raise DataError(f"`batch_size`={batch_size} cannot be shared by {num_parts} devices in equal parts")
     _check_at_least(0, start_step=start_step)
     if num_steps is not None:
         _check_at_least(0, num_steps=num_steps)
@@ -121,7 +133,7 @@ def _array(images: ImageSet | np.ndarray) -> np.ndarray:
 def _check_at_least(least: int, **arguments: int) -> None:
     for name, value in arguments.items():
         if operator.index(value) < least:
-            raise DataError(f"{name} must be at least {least}, got {value}")
+            raise DataError(f"`{name}` must be at least {least}, got {value}")
 
 
 def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:

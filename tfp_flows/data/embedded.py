@@ -93,11 +93,11 @@ def photo_crops(split: str) -> ImageSet:
     return ImageSet("photos", split, images, None, keys)
 
 
-def digit_images(part: str) -> ImageSet:
+def digit_images(split: str) -> ImageSet:
     """The handwritten digits.
 
     Args:
-      part: "train" (1437 images, to be divided further) or "test" (360).
+      split: "train" (1437 images, to be divided further) or "test" (360).
 
     Returns:
       The images, `uint8 [N, 8, 8, 1]`, with labels 0..9; the keys are indices into the file.
@@ -107,6 +107,6 @@ def digit_images(part: str) -> ImageSet:
     train, test = train_test_split(
         indices, test_size=_NUM_TEST_DIGITS, stratify=digits.target, random_state=0
     )
-    chosen = np.sort(test if part == "test" else train)
+    chosen = np.sort(test if split == "test" else train)
     images = np.rint(digits.images[chosen] * (255 / 16)).astype(np.uint8)[..., np.newaxis]
-    return ImageSet("digits", part, images, digits.target[chosen], tuple(map(str, chosen)))
+    return ImageSet("digits", split, images, digits.target[chosen], tuple(map(str, chosen)))

@@ -6,6 +6,6 @@ from tfp_flows.checks.errors import UserError
 class DataError(UserError):
     """A user's mistake about data: one line that says what was wrong, where, and what to do."""
 
-    def __init__(self, message: str):
+    def __init__(self, message: str) -> None:
         """Joins the lines of `message`, so that it can be shown as it is."""
         super().__init__(" ".join(message.splitlines()))

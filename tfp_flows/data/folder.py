@@ -2,17 +2,18 @@
 
 Files are found in all subfolders (names that start with a dot are skipped, and so is all that does
 not end in .png, .jpg or .jpeg) and taken in the order of their relative paths. If the folder holds
-subfolders `train` and `test`, both, these are the two parts, and what else lies there is ignored.
-Otherwise a file belongs to the test part if a hash of its relative path says so, about one in ten:
-adding files moves no other file to the other part.
+subfolders `train` and `test`, both, these are its two official splits, and what else lies there is ignored.
+Otherwise a file belongs to the test split if a hash of its relative path says so, about one in ten:
+adding files moves no other file to the other split.
 
 Files must hold 8-bit grey levels (read as 1 channel; 1-, 2- and 4-bit grey is scaled to 0..255
 without loss) or 8-bit RGB (3 channels). Alpha, palettes, 16 bits and CMYK are refused: how to turn
 those into grey levels is not ours to guess. An EXIF orientation is not applied. All images of a
-part must have the same shape.
+split must have the same shape.
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,35 +26,35 @@ from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-_PARTS = ("train", "test")
+_OFFICIAL = ("train", "test")
 _TEST_FRACTION = 10
 _PNG_BIT_DEPTH_OFFSET = 24
 _NUM_THREADS = min(8, os.cpu_count() or 1)
 
 
-def read_folder(path: str, part: str) -> ImageSet:
-    """Reads one part of a folder.
+def read_folder(path: str, split: str) -> ImageSet:
+    """Reads one official split of a folder.
 
     Args:
       path: The folder; `~` is expanded.
-      part: "train" or "test".
+      split: "train" or "test".
 
     Returns:
       The images, without labels; their keys are paths relative to the folder, with slashes.
 
     Raises:
-      DataError: If there is no such folder, or no image for this part, or a file cannot be read,
+      DataError: If there is no such folder, or no image for this split, or a file cannot be read,
         is of a kind that is refused, or differs in shape from the first one.
     """
     root = Path(path).expanduser()
     files = list_images(path)
-    chosen = [file for file in files if _part(root, file) == part]
+    chosen = [file for file in files if _split(root, file) == split]
     if not chosen:
         raise DataError(
-            f"folder:{path}: none of its {len(files)} image(s) is for the {part} part: "
+            f"folder:{path}: none of its {len(files)} image(s) is for the {split} part: "
             "put some into subfolders train and test"
         )
-    return ImageSet(f"folder:{path}", part, _decode_all(root, chosen), None, tuple(chosen))
+    return ImageSet(f"folder:{path}", split, _decode_all(root, chosen), None, tuple(chosen))
 
 
 def list_images(path: str) -> list[str]:
@@ -63,7 +64,7 @@ def list_images(path: str) -> list[str]:
         raise DataError(
             f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
         )
-    tops = [root / part for part in _PARTS] if _has_parts(root) else [root]
+    tops = [root / split for split in _OFFICIAL] if _is_divided(root) else [root]
     files = sorted(
         file.relative_to(root).as_posix()
         for top in tops
@@ -75,16 +76,16 @@ def list_images(path: str) -> list[str]:
     return files
 
 
-def _has_parts(root: Path) -> bool:
-    return all((root / part).is_dir() for part in _PARTS)
+def _is_divided(root: Path) -> bool:
+    return all((root / split).is_dir() for split in _OFFICIAL)
 
 
 def _visible(relative: Path) -> bool:
     return not any(name.startswith(".") for name in relative.parts)
 
 
-def _part(root: Path, file: str) -> str:
-    if _has_parts(root):
+def _split(root: Path, file: str) -> str:
+    if _is_divided(root):
         return file.split("/", 1)[0]
     digest = hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest()
     return "test" if int.from_bytes(digest[:8], "big") % _TEST_FRACTION == 0 else "train"
@@ -106,8 +107,8 @@ def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:
     return images
 
 
-def decode_file(file) -> np.ndarray:
-    """Reads one PNG or JPEG, a path or a binary file, as `uint8 [H, W, 1 or 3]`.
+def decode_file(file: Path | io.BytesIO) -> np.ndarray:
+    """Reads one PNG or JPEG, a path or bytes in memory, as `uint8 [H, W, 1 or 3]`.
 
     Raises:
       DataError: If it is none, or of a kind that is refused.
@@ -124,7 +125,7 @@ def decode_file(file) -> np.ndarray:
     return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
 
 
-def _refuse_lossy(image: Image.Image, file: Path) -> None:
+def _refuse_lossy(image: Image.Image, file: Path | io.BytesIO) -> None:
     if _is_16_bit(image, file):
         raise DataError(f"{file}: has 16 bits per channel: write it with 8")
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
@@ -135,11 +136,11 @@ def _refuse_lossy(image: Image.Image, file: Path) -> None:
         raise DataError(f"{file}: is {image.mode}: convert it to 8-bit RGB or greyscale")
 
 
-def _is_16_bit(image: Image.Image, file: Path) -> bool:
+def _is_16_bit(image: Image.Image, file: Path | io.BytesIO) -> bool:
     """Reads the bit depth from the PNG header: Pillow opens 16-bit RGB as 8 bits, in silence."""
     if image.format != "PNG":
         return False
-    if hasattr(file, "getvalue"):
+    if isinstance(file, io.BytesIO):
         return file.getvalue()[_PNG_BIT_DEPTH_OFFSET] == 16
     with open(file, "rb") as stream:
         return stream.read(_PNG_BIT_DEPTH_OFFSET + 1)[_PNG_BIT_DEPTH_OFFSET] == 16

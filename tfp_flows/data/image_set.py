@@ -23,7 +23,7 @@ class ImageSet:
         folder, a TFDS `id`, or else an index.
 
     Raises:
-      DataError: If the parts do not have these types, or not the same length.
+      DataError: If the attributes do not have these types, or not the same length.
     """
 
     name: str
@@ -32,8 +32,8 @@ class ImageSet:
     labels: np.ndarray | None
     keys: tuple[str, ...]
 
-    def __post_init__(self):
-        """Checks the parts and freezes the arrays."""
+    def __post_init__(self) -> None:
+        """Checks the attributes and freezes the arrays."""
         images = np.asarray(self.images)
         if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
             raise DataError(
@@ -56,15 +56,15 @@ class ImageSet:
         """The shape (H, W, C) of every image."""
         return tuple(self.images.shape[1:])
 
-    def select(self, indices: Sequence[int], split: str | None = None) -> "ImageSet":
+    def select(self, indices: Sequence[int] | np.ndarray, split: str | None = None) -> "ImageSet":
         """Copies the images at `indices`, in that order, as a set of `split` (default: its own)."""
-        indices = np.asarray(indices, dtype=np.int64)
+        chosen = np.asarray(indices, dtype=np.int64)
         return ImageSet(
             name=self.name,
             split=split or self.split,
-            images=self.images[indices],
-            labels=None if self.labels is None else self.labels[indices],
-            keys=tuple(self.keys[index] for index in indices),
+            images=self.images[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            keys=tuple(self.keys[index] for index in chosen),
         )
 
 

@@ -36,10 +36,10 @@ def load(
     source is taken for a TFDS name. Nothing is resized, padded or recoloured but by an operation
     in the name.
 
-    From a source's training images two parts are held out, which are never trained on: validation
+    From a source's training images two splits are held out, which are never trained on: validation
     (to stop early and to select) and calibration (to set thresholds): max(1, min(5000, n // 20))
     images each, by a permutation that depends on n alone, not on a run's seed. (`photos` has four
-    parts of its own.) `constant` and `noise` have only a test split.
+    splits of its own.) `constant` and `noise` have only a test split.
 
     Args:
       name: The name.
@@ -69,7 +69,7 @@ def load(
     """
     if split not in SPLITS:
         raise DataError(f"unknown split '{split}': choose from {', '.join(SPLITS)}")
-    limit = None if max_images is None else _positive(max_images, "max_images")
+    limit = None if max_images is None else _positive(max_images, "`max_images`")
     wanted = None if image_shape is None else _checked_shape(image_shape)
     source, operations = parse_name(name)
     options = TfdsOptions("" if data_dir is None else os.fspath(data_dir), bool(download))
@@ -145,8 +145,9 @@ def _positive(value: int, argument: str) -> int:
 def _checked_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     shape = tuple(image_shape)
     if len(shape) != 3:
-        raise DataError(f"image_shape must be (height, width, channels), got {shape}")
-    return tuple(_positive(size, "each size in image_shape") for size in shape)
+        raise DataError(f"`image_shape` must be (height, width, channels), got {shape}")
+    height, width, channels = (_positive(size, "each size in `image_shape`") for size in shape)
+    return height, width, channels
 
 
 def _wrong_shape(name: str, had: tuple[int, ...], wanted: tuple[int, ...]) -> str:

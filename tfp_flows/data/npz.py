@@ -1,8 +1,8 @@
 """The source `npz:PATH`: a NumPy archive.
 
-Keys: `train` and `test` (or `x_train`, `x_test`; one of the two parts may be missing), or else
+Keys: `train` and `test` (or `x_train`, `x_test`; one of the two may be missing), or else
 `images`, of which a fixed tenth (chosen by a permutation that depends on their number alone) is the
-test part. Arrays are uint8, [N, H, W, C], or [N, H, W], which is read as one channel. Labels, where
+test split. Arrays are uint8, [N, H, W, C], or [N, H, W], which is read as one channel. Labels, where
 there are any: `train_labels`, `test_labels` (or `y_train`, `y_test`), and `labels` with `images`:
 integers [N]. Other keys are ignored. Nothing is ever unpickled.
 """
@@ -25,18 +25,18 @@ _LABEL_KEYS = {
 _TEST_FRACTION = 10
 
 
-def read_npz(path: str, part: str) -> ImageSet:
-    """Reads one part of an archive.
+def read_npz(path: str, split: str) -> ImageSet:
+    """Reads one official split of an archive.
 
     Args:
       path: The file; `~` is expanded.
-      part: "train" or "test".
+      split: "train" or "test".
 
     Returns:
       The images; their keys are "KEY:INDEX", like "x_test:17".
 
     Raises:
-      DataError: If there is no such archive, or no such part in it, or its arrays are unfit.
+      DataError: If there is no such archive, or no such split in it, or its arrays are unfit.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -48,39 +48,39 @@ def read_npz(path: str, part: str) -> ImageSet:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise DataError(f"npz:{path}: a single array: write an archive with np.savez")
         with archive:
-            return _read_part(archive, path, part)
+            return _read_split(archive, path, split)
     except DataError:
         raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"npz:{path}: cannot be read: {error}") from error
 
 
-def _read_part(archive, path: str, part: str) -> ImageSet:
+def _read_split(archive: np.lib.npyio.NpzFile, path: str, split: str) -> ImageSet:
     found = {name: key for name in _IMAGE_KEYS if (key := _only(archive, _IMAGE_KEYS[name], path))}
     if "images" in found and len(found) > 1:
         raise DataError(f"npz:{path}: has both 'images' and parts: {_listed(archive)}: keep one")
-    name = "images" if "images" in found else part
+    name = "images" if "images" in found else split
     if name not in found:
         raise DataError(
-            f"npz:{path}: has no {part} images: it needs one of the keys "
-            f"{' or '.join(_IMAGE_KEYS[part])} (or images), found {_listed(archive)}"
+            f"npz:{path}: has no {split} images: it needs one of the keys "
+            f"{' or '.join(_IMAGE_KEYS[split])} (or images), found {_listed(archive)}"
         )
     images = _checked_images(archive, found[name], path)
     label_key = _only(archive, _LABEL_KEYS[name], path)
     labels = archive[label_key] if label_key else None
     keys = tuple(f"{found[name]}:{index}" for index in range(len(images)))
-    whole = ImageSet(f"npz:{path}", part, images, labels, keys)
-    return _tenth(whole, part) if name == "images" else whole
+    whole = ImageSet(f"npz:{path}", split, images, labels, keys)
+    return _tenth(whole, split) if name == "images" else whole
 
 
-def _only(archive, candidates: tuple[str, ...], path: str) -> str | None:
+def _only(archive: np.lib.npyio.NpzFile, candidates: tuple[str, ...], path: str) -> str | None:
     present = [key for key in candidates if key in archive.files]
     if len(present) > 1:
         raise DataError(f"npz:{path}: has both '{present[0]}' and '{present[1]}': keep one")
     return present[0] if present else None
 
 
-def _checked_images(archive, key: str, path: str) -> np.ndarray:
+def _checked_images(archive: np.lib.npyio.NpzFile, key: str, path: str) -> np.ndarray:
     images = archive[key]
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
         raise DataError(
@@ -90,14 +90,14 @@ def _checked_images(archive, key: str, path: str) -> np.ndarray:
     return images[..., np.newaxis] if images.ndim == 3 else images
 
 
-def _tenth(whole: ImageSet, part: str) -> ImageSet:
+def _tenth(whole: ImageSet, split: str) -> ImageSet:
     if len(whole) < 2:
         raise DataError(f"{whole.name}: one image cannot be divided: give keys train and test")
     order = np.random.RandomState(0).permutation(len(whole))
     num_test = max(1, len(whole) // _TEST_FRACTION)
-    chosen = order[:num_test] if part == "test" else order[num_test:]
-    return whole.select(np.sort(chosen), part)
+    chosen = order[:num_test] if split == "test" else order[num_test:]
+    return whole.select(np.sort(chosen), split)
 
 
-def _listed(archive) -> str:
+def _listed(archive: np.lib.npyio.NpzFile) -> str:
     return "the keys " + (", ".join(sorted(archive.files)) or "(none)")

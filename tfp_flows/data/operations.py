@@ -1,4 +1,4 @@
-"""Operations that derive one set from another: the `@...` part of a name.
+"""Operations that derive one set from another: the `@...` of a name.
 
 - `@resize=32`, `@resize=32x48`: to 32x32, or to height 32 and width 48; bilinear, antialiased,
   rounded.
@@ -98,23 +98,11 @@ def apply_operation(
     Raises:
       DataError: If images of this shape cannot be treated so.
     """
-    height, width, channels = images.shape[1:]
-    if operation.kind == "resize":
-        return resize(images, operation.size)
-    if operation.kind == "pad":
-        if height > operation.size[0] or width > operation.size[1]:
-            raise DataError(
-                f"{name}: @pad to {_text(operation.size)} cannot shrink images "
-                f"of {height}x{width}: use @crop or @resize"
-            )
-        return pad(images, operation.size)
-    if operation.kind == "crop":
-        if height < operation.size[0] or width < operation.size[1]:
-            raise DataError(
-                f"{name}: @crop to {_text(operation.size)} cannot enlarge images "
-                f"of {height}x{width}: use @pad or @resize"
-            )
-        return crop(images, operation.size)
+    channels = images.shape[-1]
+    if operation.size is not None:
+        return _to_size(operation.kind, images, operation.size, name)
+    if operation.threshold is not None:
+        return binarize(images, operation.threshold)
     if operation.kind == "rgb":
         if channels != 1:
             raise DataError(f"{name}: @rgb needs images with 1 channel, these have {channels}")
@@ -123,14 +111,31 @@ def apply_operation(
         if channels != 3:
             raise DataError(f"{name}: @luminance needs 3 channels, these images have {channels}")
         return luminance(images)
-    if operation.kind == "binarize":
-        return binarize(images, operation.threshold)
+    assert operation.factor is not None and means is not None  # what is left is contrast
     if len(means) != channels:
         raise DataError(
             f"{name}: @contrast needs as many channels in the training split as here, "
             f"there are {len(means)} there and {channels} here"
         )
     return contrast(images, operation.factor, means)
+
+
+def _to_size(kind: str, images: np.ndarray, size: tuple[int, int], name: str) -> np.ndarray:
+    height, width = images.shape[1:3]
+    if kind == "resize":
+        return resize(images, size)
+    if kind == "pad":
+        if height > size[0] or width > size[1]:
+            raise DataError(
+                f"{name}: @pad to {_text(size)} cannot shrink images of {height}x{width}: "
+                "use @crop or @resize"
+            )
+        return pad(images, size)
+    if height < size[0] or width < size[1]:
+        raise DataError(
+            f"{name}: @crop to {_text(size)} cannot enlarge images of {height}x{width}: use @pad or @resize"
+        )
+    return crop(images, size)
 
 
 def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -159,11 +164,11 @@ def crop(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def luminance(images: np.ndarray) -> np.ndarray:
     """The ITU-R BT.601 luminance of `uint8 [N, H, W, 3]` as `uint8 [N, H, W, 1]`, exact."""
-    per_mille = sum(
+    red, green, blue = (
         np.uint32(weight) * images[..., channel : channel + 1]
         for channel, weight in enumerate(_LUMINANCE_PER_MILLE)
     )
-    return ((per_mille + 500) // 1000).astype(np.uint8)
+    return ((red + green + blue + 500) // 1000).astype(np.uint8)
 
 
 def contrast(images: np.ndarray, factor: float, means: np.ndarray) -> np.ndarray:

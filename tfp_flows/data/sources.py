@@ -14,7 +14,7 @@ from tfp_flows.data.splits import divide_training_images
 from tfp_flows.data.synthetic import constant_images, noise_images
 from tfp_flows.data.tfds import TfdsOptions, read_tfds
 
-_NUM_CACHED_PARTS = 2
+_NUM_CACHED = 2
 
 
 def read_split(
@@ -42,8 +42,8 @@ def read_split(
     if source.kind == "photos":
         return photo_crops(split)
     if split == "test":
-        return _read_part(source, "test", options)
-    training = _training_part(source, options, fingerprint(source))
+        return _read_official(source, "test", options)
+    training = _official_training(source, options, fingerprint(source))
     return training.select(divide_training_images(len(training), source.text)[split], split)
 
 
@@ -66,31 +66,31 @@ def fingerprint(source: Source) -> str:
 
 def clear_cache() -> None:
     """Forgets the decoded training images that are kept for the next call: at most two sources."""
-    _training_part.cache_clear()
+    _official_training.cache_clear()
 
 
-@functools.lru_cache(maxsize=_NUM_CACHED_PARTS)
-def _training_part(source: Source, options: TfdsOptions, fingerprint: str) -> ImageSet:
-    """The whole training part; `fingerprint` is there for the cache's key alone."""
+@functools.lru_cache(maxsize=_NUM_CACHED)
+def _official_training(source: Source, options: TfdsOptions, fingerprint: str) -> ImageSet:
+    """The whole official training split; `fingerprint` is there for the cache's key alone."""
     del fingerprint
-    return _read_part(source, "train", options)
+    return _read_official(source, "train", options)
 
 
-def _read_part(source: Source, part: str, options: TfdsOptions) -> ImageSet:
+def _read_official(source: Source, split: str, options: TfdsOptions) -> ImageSet:
     if source.kind == "folder":
-        return read_folder(source.argument, part)
+        return read_folder(source.argument, split)
     if source.kind == "npz":
-        return read_npz(source.argument, part)
+        return read_npz(source.argument, split)
     if source.kind == "digits":
-        return digit_images(part)
-    return read_tfds(source.argument, part, options)
+        return digit_images(split)
+    return read_tfds(source.argument, split, options)
 
 
 def _synthetic(source: Source, split: str, image_shape: tuple[int, int, int] | None) -> ImageSet:
     if split != "test":
         raise DataError(f"{source.text}: has only a test split, no {split} split")
     if image_shape is None:
-        raise DataError(f"{source.text}: takes the model's image shape: give image_shape")
+        raise DataError(f"{source.text}: takes the model's image shape: give `image_shape`")
     if source.kind == "noise":
         return noise_images(image_shape)
     return constant_images(source.argument, image_shape)

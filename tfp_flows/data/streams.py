@@ -9,7 +9,7 @@
 Operations that treat each image alone may follow, as in `tfp_flows.data.operations`:
 `folder:PATH@resize=28@luminance`.
 
-`parts` cuts a stream into pieces that can be read side by side; together they hold the same items.
+`pieces` cuts a stream into pieces that can be read side by side; together they hold the same items.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ import itertools
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,13 +30,13 @@ from google.protobuf import message
 from tfp_flows.data import folder, tfds
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.names import parse_name
-from tfp_flows.data.operations import apply_operation
+from tfp_flows.data.operations import Operation, apply_operation
 
 KINDS = ("folder", "npz", "tfrecord", "tfds")
 _ARRAYS = ("images", "test", "x_test", "train", "x_train")
-_FILES_A_PART = 64
-_IMAGES_A_PART = 1024
-_MOST_PARTS_OF_AN_ARRAY = 64  # each is read from the array's beginning: an archive has no index
+_NUM_FILES = 64  # a piece of a folder
+_NUM_IMAGES = 1024  # a piece of an array or a split, at least
+_MOST_PIECES_OF_AN_ARRAY = 64  # each is read from the array's beginning: an archive has no index
 
 
 class Item(NamedTuple):
@@ -53,7 +53,7 @@ class Item(NamedTuple):
     error: str = ""
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A piece of a stream.
 
     Attributes:
@@ -67,7 +67,14 @@ class Part(NamedTuple):
     stop: int | None = None
 
 
-def stream(name, image_shape, data_dir=None, split="test", skip=0, part=None) -> Iterator[Item]:
+def stream(
+    name: str,
+    image_shape: Sequence[int],
+    data_dir: str | os.PathLike | None = None,
+    split: str = "test",
+    skip: int = 0,
+    piece: Piece | None = None,
+) -> Iterator[Item]:
     """The images of a source, always in the same order.
 
     An image that cannot be read, or has another shape, is an item with an `error`; the stream goes on.
@@ -78,7 +85,7 @@ def stream(name, image_shape, data_dir=None, split="test", skip=0, part=None) ->
       data_dir: Folder of TFDS sets.
       split: Of a TFDS set.
       skip: Number of items to leave out at the beginning.
-      part: One of `parts`, or None for the whole stream.
+      piece: One of `pieces`, or None for the whole stream.
 
     Yields:
       `Item`.
@@ -88,14 +95,14 @@ def stream(name, image_shape, data_dir=None, split="test", skip=0, part=None) ->
     """
     kind, argument, operations = _parse(name)
     if kind == "tfds":
-        items = _tfds(argument, part, data_dir, split)
+        items = _tfds(argument, piece, data_dir, split)
     else:
-        items = _OPEN[kind](argument, part)
+        items = _OPEN[kind](argument, piece)
     for item in itertools.islice(items, skip, None):
         yield _finished(item, operations, tuple(image_shape), name)
 
 
-def parts(name, data_dir=None, split="test") -> Iterator[Part]:
+def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "test") -> Iterator[Piece]:
     """Cuts a stream into pieces for several readers.
 
     A folder is cut into lists of files, TFRecords into their files, arrays and TFDS sets into ranges. A
@@ -108,7 +115,7 @@ def parts(name, data_dir=None, split="test") -> Iterator[Part]:
       split: Of a TFDS set.
 
     Yields:
-      `Part`.
+      `Piece`.
 
     Raises:
       DataError: If there is no such source at all.
@@ -116,18 +123,18 @@ def parts(name, data_dir=None, split="test") -> Iterator[Part]:
     kind, argument, _ = _parse(name)
     if kind == "folder":
         files = folder.list_images(argument)
-        yield from (Part(tuple(files[i : i + _FILES_A_PART])) for i in range(0, len(files), _FILES_A_PART))
+        yield from (Piece(tuple(files[i : i + _NUM_FILES])) for i in range(0, len(files), _NUM_FILES))
     elif kind == "tfrecord":
-        yield from (Part((file,)) for file in _record_files(argument))
+        yield from (Piece((file,)) for file in _record_files(argument))
     elif kind == "npz":
-        yield from _npz_parts(argument)
+        yield from _npz_pieces(argument)
     else:
         options = _tfds_options(data_dir)
         count = tfds.count_if_one_file(argument, split, options)
-        yield from [Part()] if count is None else _ranges((), count, _IMAGES_A_PART)
+        yield from [Piece()] if count is None else _ranges((), count, _NUM_IMAGES)
 
 
-def decode(key, encoded):
+def decode(key: str, encoded: bytes) -> Item:
     """The `Item` of a PNG or JPEG, bytes."""
     try:
         return Item(key, folder.decode_file(io.BytesIO(encoded)))
@@ -135,7 +142,7 @@ def decode(key, encoded):
         return Item(key, None, str(error).split(": ", 1)[1])
 
 
-def with_shape(item, image_shape):
+def with_shape(item: Item, image_shape: tuple[int, ...]) -> Item:
     """The item, or one with an `error` in its place if its image has another shape or dtype."""
     if item.image is None or (item.image.shape == image_shape and item.image.dtype == np.uint8):
         return item
@@ -145,7 +152,7 @@ def with_shape(item, image_shape):
     return Item(item.key, None, f"is {had}, but {wanted} is wanted")
 
 
-def _parse(name):
+def _parse(name: str) -> tuple[str, str, tuple[Operation, ...]]:
     """(kind, argument, operations)."""
     kind, colon, rest = name.partition(":")
     if not colon or kind not in KINDS:
@@ -158,7 +165,9 @@ def _parse(name):
     return kind, source.argument, operations
 
 
-def _finished(item, operations, image_shape, name):
+def _finished(
+    item: Item, operations: tuple[Operation, ...], image_shape: tuple[int, ...], name: str
+) -> Item:
     """The item with the operations applied and its shape checked."""
     if item.image is None:
         return item
@@ -171,38 +180,38 @@ def _finished(item, operations, image_shape, name):
     return with_shape(Item(item.key, images[0]), image_shape)
 
 
-def _ranges(files, count, size):
-    return (Part(files, start, min(start + size, count)) for start in range(0, count, size))
+def _ranges(files: tuple[str, ...], count: int, size: int) -> Iterator[Piece]:
+    return (Piece(files, start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _folder(path, part):
+def _folder(path: str, piece: Piece | None) -> Iterator[Item]:
     root = Path(path).expanduser()
-    for file in part.files if part else folder.list_images(path):
+    for file in piece.files if piece else folder.list_images(path):
         try:
             yield Item(file, folder.decode_file(root / file))
         except DataError as error:
             yield Item(file, None, str(error).removeprefix(f"{root / file}: "))
 
 
-def _npz(path, part):
+def _npz(path: str, piece: Piece | None) -> Iterator[Item]:
     """Reads the archive's members a row at a time; `np.load` would hold a whole array."""
     with _archive(path) as archive:
-        for name in part.files if part else _array_names(archive, path):
+        for name in piece.files if piece else _array_names(archive, path):
             with archive.open(f"{name}.npy") as member:
-                yield from _rows(member, name, path, *(part[1:] if part else ()))
+                yield from _rows(member, name, path, *(piece[1:] if piece else ()))
 
 
-def _npz_parts(path):
+def _npz_pieces(path: str) -> Iterator[Piece]:
     with _archive(path) as archive:
         for name in _array_names(archive, path):
             with archive.open(f"{name}.npy") as member:
                 count = _array_shape(member, name, path)[0]
-            size = max(_IMAGES_A_PART, -(-count // _MOST_PARTS_OF_AN_ARRAY))
+            size = max(_NUM_IMAGES, -(-count // _MOST_PIECES_OF_AN_ARRAY))
             yield from _ranges((name,), count, size)
 
 
 @contextlib.contextmanager
-def _archive(path):
+def _archive(path: str) -> Iterator[zipfile.ZipFile]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise DataError(f"npz:{path}: no such file")
@@ -215,14 +224,14 @@ def _archive(path):
         raise DataError(f"npz:{path}: cannot be read: {error}") from error
 
 
-def _array_names(archive, path):
+def _array_names(archive: zipfile.ZipFile, path: str) -> list[str]:
     found = [name for name in _ARRAYS if f"{name}.npy" in archive.namelist()]
     if not found:
         raise DataError(f"npz:{path}: holds none of the arrays {', '.join(_ARRAYS)}")
     return found
 
 
-def _array_shape(member, name, path):
+def _array_shape(member: IO[bytes], name: str, path: str) -> tuple[int, ...]:
     """[N, H, W, C] of the array whose header the member begins with."""
     version = np.lib.format.read_magic(member)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -234,11 +243,13 @@ def _array_shape(member, name, path):
     return shape if len(shape) == 4 else (*shape, 1)
 
 
-def _rows(member, name, path, start=0, stop=None):
+def _rows(
+    member: IO[bytes], name: str, path: str, start: int = 0, stop: int | None = None
+) -> Iterator[Item]:
     count, *row_shape = _array_shape(member, name, path)
     size = int(np.prod(row_shape))
     beginning = member.tell() + start * size
-    if member.seek(beginning) < beginning:  # the archive ends in an earlier part, which says so
+    if member.seek(beginning) < beginning:  # the archive ends in an earlier piece, which says so
         return
     for index in range(start, count if stop is None else stop):
         row = member.read(size)
@@ -248,15 +259,15 @@ def _rows(member, name, path, start=0, stop=None):
         yield Item(f"{name}:{index}", np.frombuffer(row, np.uint8).reshape(row_shape))
 
 
-def _record_files(pattern):
+def _record_files(pattern: str) -> list[str]:
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
         raise DataError(f"tfrecord:{pattern}: no such file")
     return files
 
 
-def _tfrecord(pattern, part):
-    for file in part.files if part else _record_files(pattern):
+def _tfrecord(pattern: str, piece: Piece | None) -> Iterator[Item]:
+    for file in piece.files if piece else _record_files(pattern):
         records = iter(tf.data.TFRecordDataset(file).enumerate().as_numpy_iterator())
         index = -1
         while True:
@@ -270,7 +281,7 @@ def _tfrecord(pattern, part):
             yield _example(record, f"{file}:{index}")
 
 
-def _example(record, place):
+def _example(record: bytes, place: str) -> Item:
     try:
         features = tf.train.Example.FromString(record).features.feature
     except message.DecodeError:
@@ -282,18 +293,18 @@ def _example(record, place):
     return decode(key, encoded)
 
 
-def _first(features, *names):
+def _first(features: Mapping[str, tf.train.Feature], *names: str) -> bytes:
     """The first bytes of the first of these features that has any, or none."""
     values = (features[name].bytes_list.value for name in names if name in features)
     return next((value[0] for value in values if value and value[0]), b"")
 
 
-def _tfds(name, part, data_dir, split):
-    start, stop = part[1:] if part else (0, None)
+def _tfds(name: str, piece: Piece | None, data_dir: str | os.PathLike | None, split: str) -> Iterator[Item]:
+    start, stop = piece[1:] if piece else (0, None)
     return itertools.starmap(Item, tfds.stream_tfds(name, split, _tfds_options(data_dir), start, stop))
 
 
-def _tfds_options(data_dir):
+def _tfds_options(data_dir: str | os.PathLike | None) -> tfds.TfdsOptions:
     return tfds.TfdsOptions("" if data_dir is None else os.fspath(data_dir))
 
 

@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 import difflib
 import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +17,10 @@ from absl import logging
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import SOURCE_CHOICES
+
+if TYPE_CHECKING:  # it is slow to import, and often not needed
+    from tensorflow_datasets.core import DatasetBuilder
+    from tensorflow_datasets.core.features import FeatureConnector
 
 _READ_BATCH = 512
 _FEATURES = ("image", "label", "id")
@@ -39,17 +45,17 @@ class TfdsOptions:
         return os.path.expanduser(self.data_dir or default)
 
 
-def read_tfds(name: str, part: str, options: TfdsOptions) -> ImageSet:
+def read_tfds(name: str, split: str, options: TfdsOptions) -> ImageSet:
     """Reads one official split.
 
     Args:
       name: A TFDS name, like "mnist", or "NAME/CONFIG:VERSION".
-      part: "train" or "test".
+      split: "train" or "test".
       options: Where to look.
 
     Returns:
       The images, with labels where the set has an integer `label`; the keys are its `id`, or else
-      "PART_INDEX", like "test_17".
+      "SPLIT_INDEX", like "test_17".
 
     Raises:
       DataError: If the set is unknown, is not there, cannot be read, or holds no images of one
@@ -57,14 +63,16 @@ def read_tfds(name: str, part: str, options: TfdsOptions) -> ImageSet:
     """
     with _quiet():
         builder = _builder(name, options)
-        _check_contents(builder, name, part)
+        _check_contents(builder, name, split)
         try:
-            return _read(builder, name, part)
+            return _read(builder, name, split)
         except (tf.errors.OpError, OSError) as error:
             raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
 
 
-def stream_tfds(name: str, split: str, options: TfdsOptions, start: int = 0, stop: int | None = None):
+def stream_tfds(
+    name: str, split: str, options: TfdsOptions, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yields (key, image uint8 `[H, W, C]`) of one split, in the order of `read_tfds`.
 
     Args:
@@ -110,8 +118,8 @@ def prepared_sets(options: TfdsOptions) -> list[str]:
     )
 
 
-def _builder(name: str, options: TfdsOptions):
-    import tensorflow_datasets as tfds  # imported here, as it is slow and often not needed
+def _builder(name: str, options: TfdsOptions) -> "DatasetBuilder":
+    import tensorflow_datasets as tfds
 
     base = name.split("/")[0].split(":")[0]
     if base not in prepared_sets(options):
@@ -150,54 +158,54 @@ def _refuse_unknown(name: str, base: str, registered: list[str], options: TfdsOp
 def _missing(name: str, options: TfdsOptions) -> str:
     return (
         f"data set '{name}' is not in {options.folder} (there: {_listed(prepared_sets(options))}): "
-        "give the data_dir that holds it, or let TFDS fetch it with --download"
+        "give the `data_dir` that holds it, or let TFDS fetch it with `download`"
     )
 
 
-def _check_contents(builder, name: str, part: str) -> None:
+def _check_contents(builder: "DatasetBuilder", name: str, split: str) -> None:
     feature = _feature(builder, "image")
     shape = getattr(feature, "shape", None)
-    if shape is None or len(shape) != 3 or feature.np_dtype != np.uint8:
+    if feature is None or shape is None or len(shape) != 3 or feature.np_dtype != np.uint8:
         raise DataError(
             f"{name}: holds no 8-bit images under the feature 'image': "
             "write them to a folder or an npz archive"
         )
     if None in shape:
         raise DataError(f"{name}: its images differ in shape: resize them into a folder:PATH")
-    if part not in builder.info.splits:
+    if split not in builder.info.splits:
         raise DataError(
-            f"{name}: has no split '{part}' (it has: {_listed(builder.info.splits)}): "
+            f"{name}: has no split '{split}' (it has: {_listed(builder.info.splits)}): "
             "write it to a folder or an npz archive with train and test"
         )
 
 
-def _feature(builder, key: str):
+def _feature(builder: "DatasetBuilder", key: str) -> "FeatureConnector | None":
     features = builder.info.features
     return features[key] if features is not None and key in features else None
 
 
-def _read(builder, name: str, part: str) -> ImageSet:
+def _read(builder: "DatasetBuilder", name: str, split: str) -> ImageSet:
     wanted = _wanted(builder)
-    batches = list(_dataset(builder, part, _READ_BATCH).as_numpy_iterator())
+    batches = list(_dataset(builder, split, _READ_BATCH).as_numpy_iterator())
     images = np.concatenate([batch["image"] for batch in batches])
     labels = ids = None
     if _is_integer_scalar(_feature(builder, "label")):
         labels = np.concatenate([batch["label"] for batch in batches])
     if "id" in wanted:
         ids = [os.fsdecode(key) for batch in batches for key in batch["id"].tolist()]
-    keys = ids or [f"{part}_{index}" for index in range(len(images))]
-    return ImageSet(name, part, images, labels, tuple(keys))
+    keys = ids or [f"{split}_{index}" for index in range(len(images))]
+    return ImageSet(name, split, images, labels, tuple(keys))
 
 
-def _wanted(builder) -> dict:
+def _wanted(builder: "DatasetBuilder") -> dict[str, bool]:
     return {key: True for key in _FEATURES if _feature(builder, key) is not None}
 
 
-def _dataset(builder, part: str, batch_size: int | None):
+def _dataset(builder: "DatasetBuilder", split: str, batch_size: int | None) -> tf.data.Dataset:
     import tensorflow_datasets as tfds
 
     return builder.as_dataset(
-        split=part,
+        split=split,
         shuffle_files=False,
         batch_size=batch_size,
         decoders=tfds.decode.PartialDecoding(_wanted(builder)),
@@ -205,16 +213,16 @@ def _dataset(builder, part: str, batch_size: int | None):
     )
 
 
-def _is_integer_scalar(feature) -> bool:
+def _is_integer_scalar(feature: "FeatureConnector | None") -> bool:
     return feature is not None and feature.shape == () and np.dtype(feature.np_dtype).kind in "iu"
 
 
-def _listed(names) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Silences the informational log lines of TFDS."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(min(verbosity, logging.WARNING))

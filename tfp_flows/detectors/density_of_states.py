@@ -7,7 +7,8 @@ import tensorflow as tf
 from tfp_flows.detectors import latent, models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
-from tfp_flows.numerics import quantization
+from tfp_flows.distributions import protocols
+from tfp_flows.distributions.protocols import LatentVariableModel
 
 DENSITIES = ("kde", "svm")
 NUM_SAMPLES = 4
@@ -51,10 +52,11 @@ class DensityOfStates(Detector):
 
     def _graph_statistics(self, images):
         model = self.models[0]
-        if models.is_flow(model):
-            return _flow_statistics(model, images)
+        if protocols.is_flow(model):
+            parts = model.terms(images)
+            return tf.stack([sum(parts), parts.log_prob_z, parts.log_det], axis=-1)
         log_prob = models.log_prob(model, images)
-        if not models.is_latent_variable_model(model):
+        if not isinstance(model, LatentVariableModel):
             return log_prob[:, tf.newaxis]
         images = models.as_input(model, images)
         loc, log_scale = latent.posterior_of(model, images)
@@ -92,19 +94,6 @@ class DensityOfStates(Detector):
 
     def _needed(self):
         return ("states",) if self.settings["density"] == "kde" else ("support",)
-
-
-def _flow_statistics(model, images):
-    """log P(x), log p(z) and log|det dz/dy| of a flow `[B, 3]`, nats, for the first draw of the noise."""
-    flow = model.flow
-    y = quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
-    # As flow.log_prob does it: the log-determinant at z is known from the evaluation that gave z.
-    z = flow.bijector.inverse(y)
-    log_prob_z = flow.distribution.log_prob(z)
-    log_det = -flow.bijector.forward_log_det_jacobian(z, event_ndims=len(flow.event_shape))
-    log_det = tf.broadcast_to(log_det, tf.shape(log_prob_z))  # a scalar, where the volume is constant
-    constant = np.prod(flow.event_shape) * np.log(quantization.NUM_LEVELS)
-    return tf.stack([log_prob_z + log_det - constant, log_prob_z, log_det], axis=-1)
 
 
 def _log_kernel_density(statistics, states, bandwidth):

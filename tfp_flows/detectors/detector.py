@@ -7,6 +7,7 @@ import tensorflow as tf
 import tqdm
 
 from tfp_flows import data
+from tfp_flows.checks.images import check_image_batch
 from tfp_flows.detectors import calibration, models, saving
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.numerics import parts
@@ -71,7 +72,7 @@ class Detector:
         self._compiled = None
         self._has_statistics_alone = False
         for model in self.models:
-            models.check_model(model, self.name)
+            models.need_density(model, self.name)
         shapes = {shape for shape in map(models.image_shape_of, self.models) if shape}
         if len(shapes) > 1:
             raise DetectorError(f"{self.name}: the models' images differ in shape: {sorted(shapes)}.")
@@ -295,7 +296,7 @@ class Detector:
             )
 
     def _checked(self, images):
-        array = models.check_image_batch(images, self.image_shape, self.name)
+        array = check_image_batch(images, self.image_shape, self.name, DetectorError)
         if self.image_shape is None and len(array):
             self.image_shape = tuple(array.shape[1:])
         return array

@@ -1,9 +1,9 @@
 """The likelihood, corrected by how well a general compressor does."""
 
-import imagecodecs
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks import extras
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
@@ -45,11 +45,14 @@ class InputComplexity(Detector):
 
         Raises:
           DetectorError: If there is no such compressor.
+          UserError: If the package that has it is not installed.
         """
         if compressor not in COMPRESSORS:
             raise DetectorError(
                 f"{self.name}: `compressor` must be one of {', '.join(COMPRESSORS)}, got {compressor!r}."
             )
+        if compressor != "png":
+            _imagecodecs()
         super().__init__([model], {"compressor": compressor}, batch_size)
 
     @property
@@ -89,5 +92,13 @@ def encoded_bits(image, codec):
     """Bits of an image uint8 `[H, W, C]` as encoded losslessly by one of `CODECS`."""
     function, arguments = CODECS[codec]
     return 8 * len(
-        getattr(imagecodecs, function)(np.squeeze(image, -1) if image.shape[-1] == 1 else image, **arguments)
+        getattr(_imagecodecs(), function)(
+            np.squeeze(image, -1) if image.shape[-1] == 1 else image, **arguments
+        )
     )
+
+
+def _imagecodecs():
+    with extras.needed("codecs", "a compressor other than PNG"):
+        import imagecodecs
+    return imagecodecs

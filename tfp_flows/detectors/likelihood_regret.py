@@ -45,10 +45,7 @@ class LikelihoodRegret(Detector):
         Raises:
           DetectorError: If the model is no such thing.
         """
-        if not models.is_latent_variable_model(model):
-            raise DetectorError(
-                f"{self.name}: needs a VAE (encode, decode and prior), {type(model).__name__} is none."
-            )
+        models.need_latent_variables(model, self.name)
         if num_steps < 1 or num_samples < 1:
             raise DetectorError(f"{self.name}: `num_steps` and `num_samples` must be positive.")
         settings = dict(num_steps=num_steps, learning_rate=learning_rate, num_samples=num_samples, seed=seed)

@@ -1,12 +1,13 @@
 """What detectors need of a density model: `log_prob` of images, whoever made it."""
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions import protocols
+from tfp_flows.distributions.protocols import DensityModel, FlowModel, LatentVariableModel, PixelModel
 
 
-def log_prob(model, images):
+def log_prob(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
     """log p of images uint8 `[B, H, W, C]` under anything with a `log_prob`: `[B]`, nats.
 
     The images reach the model as its own dtype holding integers 0..255 (a `tfd.Distribution`'s), as uint8
@@ -15,18 +16,23 @@ def log_prob(model, images):
     return model.log_prob(as_input(model, images))
 
 
-def as_input(model, images):
+def as_input(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
     """Images uint8 in the type that the model takes: see `log_prob`."""
     return tf.cast(images, _input_dtype(model))
 
 
-def check_model(model, owner):
-    """Raises `DetectorError` unless `model` has a `log_prob`."""
-    if not callable(getattr(model, "log_prob", None)):
+def need_density(model: object, owner: str) -> DensityModel:
+    """`model`, if it has a `log_prob`.
+
+    Raises:
+      DetectorError: If it has none.
+    """
+    if not isinstance(model, DensityModel):
         raise DetectorError(f"{owner}: a model needs a method log_prob, {type(model).__name__} has none.")
+    return model
 
 
-def image_shape_of(model):
+def image_shape_of(model: object) -> tuple[int, int, int] | None:
     """The shape (H, W, C) of a model's images, or None where it does not say."""
     shape = getattr(model, "event_shape", None)
     if shape is None or not tf.TensorShape(shape).is_fully_defined():
@@ -34,49 +40,34 @@ def image_shape_of(model):
     return tuple(tf.TensorShape(shape).as_list())
 
 
-def is_flow(model):
-    """Whether it is a flow over dequantised images: `.flow` is a `tfd.TransformedDistribution`."""
-    flow = getattr(model, "flow", None)
-    return hasattr(flow, "bijector") and hasattr(flow, "distribution")
+def need_flow(model: object, owner: str) -> FlowModel:
+    """`model`, if it is a flow over dequantised images.
 
-
-def is_latent_variable_model(model):
-    """Whether it has an encoder, a decoder and a prior, as a VAE."""
-    return all(hasattr(model, name) for name in ("encode", "decode", "prior"))
-
-
-def need_flow(model, owner):
-    """Raises `DetectorError` unless `model` is a flow over dequantised images."""
-    if not is_flow(model):
+    Raises:
+      DetectorError: If it is none.
+    """
+    if not protocols.is_flow(model):
         raise DetectorError(
             f"{owner}: needs a flow over dequantised images (tfp_flows.Dequantized), "
             f"{type(model).__name__} has no change of variables."
         )
+    return model
 
 
-def check_image_batch(images, image_shape, owner):
-    """Images as uint8 `[N, H, W, C]`, if they are such.
+def need_latent_variables(model: object, owner: str) -> LatentVariableModel:
+    """`model`, if it has an encoder, a decoder and a prior.
 
     Raises:
-      DetectorError: If the shape is another, or a value is no integer of 0..255.
+      DetectorError: If it lacks one.
     """
-    array = np.asarray(getattr(images, "images", images))
-    if array.ndim != 4 or (image_shape is not None and array.shape[1:] != tuple(image_shape)):
-        wanted = "H, W, C" if image_shape is None else ", ".join(map(str, image_shape))
-        raise DetectorError(f"{owner}: images must be [N, {wanted}], got {list(array.shape)}.")
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind not in "iuf":
-        raise DetectorError(f"{owner}: images must be numbers 0..255, got dtype {array.dtype}.")
-    wrong = ~((array >= 0) & (array <= 255) & (array == np.floor(array)))
-    if wrong.any():
+    if not isinstance(model, LatentVariableModel):
         raise DetectorError(
-            f"{owner}: images must hold integer grey levels 0..255, got {array[wrong].ravel()[0]}."
+            f"{owner}: needs a VAE (encode, decode and prior), {type(model).__name__} is none."
         )
-    return array.astype(np.uint8)
+    return model
 
 
-def _input_dtype(model):
+def _input_dtype(model: DensityModel) -> tf.DType:
     restored = getattr(model.log_prob, "concrete_functions", None)
     if restored:
         arguments, _ = restored[0].structured_input_signature
@@ -85,13 +76,13 @@ def _input_dtype(model):
     return dtype if isinstance(dtype, tf.DType) and dtype.is_floating else tf.float32
 
 
-def pixel_log_probs(model, images, owner):
+def pixel_log_probs(model: DensityModel, images: tf.Tensor, owner: str) -> tf.Tensor:
     """log p of each pixel given those before it, of images uint8 `[B, H, W, C]`: `[B, H, W]`, nats.
 
     Raises:
       DetectorError: If the model has no such thing.
     """
-    if not hasattr(model, "pixel_log_probs"):
+    if not isinstance(model, PixelModel):
         raise DetectorError(
             f"{owner}: there is no map of pixels for {type(model).__name__}, which has no pixel_log_probs."
         )

@@ -1,8 +1,9 @@
 from . import in_parts as in_parts
 from . import priors as priors
+from . import protocols as protocols
 from .dequantized import BOUNDS as BOUNDS
 from .dequantized import Dequantized as Dequantized
 from .discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
 from .image_distribution import ImageDistribution as ImageDistribution
-from .image_distribution import check_image_shape as check_image_shape
-from .image_distribution import check_images as check_images
+from .terms import LogProbTerms as LogProbTerms
+from .terms import dequantization_term as dequantization_term

@@ -1,12 +1,18 @@
 """A flow over dequantised images as a density model over integer ones."""
 
-import numpy as np
+import math
+from typing import Any
+
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.checks.images import check_images
 from tfp_flows.distributions import in_parts
 from tfp_flows.distributions.image_distribution import ImageDistribution
-from tfp_flows.numerics import noise, quantization
+from tfp_flows.distributions.protocols import ChangeOfVariables
+from tfp_flows.distributions.terms import LogProbTerms, dequantization_term, terms_of_flow
+from tfp_flows.numerics import SeedLike, noise, quantization
 
 BOUNDS = ("mean", "importance")
 
@@ -31,6 +37,9 @@ class Dequantized(ImageDistribution):
     model.log_prob(images, seed=7)     # with other noise
     ```
 
+    Further keyword arguments of `log_prob` and `sample` go to the flow as its `bijector_kwargs`: for a flow
+    with a condition, `model.log_prob(images, condition=h)` and `model.sample([5, 8], condition=h)`.
+
     #### References
 
     [1]: Lucas Theis, Aaron van den Oord and Matthias Bethge. A note on the evaluation of generative
@@ -38,7 +47,14 @@ class Dequantized(ImageDistribution):
     [2]: Jonathan Ho et al. Flow++. ICML 2019. https://arxiv.org/abs/1902.00275 (section 3.1)
     """
 
-    def __init__(self, flow, num_samples=1, seed=0, bound="mean", name="dequantized"):
+    def __init__(
+        self,
+        flow: tfd.Distribution,
+        num_samples: int = 1,
+        seed: int = 0,
+        bound: str = "mean",
+        name: str = "dequantized",
+    ):
         """Creates the distribution.
 
         Args:
@@ -68,41 +84,83 @@ class Dequantized(ImageDistribution):
         super().__init__(flow.event_shape, flow.dtype, parameters, name)
 
     @property
-    def flow(self):
+    def flow(self) -> tfd.Distribution:
         """The continuous distribution over y = (x + u) / 256."""
         return self._flow
 
     @property
-    def num_samples(self):
+    def num_samples(self) -> int:
         """S, draws of the noise per image."""
         return self._num_samples
 
-    def evaluation_noise(self, seed=None):
+    def evaluation_noise(self, seed: SeedLike = None) -> tf.Tensor:
         """The noise `[S, H, W, C]` that `log_prob` uses with this seed."""
         shape = [self._num_samples, *self.event_shape]
         return noise.uniform(shape, self._seed if seed is None else seed, self.dtype)
 
-    def _log_prob_of_images(self, images, seed=None):
-        noise_draws = self.evaluation_noise(seed)
+    def dequantized(self, images: tf.Tensor, seed: SeedLike = None) -> tf.Tensor:
+        """y = (x + u) / 256 of integer images `[B, H, W, C]`, u the first draw of `evaluation_noise`.
 
-        def continuous_log_prob(u):
-            return self._flow.log_prob(quantization.dequantize(images, u))
+        Raises:
+          UserError: If these are no such images.
+        """
+        images = tf.cast(check_images(images, self.event_shape, self.name), self.dtype)
+        return quantization.dequantize(images, self.evaluation_noise(seed)[0])
 
-        if self._num_samples == 1:
-            continuous = continuous_log_prob(noise_draws[0])
-        else:
-            draws = tf.map_fn(
-                continuous_log_prob, noise_draws, parallel_iterations=1, fn_output_signature=self.dtype
+    def terms(self, images: tf.Tensor, seed: SeedLike = None) -> LogProbTerms:
+        """The terms of log P of integer images `[B, H, W, C]`, in one pass through the flow.
+
+            log p_Z(z) + log|det dz/dy| - D ln 256,        z = bijector.inverse(dequantized(images))
+
+        Returns:
+          `LogProbTerms`, each `[B]`, in nats; they sum to the estimate of log P from the first draw of the
+          noise: to `log_prob`, where there is but one.
+
+        Raises:
+          UserError: If these are no such images, or `.flow` is no change of variables.
+        """
+        if not isinstance(self._flow, ChangeOfVariables):
+            raise UserError(
+                f"{self.name}: there are no terms: {self._flow.name} is no `tfd.TransformedDistribution`."
             )
-            continuous = _combine(draws, self._bound)
-        return continuous - np.prod(self.event_shape) * np.log(quantization.NUM_LEVELS)
+        return terms_of_flow(self._flow, self.dequantized(images, seed))
 
-    def _sample_n(self, n, seed=None):
+    def log_prob_of_draw(self, images: tf.Tensor, u: tf.Tensor, **conditions: Any) -> tf.Tensor:
+        """log p_Y((x + u) / 256) - D ln 256, the estimate of log P from one draw of noise: `[B]`, nats.
+
+        Args:
+          images: Integer images `[B, H, W, C]`.
+          u: Noise in [0, 1) of the model's dtype that broadcasts against them.
+          **conditions: Keyword arguments of the flow's bijector, such as `condition`.
+        """
+        given = {"bijector_kwargs": conditions} if conditions else {}
+        continuous = self._flow.log_prob(quantization.dequantize(images, u), **given)
+        return continuous + dequantization_term(self.event_shape.num_elements())
+
+    def _log_prob_of_images(self, images: tf.Tensor, seed: SeedLike = None, **conditions: Any) -> tf.Tensor:
+        draws = self.evaluation_noise(seed)
+        if self._num_samples == 1:
+            return self.log_prob_of_draw(images, draws[0], **conditions)
+        log_probs = tf.map_fn(
+            lambda u: self.log_prob_of_draw(images, u, **conditions),
+            draws,
+            parallel_iterations=1,
+            fn_output_signature=self.dtype,
+        )
+        return _combine(log_probs, self._bound)
+
+    def _call_sample_n(self, sample_shape: Any, seed: SeedLike, **conditions: Any) -> tf.Tensor:
+        if not conditions:
+            return super()._call_sample_n(sample_shape, seed)
+        # The flow pairs a condition with the axes of `sample_shape`.
+        return quantization.quantize(self._flow.sample(sample_shape, seed=seed, bijector_kwargs=conditions))
+
+    def _sample_n(self, n: int, seed: SeedLike = None) -> tf.Tensor:
         return quantization.quantize(in_parts.sample(self._flow, n, seed))
 
 
-def _combine(draws, bound):
+def _combine(log_probs: tf.Tensor, bound: str) -> tf.Tensor:
     """The mean or the log-mean-exp of log-probabilities `[S, N]` over the draws."""
     if bound == "mean":
-        return tf.reduce_mean(draws, axis=0)
-    return tf.reduce_logsumexp(draws, axis=0) - np.log(draws.shape[0])
+        return tf.reduce_mean(log_probs, axis=0)
+    return tf.reduce_logsumexp(log_probs, axis=0) - math.log(log_probs.shape[0])

@@ -3,7 +3,9 @@
 import tensorflow as tf
 
 
-def discretized_logistic_log_prob(x, loc, scale, low=0.0, high=255.0):
+def discretized_logistic_log_prob(
+    x: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor, low: float = 0.0, high: float = 255.0
+) -> tf.Tensor:
     """log of the probability that a logistic variable rounds to x; the ends take the tails.
 
         P(x) = F(b) - F(a),    a = (x - 1/2 - loc) / scale,    b = (x + 1/2 - loc) / scale

@@ -1,13 +1,15 @@
 """What every density model over integer images has in common."""
 
+import types
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.numerics.quantization import NUM_LEVELS
-
-tfd = tfp.distributions
+from tfp_flows.checks.images import check_images
 
 
 class ImageDistribution(tfd.Distribution):
@@ -19,9 +21,16 @@ class ImageDistribution(tfd.Distribution):
 
     A subclass implements `_log_prob_of_images(images, **kwargs)`, from `[N, H, W, C]` of its dtype to
     `[N]`, and `_sample_n`; keyword arguments of `log_prob` and `sample` reach them.
+
+    Attributes:
+      run_reference: Of a model that was loaded from a run: which; see `runs.load_model`.
     """
 
-    def __init__(self, image_shape, dtype, parameters, name):
+    run_reference: Any = None
+
+    def __init__(
+        self, image_shape: Sequence[int] | tf.TensorShape, dtype: tf.DType, parameters: dict, name: str
+    ):
         """Creates the distribution.
 
         Args:
@@ -40,22 +49,52 @@ class ImageDistribution(tfd.Distribution):
             name=name,
         )
 
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        del dtype, num_classes
-        return {}
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("_parameter_properties")
+        if isinstance(own, types.FunctionType) and hasattr(own, "__wrapped__"):
+            # TFP's metaclass wraps what is inherited, to warn that it will not fit; this one fits all.
+            cls._parameter_properties = classmethod(_no_tensor_parameters)  # type: ignore
 
-    def _log_prob_of_images(self, images, **kwargs):
+    @classmethod
+    def _parameter_properties(cls, dtype: tf.DType, num_classes: int | None = None) -> dict:
+        return _no_tensor_parameters(cls, dtype, num_classes)
+
+    def copy(self, **overrides: object) -> "ImageDistribution":
+        """The distribution with other constructor arguments.
+
+        It keeps the `run_reference` where nothing but the name is another.
+        """
+        copied = super().copy(**overrides)
+        if not overrides.keys() - {"name"}:
+            copied.run_reference = self.run_reference
+        return copied
+
+    def __copy__(self) -> "ImageDistribution":
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict) -> NoReturn:
+        self._refuse("be copied deeply; `copy()` makes another distribution of the same weights")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        self._refuse("be pickled; save its weights with `tf.train.Checkpoint(model=model)`")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise UserError(
+            f"{self.name}: a model cannot {what}, and a run's model is what runs.load_model gives."
+        )
+
+    def _log_prob_of_images(self, images: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
         raise NotImplementedError(f"{type(self).__name__} has no log_prob.")
 
-    def _call_log_prob(self, value, name, **kwargs):
+    def _call_log_prob(self, value: np.ndarray | tf.Tensor, name: str, **kwargs: Any) -> tf.Tensor:
         value = check_images(value, self.event_shape, self.name)
         return super()._call_log_prob(tf.cast(value, self.dtype), name, **kwargs)
 
-    def _call_prob(self, value, name, **kwargs):
+    def _call_prob(self, value: np.ndarray | tf.Tensor, name: str, **kwargs: Any) -> tf.Tensor:
         return tf.exp(self._call_log_prob(value, name, **kwargs))
 
-    def _log_prob(self, value, **kwargs):
+    def _log_prob(self, value: tf.Tensor, **kwargs: Any) -> tf.Tensor:
         batch_shape = tf.shape(value)[:-3]
         images = tf.reshape(value, [-1, *self.event_shape])
         if images.shape[0] == 0:  # TF 2.21's float32 convolution of no images has the wrong shape
@@ -63,62 +102,20 @@ class ImageDistribution(tfd.Distribution):
         log_prob = tf.reshape(self._log_prob_of_images(images, **kwargs), batch_shape)
         return tf.ensure_shape(log_prob, value.shape[:-3])
 
-    def _event_shape(self):
+    def _event_shape(self) -> tf.TensorShape:
         return self._image_shape
 
-    def _event_shape_tensor(self):
+    def _event_shape_tensor(self) -> tf.Tensor:
         return tf.constant(self._image_shape.as_list(), tf.int32)
 
-    def _batch_shape(self):
+    def _batch_shape(self) -> tf.TensorShape:
         return tf.TensorShape([])
 
-    def _batch_shape_tensor(self):
+    def _batch_shape_tensor(self) -> tf.Tensor:
         return tf.constant([], tf.int32)
 
 
-def check_image_shape(image_shape, owner):
-    """`image_shape` as a tuple of three positive integers.
-
-    Raises:
-      ValueError: If it is none.
-    """
-    shape = tuple(tf.TensorShape(image_shape).as_list())
-    if len(shape) != 3 or None in shape or min(shape) < 1:
-        raise UserError(f"{owner}: `image_shape` must be (height, width, channels), got {image_shape}.")
-    return shape
-
-
-def check_images(value, image_shape, owner):
-    """`value` as a tensor, if it can be a batch of integer images of this shape.
-
-    Values that are known (not symbolic tensors of a `tf.function`) are checked before any conversion:
-    TFP would turn a 300 into a 44 without a word.
-
-    Raises:
-      ValueError: If the shape differs, or a value is no integer of 0..255.
-    """
-    if isinstance(value, tf.Variable):
-        value = tf.convert_to_tensor(value)
-    if not tf.is_tensor(value):
-        value = np.asarray(value)
-    shape = tf.TensorShape(value.shape)
-    if not shape[-3:].is_compatible_with(image_shape):
-        raise UserError(
-            f"{owner}: images must have shape [..., {', '.join(map(str, image_shape))}], got {tuple(shape)}."
-        )
-    concrete = value if isinstance(value, np.ndarray) else tf.get_static_value(value)
-    if concrete is not None and concrete.dtype != np.uint8:
-        _check_grey_levels(np.asarray(concrete), owner)
-    return tf.convert_to_tensor(value)
-
-
-def _check_grey_levels(values, owner):
-    if values.dtype.kind not in "iuf":
-        raise UserError(f"{owner}: images must be numbers 0..255, got dtype {values.dtype}.")
-    wrong = (values < 0) | (values > NUM_LEVELS - 1) | (values != np.floor(values))
-    if wrong.any():
-        first = values[wrong].ravel()[0]
-        raise UserError(
-            f"{owner}: images must hold integer grey levels 0..255, got {first!s} "
-            f"(and {int(wrong.sum()) - 1} more such values); dequantised images go to `.flow`."
-        )
+def _no_tensor_parameters(cls: type, dtype: tf.DType, num_classes: int | None = None) -> dict:
+    """`_parameter_properties` of a class none of whose arguments is a tensor with a batch shape."""
+    del cls, dtype, num_classes
+    return {}

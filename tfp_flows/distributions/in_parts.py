@@ -3,17 +3,16 @@
 log_prob = tf.function(lambda images: in_parts.log_prob(model, images))
 """
 
-import tensorflow_probability as tfp
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows import bijectors
 from tfp_flows.distributions import priors
-from tfp_flows.numerics import Seed, parts
-
-# What tfd.TransformedDistribution(...) is an instance of, unless its bijector is a CompositeTensor.
-TRANSFORMED = tfp.distributions.TransformedDistribution.__bases__[0]
+from tfp_flows.distributions.protocols import ChangeOfVariables
+from tfp_flows.numerics import Seed, SeedLike, parts
 
 
-def log_prob(model, batch, count=None):
+def log_prob(model: tfd.Distribution, batch: tf.Tensor, count: int | None = None) -> tf.Tensor:
     """`model.log_prob(batch)`, in parts, the 1x1 kernels of a flow assembled once for all of them.
 
     Args:
@@ -28,7 +27,7 @@ def log_prob(model, batch, count=None):
         return parts.concatenated(model.log_prob, batch, model.dtype, count=count)
 
 
-def sample(flow, num_samples, seed=None):
+def sample(flow: tfd.Distribution, num_samples: int, seed: SeedLike = None) -> tf.Tensor:
     """`flow.sample(num_samples, seed=seed)`, in `at_once()` parts.
 
     A latent drawn by `tfp_flows.distributions.priors` is drawn in parts too, any other as a whole.
@@ -42,13 +41,15 @@ def sample(flow, num_samples, seed=None):
       Tensor `[num_samples, ...]`: the samples that a whole batch would have been, up to rounding.
     """
     count = parts.at_once()
-    if count == 1 or not isinstance(flow, TRANSFORMED):
+    if count == 1 or not isinstance(flow, ChangeOfVariables):
         return flow.sample(num_samples, seed=seed)
     with bijectors.assembled(flow.bijector, inverse=False):
         return _sample(flow.distribution, flow, num_samples, seed, count)
 
 
-def _sample(latent, flow, num_samples, seed, count):
+def _sample(
+    latent: tfd.Distribution, flow: tfd.Distribution, num_samples: int, seed: SeedLike, count: int
+) -> tf.Tensor:
     forward = flow.bijector.forward
     if not isinstance(getattr(latent, "distribution", None), tuple(priors.CLASSES.values())):
         return parts.concatenated(

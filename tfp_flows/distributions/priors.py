@@ -5,12 +5,15 @@ without the rest. Here a seed gives the same latents everywhere, up to rounding,
 (`Seed.part`).
 """
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import noise
-
-tfd = tfp.distributions
 
 
 class _ByQuantile:
@@ -39,3 +42,68 @@ class Logistic(_ByQuantile, tfd.Logistic):
 
 
 CLASSES = {"normal": Normal, "laplace": Laplace, "logistic": Logistic}
+
+
+def learned(name: str, groups: np.ndarray, scale: float, dtype: tf.DType) -> tfd.Independent:
+    """A prior whose location and scale are trained: one pair for each group of latent dimensions.
+
+        loc = location[group],    scale = scale * exp(log_scale[group]),    both 0 at the start
+
+    Args:
+      name: Key of `CLASSES`.
+      groups: Integer array of the event's shape; -1 where location and scale stay 0 and `scale`.
+      scale: Positive `float`.
+      dtype: Floating dtype.
+
+    Returns:
+      `tfd.Independent`, event shape that of `groups`, with two variables `[number of groups]`.
+    """
+    zeros = tf.zeros([int(groups.max()) + 1], dtype)
+    index = np.where(groups < 0, len(zeros), groups)
+
+    def spread(value: tf.Tensor) -> tf.Tensor:
+        return tf.gather(tf.concat([value, tf.zeros([1], dtype)], 0), index)
+
+    def deferred(name: str, function: Callable[[tf.Tensor], tf.Tensor]) -> tfp.util.DeferredTensor:
+        return tfp.util.DeferredTensor(tf.Variable(zeros, name=name), function, dtype, groups.shape)
+
+    location = deferred("prior_location", spread)
+    scales = deferred("prior_log_scale", lambda value: scale * tf.exp(spread(value)))
+    return tfd.Independent(CLASSES[name](location, scales), groups.ndim)
+
+
+def over(prior: tfd.Distribution, event_shape: Sequence[int], dtype: tf.DType) -> tfd.Distribution:
+    """`prior` as a distribution over one latent of `event_shape`.
+
+    Args:
+      prior: `tfd.Distribution` of scalars: one, independent everywhere; or a batch of them, for the
+        channels or for each dimension: batch shape `[]`, `event_shape[-1:]` or `event_shape`. Or one
+        whose event has this shape already.
+      event_shape: Shape of the latent.
+      dtype: Its floating dtype.
+
+    Raises:
+      ValueError: If it is none of these, or of another dtype.
+    """
+    if not isinstance(prior, tfd.Distribution):
+        raise UserError(f"`prior` must be a tfd.Distribution, got {prior!r}.")
+    if prior.dtype != dtype:
+        raise UserError(
+            f"`prior` must have dtype {tf.as_dtype(dtype).name}, got {prior.name} of {prior.dtype.name}."
+        )
+    event_shape = list(event_shape)
+    batch, event = prior.batch_shape, prior.event_shape
+    if event == event_shape and batch == []:
+        return prior
+    if event == []:
+        if batch == []:
+            return tfd.Sample(prior, event_shape)
+        if batch == event_shape[-1:]:
+            return tfd.Sample(tfd.Independent(prior, 1), event_shape[:-1])
+        if batch == event_shape:
+            return tfd.Independent(prior, len(event_shape))
+    raise UserError(
+        f"`prior` must be scalar with batch shape (), {tuple(event_shape[-1:])} or {tuple(event_shape)}, or "
+        f"have event shape {tuple(event_shape)} and batch shape (); got {prior.name} with batch shape "
+        f"{tuple(batch)} and event shape {tuple(event)}."
+    )

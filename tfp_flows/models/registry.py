@@ -26,10 +26,10 @@ def family(name):
         return _load(name)
     if name in BESIDE:
         raise UserError(
-            f"--family: {name} needs a checkout of the project; {CHECKOUT} has no folder {name}, and only "
+            f"`family`: {name} needs a checkout of the project; {CHECKOUT} has no folder {name}, and only "
             f"{', '.join(names())} is installed."
         )
-    raise UserError(f"--family: unknown family {name!r}; there are {', '.join(names())}.")
+    raise UserError(f"`family`: unknown family {name!r}; there are {', '.join(names())}.")
 
 
 def names():
@@ -53,5 +53,5 @@ def _load(name):
         spec.loader.exec_module(sys.modules[name])
     found = [pathlib.Path(path).resolve() for path in getattr(sys.modules[name], "__path__", [])]
     if folder not in found:
-        raise UserError(f"--family: another module called {name!r} is imported already, not {folder}.")
+        raise UserError(f"`family`: another module called {name!r} is imported already, not {folder}.")
     return importlib.import_module(f"{name}.family").FAMILY

@@ -1,5 +1,8 @@
 """Glow's coupling network, and the single convolution of its splits."""
 
+from collections.abc import Sequence
+
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.networks import layers
@@ -14,15 +17,15 @@ class ConvNetwork(tf.Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        hidden_channels=128,
-        kernel_size=3,
-        condition_channels=0,
-        seed=0,
-        dtype=tf.float32,
-        name="conv_network",
-    ):
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int = 128,
+        kernel_size: int = 3,
+        condition_channels: int = 0,
+        seed: int | Sequence[int] = 0,
+        dtype: tf.DType = tf.float32,
+        name: str = "conv_network",
+    ) -> None:
         """Creates the network's variables.
 
         Args:
@@ -43,8 +46,8 @@ class ConvNetwork(tf.Module):
         self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
         self._last = layers.Conv2D(hidden_channels, out_channels, kernel_size, None, dtype, "last")
 
-    def __call__(self, x, condition=None):
-        """`x`: `[N, H, W, in_channels]`; `condition`: None, `[N, K]` or `[N, H, W, K]`."""
+    def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
+        """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
         h = layers.with_condition(x, condition, self._condition_channels, self.name)
         h = tf.nn.relu(self._first(h))
         h = self._second(h, tf.nn.relu)
@@ -54,11 +57,21 @@ class ConvNetwork(tf.Module):
 class ConvLayer(tf.Module):
     """One zero-initialised 3x3 convolution: the network of Glow's split."""
 
-    def __init__(self, in_channels, out_channels, kernel_size=3, dtype=tf.float32, name="conv_layer"):
-        """Creates the layer's variables."""
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        condition_channels: int = 0,
+        dtype: tf.DType = tf.float32,
+        name: str = "conv_layer",
+    ) -> None:
+        """Creates the layer's variables; arguments as in `ConvNetwork`."""
         super().__init__(name=name)
-        self._conv = layers.Conv2D(in_channels, out_channels, kernel_size, None, dtype, "conv")
+        self._condition_channels = condition_channels
+        width = in_channels + condition_channels
+        self._conv = layers.Conv2D(width, out_channels, kernel_size, None, dtype, "conv")
 
-    def __call__(self, x):
-        """`[N, H, W, in_channels] -> [N, H, W, out_channels]`."""
-        return self._conv(x)
+    def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
+        """`x`: `[N, H, W, in_channels]`; `condition`: as in `ConvNetwork`."""
+        return self._conv(layers.with_condition(x, condition, self._condition_channels, self.name))

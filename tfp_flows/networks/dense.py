@@ -1,5 +1,8 @@
 """A coupling network for vectors."""
 
+from collections.abc import Sequence
+
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.networks import layers
@@ -10,14 +13,14 @@ class DenseNetwork(tf.Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        hidden_channels=128,
-        condition_channels=0,
-        seed=0,
-        dtype=tf.float32,
-        name="dense_network",
-    ):
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int = 128,
+        condition_channels: int = 0,
+        seed: int | Sequence[int] = 0,
+        dtype: tf.DType = tf.float32,
+        name: str = "dense_network",
+    ) -> None:
         """Creates the network's variables; arguments as in `ConvNetwork`."""
         super().__init__(name=name)
         self._condition_channels = condition_channels
@@ -27,8 +30,8 @@ class DenseNetwork(tf.Module):
         self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
         self._last = layers.Dense(hidden_channels, out_channels, None, dtype, "last")
 
-    def __call__(self, x, condition=None):
-        """`x`: `[N, in_channels]`; `condition`: None or `[N, K]`."""
+    def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
+        """`x`: `[N, in_channels]`; `condition`: None, `[K]` or `[N, K]`."""
         h = layers.with_condition(x, condition, self._condition_channels, self.name)
         h = self._first(h, tf.nn.relu)
         h = self._second(h, tf.nn.relu)

@@ -1,5 +1,8 @@
 """The coupling network of Nalisnick et al.: highway layers."""
 
+from collections.abc import Sequence
+
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.networks import layers
@@ -16,16 +19,16 @@ class HighwayNetwork(tf.Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        hidden_channels=128,
-        kernel_size=3,
-        num_layers=3,
-        condition_channels=0,
-        seed=0,
-        dtype=tf.float32,
-        name="highway_network",
-    ):
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int = 128,
+        kernel_size: int = 3,
+        num_layers: int = 3,
+        condition_channels: int = 0,
+        seed: int | Sequence[int] = 0,
+        dtype: tf.DType = tf.float32,
+        name: str = "highway_network",
+    ) -> None:
         """Creates the network's variables; arguments as in `ConvNetwork`."""
         super().__init__(name=name)
         self._condition_channels = condition_channels
@@ -40,8 +43,8 @@ class HighwayNetwork(tf.Module):
         ]
         self._last = layers.Conv2D(hidden_channels, out_channels, kernel_size, None, dtype, "last")
 
-    def __call__(self, x, condition=None):
-        """`x`: `[N, H, W, in_channels]`; `condition`: None, `[N, K]` or `[N, H, W, K]`."""
+    def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
+        """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
         h = layers.with_condition(x, condition, self._condition_channels, self.name)
         h = tf.nn.relu(self._first(h))
         for layer in self._layers:

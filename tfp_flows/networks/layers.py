@@ -1,23 +1,37 @@
 """What coupling networks are made of: layers with seeded weights, and a condition beside the input."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import precision
 
+Seed = int | Sequence[int] | np.random.SeedSequence
+
 
 class Conv2D(tf.Module):
     """Convolution with stride 1 and zero padding, and a bias."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, seed, dtype, name):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        seed: Seed | None,
+        dtype: tf.DType,
+        name: str,
+    ) -> None:
+        """Creates kernel and bias; without a seed both are zero."""
         super().__init__(name=name)
         shape = [kernel_size, kernel_size, in_channels, out_channels]
         fan_in = kernel_size * kernel_size * in_channels
         self.kernel = tf.Variable(_he_normal(shape, fan_in, seed, dtype), name=f"{name}_kernel")
         self.bias = tf.Variable(tf.zeros([out_channels], dtype), name=f"{name}_bias")
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """`[N, H, W, in_channels] -> [N, H, W, out_channels]`."""
         if x.shape[0] == 0:  # TF 2.21's float32 convolution of no images has the input's channels
             return tf.zeros(x.shape[:-1].concatenate(self.bias.shape), x.dtype)
@@ -31,13 +45,18 @@ class Dense(tf.Module):
     `tf.nn.conv2d` with a 1x1 kernel (TF 2.21, oneDNN).
     """
 
-    def __init__(self, in_channels, out_channels, seed, dtype, name):
+    def __init__(
+        self, in_channels: int, out_channels: int, seed: Seed | None, dtype: tf.DType, name: str
+    ) -> None:
+        """Creates kernel and bias; without a seed both are zero."""
         super().__init__(name=name)
         kernel = _he_normal([in_channels, out_channels], in_channels, seed, dtype)
         self.kernel = tf.Variable(kernel, name=f"{name}_kernel")
         self.bias = tf.Variable(tf.zeros([out_channels], dtype), name=f"{name}_bias")
 
-    def __call__(self, x, activation=tf.identity):
+    def __call__(
+        self, x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    ) -> tf.Tensor:
         """`[N, ..., in_channels] -> [N, ..., out_channels]`; `activation` is applied to the result."""
         flat = tf.reshape(x, [-1, x.shape[-1]])
         # Before the reshape, where TF fuses product, bias and ReLU.
@@ -51,7 +70,7 @@ class Dense(tf.Module):
         return tf.ensure_shape(tf.reshape(flat, sizes), shape)
 
 
-def _he_normal(shape, fan_in, seed, dtype):
+def _he_normal(shape: Sequence[int], fan_in: int, seed: Seed | None, dtype: tf.DType) -> tf.Tensor:
     """Normal values of standard deviation sqrt(2 / fan_in) (He et al. 2015), zeros without a seed."""
     if seed is None:
         return tf.zeros(shape, dtype)
@@ -59,21 +78,63 @@ def _he_normal(shape, fan_in, seed, dtype):
     return tf.constant(values, dtype)
 
 
-def spawn(seed, count):
+def spawn(seed: int | Sequence[int], count: int) -> list[np.random.SeedSequence]:
     """`count` independent seeds for NumPy's generators, which follow from `seed` alone."""
     return np.random.SeedSequence(seed).spawn(count)
 
 
-def with_condition(x, condition, condition_channels, owner):
-    """Appends `condition`, broadcast over the positions of `x`, to the channels of `x`."""
-    given = 0 if condition is None else condition.shape[-1]
-    if given != condition_channels:
-        raise UserError(
-            f"{owner}: `condition` must have condition_channels={condition_channels} channels, got {given}."
-        )
+def with_condition(
+    x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None, condition_channels: int, owner: str
+) -> tf.Tensor:
+    """Appends `condition`, broadcast over the positions of `x`, to the channels of `x`.
+
+    Args:
+      x: Floating tensor `[N, ..., C]`.
+      condition: Tensor, array or list: `[K]`, one for all; `[N, K]`, one for each; or one for each position,
+        of the rank of `x`: `[N, ..., K]`. An axis of size 1 is repeated. None if K is 0.
+      condition_channels: K.
+      owner: Name of the network, for messages.
+
+    Returns:
+      Tensor `[N, ..., C + K]`.
+
+    Raises:
+      ValueError: If `condition` is missing, or has another shape or dtype.
+    """
     if condition is None:
+        if condition_channels:
+            raise UserError(f"{owner}: `condition` must have {condition_channels} channels, got None.")
         return x
-    while condition.shape.rank < x.shape.rank:
-        condition = tf.expand_dims(condition, 1)
-    shape = tf.concat([tf.shape(x)[:-1], [condition_channels]], 0)
-    return tf.concat([x, tf.broadcast_to(condition, shape)], axis=-1)
+    given = _as_tensor(condition, x.dtype, owner)
+    wide = given[tf.newaxis] if given.shape.rank == 1 else given
+    if wide.shape.rank == 2:
+        for _ in range(x.shape.rank - 2):
+            wide = tf.expand_dims(wide, 1)
+    positions = x.shape[:-1]
+    if wide.shape[-1:] != [condition_channels] or not _broadcasts(wide.shape[:-1], positions):
+        raise UserError(
+            f"{owner}: `condition` must have shape [K], [N, K] or [N, ..., K] with K={condition_channels} "
+            f"for an input of shape {tuple(x.shape)}, got {tuple(given.shape)}."
+        )
+    wide = tf.broadcast_to(wide, tf.concat([tf.shape(x)[:-1], [condition_channels]], 0))
+    return tf.concat([x, tf.ensure_shape(wide, [*positions, condition_channels])], axis=-1)
+
+
+def _as_tensor(condition: tf.Tensor | npt.ArrayLike, dtype: tf.DType, owner: str) -> tf.Tensor:
+    """`condition` as a tensor; an array or list is converted, a tensor must have the dtype already."""
+    if not tf.is_tensor(condition):
+        return tf.convert_to_tensor(np.asarray(condition), dtype)
+    tensor = tf.convert_to_tensor(condition)
+    if tensor.dtype != dtype:
+        raise UserError(
+            f"{owner}: `condition` must have the input's dtype {dtype.name}, got a tensor of "
+            f"{tensor.dtype.name}."
+        )
+    return tensor
+
+
+def _broadcasts(shape: tf.TensorShape, target: tf.TensorShape) -> bool:
+    """Whether `shape`, of the rank of `target`, can be broadcast to it as far as sizes are known."""
+    return shape.rank == target.rank and all(
+        size in (1, None) or other in (size, None) for size, other in zip(shape, target, strict=True)
+    )

@@ -39,7 +39,7 @@ def load_model(run, protocol=None):
         state.read(path).assert_existing_objects_matched().expect_partial()
     except UNREADABLE as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"--run: the checkpoint {path} cannot be read: {reason}") from error
+        raise RunError(f"`run`: the checkpoint {path} cannot be read: {reason}") from error
     average.to_variables()
     model.run_reference = RunReference(run.folder, run.checkpoint_digest(), dataclasses.asdict(protocol))
     return model, int(step)
@@ -85,7 +85,7 @@ class RunReference:
         run = Run(self.folder)
         family = registry.family(run.spec().family)
         if run.checkpoint_digest() != self.digest:
-            raise RunError(f"--run: {self.folder} has another checkpoint than the one that was referred to.")
+            raise RunError(f"`run`: {self.folder} has another checkpoint than the one that was referred to.")
         return load_model(run, family.protocol_class(**self.protocol))[0]
 
 
@@ -100,6 +100,6 @@ def load_twin(run, spec):
         dataclasses.replace(own.model, seed=0) != dataclasses.replace(spec.model, seed=0)
     ):
         raise RunError(
-            f"--init_from: {run.folder} is no {spec.family} of the same settings and image shape."
+            f"`init_from`: {run.folder} is no {spec.family} of the same settings and image shape."
         )
     return load_model(run)[0]

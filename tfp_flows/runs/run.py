@@ -95,7 +95,7 @@ class Run:
           RunError: If the folder holds something else already.
         """
         if self.folder.exists() and (not self.folder.is_dir() or self._holds_something_else()):
-            raise RunError(f"--run: {self.folder} is there already and is no run of this program.")
+            raise RunError(f"`run`: {self.folder} is there already and is no run of this program.")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write(spec, flags_text)
 
@@ -117,19 +117,19 @@ class Run:
           RunError: If there is no run, or its `run.json` is damaged or of another version.
         """
         if not self.exists():
-            raise RunError(f"--run: no run in {self.folder} (it has no {self.spec_file.name}).")
+            raise RunError(f"`run`: no run in {self.folder} (it has no {self.spec_file.name}).")
         try:
             values = json.loads(self.spec_file.read_text(encoding="utf-8"))
             if values["format"] != FORMAT:
                 raise RunError(
-                    f"--run: {self.spec_file} has format {values['format']}, "
+                    f"`run`: {self.spec_file} has format {values['format']}, "
                     f"but this version reads format {FORMAT}."
                 )
             return RunSpec.from_json(values)
         except RunError:
             raise
         except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"--run: {self.spec_file} is damaged: {error}.") from error
+            raise RunError(f"`run`: {self.spec_file} is damaged: {error}.") from error
 
     def check_same(self, spec, defaults):
         """Raises `RunError` where `spec` is not the run's own, but for a larger number of steps.
@@ -144,12 +144,12 @@ class Run:
         ]
         if changed:
             raise RunError(
-                f"--run: {self.folder} was made with other settings ({'; '.join(changed)}); "
-                f"resume with its own (--flagfile={self.flags_file}) or choose another --run."
+                f"`run`: {self.folder} was made with other settings ({'; '.join(changed)}); "
+                f"resume with its own (`flagfile={self.flags_file}`) or choose another `run`."
             )
         if new["training.steps"] < old["training.steps"]:
             raise RunError(
-                f"--run: {self.folder} was made with --steps={old['training.steps']}, which may grow "
+                f"`run`: {self.folder} was made with `steps={old['training.steps']}`, which may grow "
                 f"but not shrink to {new['training.steps']}."
             )
 
@@ -161,7 +161,7 @@ class Run:
         """
         path = tf.train.latest_checkpoint(self.best) or tf.train.latest_checkpoint(self.checkpoints)
         if path is None:
-            raise RunError(f"--run: {self.folder} has no checkpoint yet.")
+            raise RunError(f"`run`: {self.folder} has no checkpoint yet.")
         return path
 
     def checkpoint_digest(self):

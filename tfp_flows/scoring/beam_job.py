@@ -59,25 +59,27 @@ class ReadImages(beam.PTransform):
         return (
             pbegin
             | beam.Create([self._source])
-            | "List" >> beam.FlatMap(_parts)
+            | "List" >> beam.FlatMap(_pieces)
             | beam.Reshuffle()  # else one worker would read all that it listed
-            | "Read" >> beam.ParDo(_ReadPart(self._source, self._image_shape))
+            | "Read" >> beam.ParDo(_ReadPiece(self._source, self._image_shape))
         )
 
 
-def _parts(source):
-    return streams.parts(source.name, source.data_dir, source.split)
+def _pieces(source):
+    return streams.pieces(source.name, source.data_dir, source.split)
 
 
-class _ReadPart(beam.DoFn):
+class _ReadPiece(beam.DoFn):
     def __init__(self, source, image_shape):
         self._source = source
         self._image_shape = image_shape
         self._read = Metrics.counter(NAMESPACE, "read")
 
-    def process(self, part):
+    def process(self, piece):
         source = self._source
-        for item in streams.stream(source.name, self._image_shape, source.data_dir, source.split, part=part):
+        for item in streams.stream(
+            source.name, self._image_shape, source.data_dir, source.split, piece=piece
+        ):
             self._read.inc()
             yield item
 
@@ -121,7 +123,7 @@ class BeamJob:
         self._refuse_existing()
         pipeline = _pipeline(runner, beam_args)
         shape = exported_model.image_shape(self.model)
-        next(_parts(self.source), None)  # a wrong name fails here, in one line
+        next(_pieces(self.source), None)  # a wrong name fails here, in one line
         found = (
             pipeline
             | "Images" >> ReadImages(self.source, shape)

@@ -14,12 +14,10 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow
-import pyarrow.csv
-import pyarrow.parquet
 import tqdm
 
 from tfp_flows import runs
+from tfp_flows.checks import extras
 from tfp_flows.checks.errors import UserError
 
 FOREIGN, OWN = "out", "in"
@@ -172,6 +170,8 @@ class _Journal:
         self._out = pathlib.Path(out)
         if self._out.suffix not in (".csv", ".parquet"):
             raise ScoringError(f"--out: {out} must end in .csv or .parquet.")
+        if self._out.suffix == ".parquet":
+            table_schema()  # where it cannot be made, that is said now, and not at the end
         # A table that is not finished is always text: Parquet cannot be appended to.
         self._rows = self._out.with_name(self._out.name + ".part")
         self._errors = self._out.with_name(self._out.name + ".errors.csv")
@@ -231,13 +231,18 @@ class _Journal:
 
 
 def table_schema():
-    """Schema of the table as Parquet."""
+    """`pyarrow.Schema` of the table as Parquet; raises `UserError` where pyarrow is not installed."""
+    with extras.needed("parquet", "a .parquet table"):
+        import pyarrow
     numbers = [(name, pyarrow.float32()) for name in COLUMNS[1:-1]]
     return pyarrow.schema([("key", pyarrow.string()), *numbers, ("verdict", pyarrow.string())])
 
 
 def _to_parquet(source, target):
     """Rewrites the text table as Parquet, a block at a time."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
     options = pyarrow.csv.ConvertOptions(column_types=table_schema(), strings_can_be_null=False)
     temporary = target.with_name(target.name + ".tmp")
     with pyarrow.csv.open_csv(source, convert_options=options) as reader:

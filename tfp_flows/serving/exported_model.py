@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.checks.images import check_image_batch
 
 SIGNATURE_FILE = "signature.json"
 
@@ -66,7 +67,16 @@ class ExportedModel:
             raise _no_export(folder, error) from error
 
     def __call__(self, images):
-        """The numbers of up to `batch_size` images."""
+        """The numbers of up to `batch_size` images.
+
+        Raises:
+          ExportedModelError: If they are more, have another shape, or hold what is no grey level.
+        """
+        images = check_image_batch(images, self.image_shape, "exported model", ExportedModelError)
+        if len(images) > self.batch_size:
+            raise ExportedModelError(
+                f"exported model: takes at most `batch_size` = {self.batch_size} images, got {len(images)}."
+            )
         filled = np.zeros([self.batch_size, *self.image_shape], np.uint8)
         filled[: len(images)] = images
         found = self._function(images=tf.constant(filled))

@@ -1,68 +1,50 @@
 """The model card of an exported model: what it is, what it was trained on, how sure its numbers are."""
 
 import csv
+import pathlib
+from collections.abc import Iterator
 
-import jinja2
 import numpy as np
 
-ALPHA = 0.05
-TEMPLATE = """\
-# {{ family }} over {{ shape }} images, trained on {{ dataset }}
+from tfp_flows.detectors import Detector
+from tfp_flows.models import Family
+from tfp_flows.runs import Run, RunSpec
 
-A density model exported by tfp_flows {{ versions["tfp-flows"] }}. `log_prob` is in nats for a whole image
-of integer grey levels 0..255{% if noisy %}: a lower bound, from noise of a fixed seed ({{ seed }}){%
-endif %}; `bits_per_dim` is -log_prob / ({{ dimensions }} ln 2).
+ALPHA = 0.05
+HEAD = """\
+# {family} over {shape} images, trained on {dataset}
+
+A density model exported by tfp_flows {version}. `log_prob` is in nats for a whole image
+of integer grey levels 0..255{bound}; `bits_per_dim` is -log_prob / ({dimensions} ln 2).
 
 **A high likelihood does not mean that an image is of the kind that the model was trained on**: density
-models give higher ones to simpler images (Nalisnick et al., ICLR 2019). {% if detector %}Use the `score`
-and the `p_value`.{% else %}This export has no detector.{% endif %}
-
-
-## Training
-
-| | |
-| --- | --- |
-| data | {{ dataset }} |
-| steps | {{ "{:,}".format(step) }} of {{ "{:,}".format(training.steps) }} |
-| batch size | {{ training.batch_size }} |
-| seed | {{ training.seed }} |
-{% for key, value in model.items() %}
-| {{ key }} | {{ value }} |
-{% endfor %}
-{% if validation %}| validation | {{ "%.4f"|format(validation) }} bits/dim |
-{% endif %}
-
-{% if evaluation %}
-## Evaluation
-
-| images | split | n | bits/dim | AUROC of -log_prob |
-| --- | --- | --- | --- | --- |
-{% for row in evaluation %}
-| {{ row.dataset }} | {{ row.split }} | {{ row.n }} | {{ "%.3f"|format(row.bits_per_dim|float) }} | \
-{{ "%.3f"|format(row.auroc|float) if row.auroc else "" }} |
-{% endfor %}
-
-{% endif %}
-{% if detector %}
+models give higher ones to simpler images (Nalisnick et al., ICLR 2019). {instead}
+"""
+BOUND = ": a lower bound, from noise of a fixed seed ({seed})"
+USE_THE_DETECTOR = "Use the `score`\nand the `p_value`."
+DETECTOR = """\
 ## Detector
 
-`{{ detector.name }}`{% if detector.settings %} ({% for key, value in detector.settings.items() %}\
-{{ key }} {{ value }}{{ ", " if not loop.last }}{% endfor %}){% endif %}: a higher score is more out of
-distribution. {% if calibration %}Calibrated with {{ "{:,}".format(calibration) }} held-out images: an image
-of the same kind has a p-value of at most alpha with a probability of at most alpha. At alpha = {{ alpha }}
-the threshold is a score of about {{ "%.6g"|format(threshold) }}.{% else %}It was not calibrated: there are
-no p-values.{% endif %}
-
-
-{% endif %}
-## Versions
-
-{% for name, version in versions.items() %}{{ name }} {{ version }}{{ ", " if not loop.last }}{% endfor %}
-
+`{name}`{settings}: a higher score is more out of
+distribution. {calibrated}
 """
+CALIBRATED = """\
+Calibrated with {count:,} held-out images: an image
+of the same kind has a p-value of at most alpha with a probability of at most alpha. At alpha = {alpha}
+the threshold is a score of about {threshold:.6g}."""
+NOT_CALIBRATED = """\
+It was not calibrated: there are
+no p-values."""
 
 
-def model_card(run, step, family, detector, seed, versions):
+def model_card(
+    run: Run,
+    step: int,
+    family: Family,
+    detector: Detector | None,
+    seed: int,
+    versions: dict[str, str | None],
+) -> str:
     """The card as Markdown.
 
     Args:
@@ -77,34 +59,66 @@ def model_card(run, step, family, detector, seed, versions):
       Text.
     """
     spec = run.spec()
-    calibration = None if detector is None else detector.calibration_scores
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(TEMPLATE).render(
+    head = HEAD.format(
         family=family.name,
-        noisy=family.noisy,
         shape="x".join(map(str, spec.image_shape)),
-        dimensions=int(np.prod(spec.image_shape)),
         dataset=spec.dataset,
-        step=step,
-        training=spec.training,
-        model={k: v for k, v in spec.to_json()["model"].items() if v is not None and k != "seed"},
-        validation=_last_validation(run),
-        evaluation=_rows(run.evaluation / "bits_per_dim.csv"),
-        detector=detector,
-        calibration=None if calibration is None else len(calibration),
-        threshold=None if calibration is None else float(np.quantile(calibration, 1 - ALPHA)),
-        alpha=ALPHA,
-        seed=seed,
-        versions=versions,
+        version=versions["tfp-flows"],
+        bound=BOUND.format(seed=seed) if family.noisy else "",
+        dimensions=int(np.prod(spec.image_shape)),
+        instead="This export has no detector."
+        if detector is None
+        else "Use the `score`\nand the `p_value`.",
     )
+    chapters = [head, "\n".join(["## Training", "", *_training(run, spec, step), ""])]
+    evaluation = _rows(run.evaluation / "bits_per_dim.csv")
+    if evaluation:
+        chapters.append("\n".join(["## Evaluation", "", *_evaluation(evaluation), ""]))
+    if detector is not None:
+        chapters.append(_detector(detector))
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return "\n".join([*chapters, f"## Versions\n\n{named}\n"])
 
 
-def _last_validation(run):
+def _training(run: Run, spec: RunSpec, step: int) -> Iterator[str]:
+    """The lines of the table of training."""
+    training = spec.training
+    yield from ("| | |", "| --- | --- |", f"| data | {spec.dataset} |")
+    yield f"| steps | {step:,} of {training['steps']:,} |"
+    yield f"| batch size | {training['batch_size']} |"
+    yield f"| seed | {training['seed']} |"
+    for key, value in spec.to_json()["model"].items():
+        if value is not None and key != "seed":
+            yield f"| {key} | {value} |"
+    validation = _last_validation(run)
+    if validation is not None:
+        yield f"| validation | {validation:.4f} bits/dim |"
+
+
+def _evaluation(rows: list[dict[str, str]]) -> Iterator[str]:
+    """The lines of the table of evaluation."""
+    yield from ("| images | split | n | bits/dim | AUROC of -log_prob |", "| --- | --- | --- | --- | --- |")
+    for row in rows:
+        auroc = f"{float(row['auroc']):.3f}" if row["auroc"] else ""
+        bits = float(row["bits_per_dim"])
+        yield f"| {row['dataset']} | {row['split']} | {row['n']} | {bits:.3f} | {auroc} |"
+
+
+def _detector(detector: Detector) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in detector.settings.items())
+    calibrated, scores = NOT_CALIBRATED, detector.calibration_scores
+    if scores is not None:
+        threshold = float(np.quantile(scores, 1 - ALPHA))
+        calibrated = CALIBRATED.format(count=len(scores), alpha=ALPHA, threshold=threshold)
+    return DETECTOR.format(name=detector.name, settings=settings and f" ({settings})", calibrated=calibrated)
+
+
+def _last_validation(run: Run) -> float | None:
     values = [row["validation_bits_per_dim"] for row in _rows(run.metrics_file)]
     return next((float(value) for value in reversed(values) if value), None)
 
 
-def _rows(path):
+def _rows(path: pathlib.Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:

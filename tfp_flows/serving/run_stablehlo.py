@@ -109,15 +109,15 @@ class Model:
         """
         self._check_function(function)
         batched, scalars, count = self._checked(function, inputs)
-        parts = []
+        chunks = []
         for number, (start, size) in enumerate(self._batches(function, count)):
             given = {name: _filled(array[start : start + size], size) for name, array in batched.items()}
             given.update(scalars)
             if not batched:
                 given["seed"] = _seed_of_batch(scalars["seed"], number)
             found = self.run(function, size, {name: self.put(value) for name, value in given.items()})
-            parts.append({name: np.asarray(value)[: count - start] for name, value in found.items()})
-        return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+            chunks.append({name: np.asarray(value)[: count - start] for name, value in found.items()})
+        return {name: np.concatenate([chunk[name] for chunk in chunks])[:count] for name in chunks[0]}
 
     def run(self, function, batch_size, inputs):
         """Runs the one program for this batch size on arrays that are on the device.

@@ -15,9 +15,9 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-import safetensors.numpy
 import tensorflow as tf
 
+from tfp_flows.checks import extras
 from tfp_flows.checks.errors import UserError
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -96,7 +96,10 @@ class Bundle:
     """Programs and the arrays that they share."""
 
     def __init__(self):
-        """Starts empty."""
+        """Starts empty; raises `UserError` where safetensors is not installed."""
+        with extras.needed("stablehlo", "an export as StableHLO"):
+            import safetensors.numpy
+        self._serialized = safetensors.numpy.save
         self._weights = {}
         self._names = {}
         self._texts = {}
@@ -142,7 +145,7 @@ class Bundle:
         for file, text in self._texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         arrays = {name: np.asarray(value) for name, value in self._weights.items()}
-        (folder / WEIGHTS_FILE).write_bytes(safetensors.numpy.save(arrays))
+        (folder / WEIGHTS_FILE).write_bytes(self._serialized(arrays))
         shutil.copyfile(READER, folder / READER_FILE)
 
 

@@ -52,8 +52,8 @@ def check_detector(build, fit_images, calibration_images, images, rtol=2e-4, ato
 
 def _check_detector_refuses(detector, images):
     for wrong, message in (
-        (images[:, 1:], "images must be"),
-        (images[0], "images must be"),
+        (images[:, 1:], "images must have shape"),
+        (images[0], "images must have shape"),
         (images + 0.5, "0..255"),
         (images.astype(int) + 300, "0..255"),
         (images.astype(str), "0..255"),

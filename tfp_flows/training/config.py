@@ -4,9 +4,9 @@ import dataclasses
 import math
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.numerics import precision
 
 OPTIMIZERS = ("adam", "adamax", "rmsprop")
+MIXED_PRECISION = ("none", "bfloat16")
 
 
 def _field(default, text, **metadata):
@@ -51,36 +51,36 @@ class TrainingConfig:
         "none",
         "Type of the networks' products in a training step; weights, log-determinants and losses keep "
         "--dtype, and so does every evaluation.",
-        choices=precision.CHOICES,
+        choices=MIXED_PRECISION,
     )
 
     def __post_init__(self):
-        """Raises `ValueError`, naming the flag, where a value makes no sense."""
+        """Raises `UserError`, naming the argument, where a value makes no sense."""
         positive = ("steps", "batch_size", "learning_rate", "log_every", "checkpoint_every")
         for field in positive:
             if not 0 < getattr(self, field) < math.inf:
-                raise UserError(f"--{field} must be positive and finite, got {getattr(self, field)}.")
+                raise UserError(f"`{field}` must be positive and finite, got {getattr(self, field)}.")
         not_negative = ("clip_norm", "validate_every", "early_stopping", "seed")
         for field in (*not_negative, "outlier_margin", "outlier_weight"):
             if not 0 <= getattr(self, field) < math.inf:
-                raise UserError(f"--{field} must be finite and not negative, got {getattr(self, field)}.")
+                raise UserError(f"`{field}` must be finite and not negative, got {getattr(self, field)}.")
         if self.seed >= 2**63:
-            raise UserError(f"--seed must be below 2**63, got {self.seed}.")
+            raise UserError(f"`seed` must be below 2**63, got {self.seed}.")
         for field in ("warmup", "decay", "mutation_rate"):
             if not 0 <= getattr(self, field) <= 1:
-                raise UserError(f"--{field} is a fraction 0..1, got {getattr(self, field)}.")
+                raise UserError(f"`{field}` is a fraction 0..1, got {getattr(self, field)}.")
         if not 0 <= self.ema_decay < 1:
-            raise UserError(f"--ema_decay must be in [0, 1), got {self.ema_decay}.")
+            raise UserError(f"`ema_decay` must be in [0, 1), got {self.ema_decay}.")
         if self.warmup + self.decay > 1:
             raise UserError(
-                f"--warmup={self.warmup} and --decay={self.decay} take more than the whole training."
+                f"`warmup={self.warmup}` and `decay={self.decay}` take more than the whole training."
             )
         if self.optimizer not in OPTIMIZERS:
-            raise UserError(f"--optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
-        if self.mixed_precision not in precision.CHOICES:
+            raise UserError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        if self.mixed_precision not in MIXED_PRECISION:
             raise UserError(
-                f"--mixed_precision must be one of {', '.join(precision.CHOICES)}, "
+                f"`mixed_precision` must be one of {', '.join(MIXED_PRECISION)}, "
                 f"got {self.mixed_precision!r}."
             )
         if self.early_stopping and not self.validate_every:
-            raise UserError("--early_stopping needs --validate_every.")
+            raise UserError("`early_stopping` needs `validate_every`.")

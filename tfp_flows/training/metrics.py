@@ -1,35 +1,40 @@
 """What a run records as it trains: a table and TensorBoard events."""
 
 import csv
-
-import tensorflow as tf
+import pathlib
 
 from tfp_flows import runs
-
-METRICS = (
-    "step",
-    "bits_per_dim",
-    "gradient_norm",
-    "learning_rate",
-    "validation_bits_per_dim",
-    "images_per_second",
-)
+from tfp_flows.training.units import BITS_PER_DIM, Unit
 
 
-class NoMetrics:
-    """Records nothing: for the hosts of a training that do not write."""
+def columns(unit: Unit) -> tuple[str, ...]:
+    """The columns of `metrics.csv` for losses in this unit."""
+    return (
+        "step",
+        unit.name,
+        "gradient_norm",
+        "learning_rate",
+        f"validation_{unit.name}",
+        f"{unit.examples}_per_second",
+    )
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *error):
-        pass
+METRICS = columns(BITS_PER_DIM)
 
-    def add(self, step, **values):
-        """Forgets the values."""
 
-    def flush(self):
-        """Does nothing."""
+def read(csv_file: pathlib.Path, names: tuple[str, ...] = METRICS) -> dict[int, dict[str, str]]:
+    """The rows of a `metrics.csv` by their step; none where there is no file.
+
+    Raises:
+      RunError: If its columns are not these.
+    """
+    if not csv_file.exists():
+        return {}
+    with open(csv_file, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or names) != names:
+            raise runs.RunError(f"`run`: {csv_file} is damaged: its first line is not {','.join(names)}.")
+        return {int(row["step"]): row for row in reader if row["step"]}
 
 
 class Metrics:
@@ -39,50 +44,49 @@ class Metrics:
     the newest of a step.
     """
 
-    def __init__(self, csv_file, events, start):
+    def __init__(
+        self,
+        csv_file: pathlib.Path,
+        events: pathlib.Path,
+        start: int,
+        names: tuple[str, ...] = METRICS,
+    ):
         """Names the file and the folder; `start` is the step that training goes on from."""
         self._csv_file = csv_file
-        self._events = events
+        self._events_folder = events
         self._start = start
-        self._rows = {}
+        self._names = names
 
-    def __enter__(self):
-        if self._csv_file.exists():
-            with open(self._csv_file, newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                if tuple(reader.fieldnames or METRICS) != METRICS:
-                    raise runs.RunError(
-                        f"--run: {self._csv_file} is damaged: its first line is not {','.join(METRICS)}."
-                    )
-                for row in reader:
-                    if row["step"] and int(row["step"]) <= self._start:
-                        self._rows[int(row["step"])] = row
-        lines = [",".join(METRICS)]
-        lines += [",".join(row[key] for key in METRICS) for row in self._rows.values()]
+    def __enter__(self) -> "Metrics":
+        """Opens the table and drops the rows after `start`."""
+        from tfp_flows.training.events import Events
+
+        kept = [row for step, row in read(self._csv_file, self._names).items() if step <= self._start]
+        lines = [",".join(self._names)]
+        lines += [",".join(row[key] for key in self._names) for row in kept]
         runs.write_atomically(self._csv_file, "\n".join(lines) + "\n")
         self._file = open(self._csv_file, "a", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._file, METRICS, lineterminator="\n")
-        self._pending = {}
-        self._summaries = tf.summary.create_file_writer(str(self._events))
+        self._writer = csv.DictWriter(self._file, self._names, lineterminator="\n")
+        self._pending: dict = {}
+        self._events = Events(self._events_folder)
         return self
 
-    def add(self, step, **values):
+    def add(self, step: int, **values: float) -> None:
         """Adds values at `step`; those of one step share a row."""
         if self._pending and self._pending["step"] != step:
             self.flush()
         self._pending.update(step=step, **{k: f"{v:.10g}" for k, v in values.items()})
-        with self._summaries.as_default():
-            for key, value in values.items():
-                tf.summary.scalar(key, value, step=step)
+        self._events.add(step, **values)
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes the row that is still open, if there is one."""
         if self._pending:
             self._writer.writerow(self._pending)
             self._file.flush()
         self._pending = {}
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
+        """Writes the last row and closes the files."""
         self.flush()
         self._file.close()
-        self._summaries.close()
+        self._events.close()

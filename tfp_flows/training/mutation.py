@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfp_flows.numerics import Seed, noise, quantization
 
 
-def mutate(images, rate, seed):
+def mutate(images: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
     """Replaces each value of images, with probability `rate`, by a grey level drawn uniformly from 0..255.
 
     A model trained on images that are mutated anew at every step learns their background: what is left when

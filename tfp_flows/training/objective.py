@@ -1,13 +1,19 @@
 """What a training step minimises: bits per dimension, of mutated images, or with outliers beside them."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from tfp_flows.numerics import Seed, quantization
+from tfp_flows.numerics import Seed, SeedLike
 from tfp_flows.training import mutation
+from tfp_flows.training.config import TrainingConfig
+from tfp_flows.training.subject import Subject
+
+Loss = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
-def make_loss(family, model, config, image_shape):
-    """The loss of a step, in bits per dimension.
+def make_loss(subject: Subject, config: TrainingConfig) -> Loss:
+    """The loss of a step, in the subject's unit, which for images is bits per dimension.
 
         L = mean_i [ b(x_i) + w max(0, m + b(x_i) - b(o_i)) ],        b(x) = -log p(x) / (D ln 2)
 
@@ -17,13 +23,12 @@ def make_loss(family, model, config, image_shape):
     No public code of that version is known.
 
     Args:
-      family: `Family` of the model.
-      model: Density model over integer images.
-      config: `training_config.TrainingConfig`.
-      image_shape: (H, W, C).
+      subject: What is trained.
+      config: The settings.
 
     Returns:
-      Function (images uint8 `[B, H, W, C]`, outliers likewise or None, seed) -> (L, mean b(x)).
+      Function (images `[B, ...]`, outliers likewise or None, seed, condition of the images or None)
+      -> (L, mean b(x)).
 
     #### References
 
@@ -33,14 +38,20 @@ def make_loss(family, model, config, image_shape):
          https://arxiv.org/abs/1906.02845
     """
 
-    def bits_per_dim(images, seed):
-        return quantization.bits_per_dim(family.training_log_prob(model, images, seed), image_shape)
+    def bits_per_dim(images: tf.Tensor, seed: SeedLike, condition: tf.Tensor | None = None) -> tf.Tensor:
+        given = {} if condition is None else {"condition": condition}
+        return subject.loss(subject.training_log_prob(images, seed, **given))
 
-    def loss(images, outliers, seed):
+    def loss(
+        images: tf.Tensor,
+        outliers: tf.Tensor | None,
+        seed: SeedLike,
+        condition: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         mutation_seed, outlier_seed = Seed.of(seed).split(2)
         if config.mutation_rate > 0:
             images = mutation.mutate(images, config.mutation_rate, mutation_seed)
-        bits = bits_per_dim(images, seed)
+        bits = bits_per_dim(images, seed, condition)
         mean = tf.reduce_mean(bits)
         if outliers is None:
             return mean, mean

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfp_flows.runs import WeightAverage
+from tfp_flows.training.config import TrainingConfig
 
 OPTIMIZERS = {
     # tf_keras's legacy optimizers run one fused kernel for each variable; the newer ones a dozen.
@@ -20,11 +21,11 @@ OPTIMIZERS = {
 class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, constant, cosine decay to 0; a function of the step."""
 
-    def __init__(self, config):
+    def __init__(self, config: TrainingConfig):
         """Takes `learning_rate`, `steps`, `warmup` and `decay` from a `TrainingConfig`."""
         self._config = config
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The learning rate at `step`, 0 at the first; float32."""
         config = self._config
         step = tf.cast(step, tf.float32)
@@ -35,7 +36,7 @@ class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
         fall = 0.5 * (1.0 + tf.cos(math.pi * progress)) if config.decay else 1.0
         return config.learning_rate * rise * fall
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """For Keras: the settings as a dict."""
         return dataclasses.asdict(self._config)
 
@@ -43,10 +44,21 @@ class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
 class TrainingState(tf.train.Checkpoint):
     """All that a step changes, as one checkpoint."""
 
-    def __init__(self, model, config):
-        """Makes optimizer, weight average and counters for `model`."""
+    def __init__(
+        self,
+        model: tf.Module,
+        config: TrainingConfig,
+        tracked: tf.Module | None = None,
+    ):
+        """Makes optimizer, weight average and counters for `model`.
+
+        Args:
+          model: Anything with `trainable_variables`.
+          config: The settings.
+          tracked: What the checkpoint holds as the model; None for the model itself.
+        """
         super().__init__(
-            model=model,
+            model=model if tracked is None else tracked,
             optimizer=OPTIMIZERS[config.optimizer](Schedule(config)),
             average=WeightAverage(model.trainable_variables, config.ema_decay),
             step=tf.Variable(0, dtype=tf.int64, trainable=False),

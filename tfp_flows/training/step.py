@@ -1,13 +1,28 @@
 """One step of the optimizer."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import Seed, parts, precision
 from tfp_flows.training import objective
+from tfp_flows.training.config import TrainingConfig
+from tfp_flows.training.state import TrainingState
+from tfp_flows.training.subject import Subject
 
 
-def make_train_step(family, state, config, image_shape, strategy=None, parts_per_replica=1):
-    """The compiled step: images uint8 `[B, H, W, C]`, outliers -> (bits per dimension, gradient norm).
+def make_train_step(
+    subject: Subject,
+    state: TrainingState,
+    config: TrainingConfig,
+    strategy: tf.distribute.Strategy | None = None,
+    parts_per_replica: int = 1,
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """The compiled step: (images, outliers, condition) -> (loss without outliers, gradient norm).
+
+    Images are uint8 `[B, H, W, C]`, or what else `[B, ...]` the subject is a density of; outliers and
+    conditions may be left out. The loss is in the subject's unit.
 
     With a `tf.distribute` strategy it takes that one's values, a part of the batch for each replica; what
     it returns is that of the whole batch. Gradients are averaged over replicas, and the noise is that of
@@ -15,45 +30,90 @@ def make_train_step(family, state, config, image_shape, strategy=None, parts_per
     number of `parts` side by side.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    variables = state.model.trainable_variables
-    loss_of = objective.make_loss(family, state.model, config, image_shape)
-    products = precision.dtype(config.mixed_precision)
-
-    def loss_and_gradients(images, outliers, seed):
-        with precision.reduced(products):
-            with tf.GradientTape() as tape:
-                loss, bits_per_dim = loss_of(images, outliers, seed)
-                loss /= parts_per_replica  # so that the parts' sum is the mean
-            return bits_per_dim / parts_per_replica, *tape.gradient(loss, variables)
-
-    def replica_step(images, outliers=None):
-        replica = tf.distribute.get_replica_context()
-        seed = Seed.of(tf.stack([tf.constant(config.seed, tf.int64), state.step]))
-        first = replica.replica_id_in_sync_group * parts_per_replica
-        count = strategy.num_replicas_in_sync * parts_per_replica
-
-        def of_part(index, images, outliers):
-            return loss_and_gradients(images, outliers, seed.part(first + index, count))
-
-        like = [tf.zeros([], state.model.dtype), *variables]
-        bits_per_dim, *gradients = parts.total(of_part, (images, outliers), parts_per_replica, like)
-        if strategy.num_replicas_in_sync > 1:
-            mean = tf.distribute.ReduceOp.MEAN
-            bits_per_dim, *gradients = replica.all_reduce(mean, [bits_per_dim, *gradients])
-        norm = tf.linalg.global_norm(gradients)
-        if config.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
-        pairs = zip(gradients, variables, strict=True)
-        state.optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
-        return bits_per_dim, norm
+    step = _Step(subject, state, config, strategy, parts_per_replica)
 
     @tf.function
-    def train_step(images, outliers=None):
-        arguments = (images,) if outliers is None else (images, outliers)
+    def train_step(
+        images: tf.Tensor, outliers: tf.Tensor | None = None, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         with strategy.scope():
-            of_replicas = strategy.run(replica_step, arguments)
+            of_replicas = strategy.run(step.of_replica, (images, outliers, condition))
             state.average.update(state.step)
             state.step.assign_add(1)
         return tuple(strategy.experimental_local_results(value)[0] for value in of_replicas)
 
     return train_step
+
+
+class _Step:
+    """The pieces of a step, of which those with "replica" run in each."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        state: TrainingState,
+        config: TrainingConfig,
+        strategy: tf.distribute.Strategy,
+        parts_per_replica: int,
+    ):
+        self._state = state
+        self._config = config
+        self._num_replicas = strategy.num_replicas_in_sync
+        self._parts_per_replica = parts_per_replica
+        self._variables = subject.model.trainable_variables
+        self._dtype = subject.dtype
+        self._loss_of = objective.make_loss(subject, config)
+        self._products = precision.dtype(config.mixed_precision)
+
+    def of_replica(
+        self, images: tf.Tensor, outliers: tf.Tensor | None, condition: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """(loss, gradient norm) of the whole batch, from a replica's images; moves the weights."""
+        loss, *gradients = self._of_parts(images, outliers, condition)
+        if self._num_replicas > 1:
+            mean = tf.distribute.ReduceOp.MEAN
+            loss, *gradients = tf.distribute.get_replica_context().all_reduce(mean, [loss, *gradients])
+        return loss, self._update(gradients)
+
+    def _of_parts(
+        self, images: tf.Tensor, outliers: tf.Tensor | None, condition: tf.Tensor | None
+    ) -> list[tf.Tensor]:
+        """[loss, *gradients] of a replica's images, in its parts, each with its share of the noise."""
+        replica = tf.distribute.get_replica_context()
+        seed = Seed.of(tf.stack([tf.constant(self._config.seed, tf.int64), self._state.step]))
+        first = replica.replica_id_in_sync_group * self._parts_per_replica
+        count = self._num_replicas * self._parts_per_replica
+
+        def of_part(
+            index: tf.Tensor, images: tf.Tensor, outliers: tf.Tensor | None, condition: tf.Tensor | None
+        ) -> tuple[tf.Tensor, ...]:
+            own = seed.part(first + index, count)
+            return self._loss_and_gradients(images, outliers, condition, own)
+
+        like = [tf.zeros([], self._dtype), *self._variables]
+        return parts.total(of_part, (images, outliers, condition), self._parts_per_replica, like)
+
+    def _loss_and_gradients(
+        self,
+        images: tf.Tensor,
+        outliers: tf.Tensor | None,
+        condition: tf.Tensor | None,
+        seed: Seed,
+    ) -> tuple[tf.Tensor, ...]:
+        with precision.reduced(self._products):
+            with tf.GradientTape() as tape:
+                loss, without_outliers = self._loss_of(images, outliers, seed, condition)
+                loss /= self._parts_per_replica  # so that the parts' sum is the mean
+            gradients = tape.gradient(loss, self._variables)
+        if all(gradient is None for gradient in gradients):
+            raise UserError("`model`: its log_prob depends on none of its trainable variables.")
+        return without_outliers / self._parts_per_replica, *gradients
+
+    def _update(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """Moves the weights; returns the gradient's norm."""
+        norm = tf.linalg.global_norm(gradients)
+        if self._config.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm, use_norm=norm)
+        pairs = zip(gradients, self._variables, strict=True)
+        self._state.optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
+        return norm

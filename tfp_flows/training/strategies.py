@@ -8,6 +8,8 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +22,19 @@ RESTARTS = "TFP_FLOWS_RESTARTS"  # in the environment of a process that started 
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
 
 
+class Rows(Protocol):
+    """What has rows that can be cut: an array, `Examples`."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, rows: slice) -> "Rows":
+        """Some of them."""
+
+
+T = TypeVar("T", bound=Rows)
+
+
 class DistributionError(UserError):
     """The training cannot be shared out as asked; the message is one line."""
 
@@ -28,7 +43,7 @@ class HostLost(DistributionError):
     """Another host of the training is gone."""
 
 
-def make_strategy(name):
+def make_strategy(name: str) -> tf.distribute.Strategy:
     """The `tf.distribute.Strategy` of a name; to be called before TensorFlow has done anything else.
 
     Args:
@@ -58,28 +73,28 @@ class Hosts:
       is_chief: Whether this one is the first: it alone writes.
     """
 
-    def __init__(self, strategy):
+    def __init__(self, strategy: tf.distribute.Strategy):
         """Takes a strategy, of one host or several."""
         self.strategy = strategy
         self._index, self.count = _place(strategy)
         self.is_chief = self._index == 0
         self._mean = tf.function(self._compiled_mean, autograph=False)
 
-    def mean(self, value):
+    def mean(self, value: float) -> float:
         """The mean of the hosts' values, a Python `float`, the same on each of them; all must call it."""
         return float(self._mean(tf.constant(float(value), tf.float64))) if self.count > 1 else float(value)
 
-    def mean_of_shares(self, function, images):
+    def mean_of_shares(self, function: Callable[[T], np.ndarray], images: T) -> float:
         """The mean of `function(images)` `[N]` over all images, of which each host computes its share."""
         own = images[self._index :: self.count]
         return self.mean(self.count * float(np.sum(function(own))) / len(images))
 
-    def value_of_chief(self, value):
+    def value_of_chief(self, value: int) -> int:
         """The chief's integer `value`, on every host; all must call it."""
         return round(self.count * self.mean(int(value) if self.is_chief else 0))
 
-    def _compiled_mean(self, value):
-        def of_replica(value):
+    def _compiled_mean(self, value: tf.Tensor) -> tf.Tensor:
+        def of_replica(value: tf.Tensor) -> tf.Tensor:
             replica = tf.distribute.get_replica_context()
             return replica.all_reduce(tf.distribute.ReduceOp.MEAN, tf.identity(value))
 
@@ -87,16 +102,16 @@ class Hosts:
 
 
 @contextlib.contextmanager
-def losing_hosts():
+def losing_hosts() -> Iterator[None]:
     """Raises `HostLost` for what TensorFlow raises where another host is gone."""
     try:
         yield
     except _LOST as error:
         line = " ".join(str(error).split())
-        raise HostLost(f"--distribute: another host is gone or did not answer: {line[:200]}") from error
+        raise HostLost(f"`distribute`: another host is gone or did not answer: {line[:200]}") from error
 
 
-def start_again(error, max_restarts):
+def start_again(error: HostLost, max_restarts: int) -> None:
     """Replaces this process by the same command, which waits for the others; or raises `error`.
 
     Args:
@@ -113,7 +128,7 @@ def start_again(error, max_restarts):
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _place(strategy):
+def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """(index of this host, number of hosts)."""
     resolver = strategy.cluster_resolver
     tasks = resolver.cluster_spec().as_dict() if resolver else {}
@@ -123,11 +138,11 @@ def _place(strategy):
     return (0 if resolver.task_type == "chief" else chiefs + resolver.task_id), chiefs + workers
 
 
-def _check_tf_config(text):
+def _check_tf_config(text: str | None) -> None:
     example = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
     if not text:
         raise DistributionError(
-            f"--distribute=multi_worker needs the environment variable TF_CONFIG, on each host with its own "
+            f"`distribute=multi_worker` needs the environment variable TF_CONFIG, on each host with its own "
             f"index, for example {example}."
         )
     try:

@@ -1,18 +1,20 @@
 """What determines a Glow; nothing here needs TensorFlow."""
 
 import dataclasses
+from typing import Any
 
 from tfp_flows.checks.errors import UserError
 
 COUPLINGS = ("affine", "additive")
 FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp")
+LEAVES = ("untouched", "transformed")
 PRIORS = ("normal", "laplace", "logistic")
 NETWORKS = ("conv", "highway")
 DTYPES = ("float32", "float64")
 
 
-def _field(default, text, compare=True, **metadata):
+def _field(default: Any, text: str, compare: bool = True, **metadata: Any) -> Any:
     return dataclasses.field(default=default, compare=compare, metadata={"help": text, **metadata})
 
 
@@ -21,7 +23,9 @@ class GlowConfig:
     """What determines a Glow, apart from the shape of its images; each field is also a flag.
 
     `coupling="affine"` is NVP-Glow and `coupling="additive"` CV-Glow, whose volume does not depend on
-    the image. `factor_out=None` follows the coupling: "affine", or "shift" for additive couplings.
+    the image. `factor_out=None` follows the coupling: "affine", or "shift" for additive couplings; and
+    `factor_out_scale=None` is the couplings' `scale`. docs/ports.md has the configs that make a Glow that of
+    TFP, of normflows and of y0ast's Glow-PyTorch.
     `reversible` changes no value but by rounding, so configs that differ in it alone are equal.
     """
 
@@ -40,11 +44,32 @@ class GlowConfig:
         "couplings are additive.",
         choices=FACTOR_OUTS,
     )
+    factor_out_scale: str | None = _field(
+        None,
+        "Scale of an affine factor-out: sigmoid(raw + 2) or exp(raw); by default that of the couplings.",
+        choices=SCALES,
+    )
+    leaves: str = _field(
+        "untouched",
+        "Which half of the last coupling leaves a level: the one that it is given, or the one that it "
+        "transforms, as in most other implementations.",
+        choices=LEAVES,
+    )
+    shift_first: bool = _field(
+        False,
+        "Affine couplings and factor-outs compute scale * (x + shift), as in the Glow paper's own code, and "
+        "not scale * x + shift.",
+    )
     network: str = _field(
         "conv", "Coupling networks: Glow's three convolutions, or the paper's.", choices=NETWORKS
     )
     prior: str = _field("normal", "Distribution of each latent dimension, with mean 0.", choices=PRIORS)
     prior_scale: float = _field(1.0, "Scale parameter of the prior: sigma_psi for the normal.")
+    learned_prior: bool = _field(
+        False,
+        "Train a mean and a scale of the prior for each channel: of the last level, and of those that leave "
+        "the others where no affine factor-out gives them one.",
+    )
     seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
     reversible: bool = _field(
@@ -54,7 +79,7 @@ class GlowConfig:
         compare=False,
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises `ValueError` where a value is of the wrong kind or two of them contradict."""
         for field in ("levels", "steps_per_level", "hidden_channels"):
             value = getattr(self, field)
@@ -65,10 +90,15 @@ class GlowConfig:
         _check_choice(self, "network", NETWORKS)
         _check_choice(self, "prior", PRIORS)
         _check_choice(self, "dtype", DTYPES)
-        if not isinstance(self.reversible, bool):
-            raise UserError(f"GlowConfig: `reversible` must be True or False, got {self.reversible!r}.")
+        _check_choice(self, "leaves", LEAVES)
+        for field in ("shift_first", "learned_prior", "reversible"):
+            value = getattr(self, field)
+            if not isinstance(value, bool):
+                raise UserError(f"GlowConfig: `{field}` must be True or False, got {value!r}.")
         if self.factor_out is not None:
             _check_choice(self, "factor_out", FACTOR_OUTS)
+        if self.factor_out_scale is not None:
+            _check_choice(self, "factor_out_scale", SCALES)
         if self.coupling == "additive" and self.factor_out == "affine":
             raise UserError(
                 "GlowConfig: coupling='additive' with factor_out='affine' has a volume that depends on "
@@ -80,14 +110,14 @@ class GlowConfig:
             )
 
     @property
-    def factor_out_mode(self):
+    def factor_out_mode(self) -> str:
         """The mode of `FactorOut`: as given, or "affine" / "shift" following the coupling."""
         if self.factor_out is not None:
             return self.factor_out
         return "affine" if self.coupling == "affine" else "shift"
 
 
-def _check_choice(config, field, choices):
+def _check_choice(config: GlowConfig, field: str, choices: tuple[str, ...]) -> None:
     value = getattr(config, field)
     if value not in choices:
         raise UserError(f"GlowConfig: `{field}` must be one of {choices}, got {value!r}.")

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flows import bijectors
@@ -30,10 +29,10 @@ class GlowProtocol:
         """Raises `ValueError` where a value makes no sense."""
         if self.num_dequantization_samples < 1:
             raise UserError(
-                f"--num_dequantization_samples must be positive, got {self.num_dequantization_samples}."
+                f"`num_dequantization_samples` must be positive, got {self.num_dequantization_samples}."
             )
         if self.noise_seed < 0:
-            raise UserError(f"--noise_seed must not be negative, got {self.noise_seed}.")
+            raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
 
 
 def _build(config, image_shape, protocol):
@@ -45,45 +44,37 @@ def _build(config, image_shape, protocol):
     )
 
 
-def _with_fresh_noise(model, images, seed):
-    return quantization.dequantize(images, noise.uniform(tf.shape(images), seed, model.dtype))
+def _fresh_noise(model, images, seed):
+    """Noise for each image of its own."""
+    return noise.uniform(tf.shape(images), seed, model.dtype)
 
 
 def _initialize(model, images, seed):
-    bijectors.initialize_actnorms(model.flow.bijector, _with_fresh_noise(model, images, seed))
+    y = quantization.dequantize(images, _fresh_noise(model, images, seed))
+    bijectors.initialize_actnorms(model.flow.bijector, y)
 
 
 def _training_log_prob(model, images, seed):
-    continuous = model.flow.log_prob(_with_fresh_noise(model, images, seed))
-    return continuous - np.prod(model.event_shape) * np.log(quantization.NUM_LEVELS)
+    return model.log_prob_of_draw(images, _fresh_noise(model, images, seed))
 
 
 def _methods(model):
     """encode, decode and log_prob_parts; the noise is the first draw of the model's own."""
     flow = model.flow
-    constant = -np.prod(flow.event_shape) * np.log(quantization.NUM_LEVELS)
 
-    def dequantized(images):
-        return quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
+    def encode(images):
+        return {"latents": flow.bijector.inverse(model.dequantized(images))}
 
     def decode(latents):
         return {"images": tf.cast(quantization.quantize(flow.bijector.forward(latents)), tf.uint8)}
 
     def log_prob_parts(images):
-        y = dequantized(images)
-        log_prob = flow.log_prob(tf.identity(y))
-        log_prob_z = flow.distribution.log_prob(flow.bijector.inverse(y))
-        dequantization = tf.fill(tf.shape(log_prob), tf.cast(constant, flow.dtype))
-        return {
-            "log_prob_z": log_prob_z,
-            "log_det": log_prob - log_prob_z,
-            "dequantization": dequantization,
-        }
+        return model.terms(images)._asdict()
 
     images = tf.TensorSpec([None, *flow.event_shape], tf.uint8, name="images")
     latents = tf.TensorSpec([None, *flow.event_shape], flow.dtype, name="latents")
     return {
-        "encode": Method(lambda images: {"latents": flow.bijector.inverse(dequantized(images))}, (images,)),
+        "encode": Method(encode, (images,)),
         "decode": Method(decode, (latents,)),
         "log_prob_parts": Method(log_prob_parts, (images,)),
     }

@@ -1,113 +1,92 @@
 """Glow: a multi-scale flow of actnorm, 1x1 convolution and coupling (Kingma & Dhariwal 2018)."""
 
-import functools
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
-from tfp_flows import bijectors, networks
-from tfp_flows.checks.errors import UserError
+from tfp_flows import bijectors
 from tfp_flows.distributions import priors
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
+from tfp_flows.models.glow.config import GlowConfig
 
 
-def glow(config, image_shape):
+def glow(
+    config: GlowConfig,
+    image_shape: Sequence[int],
+    network: Callable[[int, int], Callable[..., tf.Tensor]] | None = None,
+    prior: tfd.Distribution | None = None,
+    condition_channels: int = 0,
+    name: str = "glow",
+) -> tfd.TransformedDistribution:
     """A Glow over dequantised images y = (x + u) / 256 in [0, 1), as a TFP distribution.
 
         log p(y) = log p_Z(z) + log|det dz/dy|,     z = bijector.inverse(y)
 
-    The latent has the shape of the image; see `FactorOut`. Density in nats per image, with respect to
+    The latent has the shape of the image; see `bijectors.Glow`. Density in nats per image, with respect to
     y; see `Dequantized` for the log-probability of integer images.
+
+    #### Example
+
+    ```python
+    flow = tfp_flows.glow(config, (32, 32, 3), condition_channels=10)
+    flow.log_prob(y, bijector_kwargs={"condition": tf.one_hot(labels, 10)})
+    flow.sample([5, 10], bijector_kwargs={"condition": tf.eye(10)})     # 5 images of each of 10 classes
+    ```
 
     Args:
       config: `GlowConfig`.
       image_shape: (H, W, C); H and W must be divisible by 2**levels.
+      network: Factory of the coupling networks, `network(in_channels, out_channels)`, in the place of the
+        config's; see `AffineCoupling`. It sees to its own seeds, dtype and condition.
+      prior: `tfd.Distribution` of the latent, in the place of the config's, fixed or with variables to be
+        trained: of scalars with batch shape `[]`, `[C]` or `[H, W, C]`, or of events `[H, W, C]`.
+      condition_channels: K: every network is given a `condition` `[..., K]` or `[..., H, W, K]`; see
+        `bijectors.Glow`.
+      name: Python `str`.
 
     Returns:
       A `tfd.TransformedDistribution`, event shape `[H, W, C]`, batch shape `[]`.
 
     Raises:
-      ValueError: If the image shape does not fit.
+      ValueError: If the image shape, or the prior's, does not fit.
     """
-    height, width, channels = _check_image_shape(config, image_shape)
     dtype = tf.as_dtype(config.dtype)
-    bijector = _level(config, channels, level=0)
-    return tfd.TransformedDistribution(
-        distribution=tfd.Sample(_prior(config, dtype), [height, width, channels]),
-        bijector=bijector,
-        name="glow",
-    )
-
-
-def _level(config, channels, level):
-    """One level and all those below it: a shape-preserving bijector of `[H, W, channels]`."""
-    channels *= 4
-    squeeze = bijectors.Squeeze(name=f"level{level}_squeeze")
-    members = [squeeze]
-    for step in range(config.steps_per_level):
-        members += _step(config, channels, level, step)
-    if level + 1 < config.levels:
-        members.append(_factor_out(config, channels, level))
-    members.append(tfb.Invert(squeeze, name=f"level{level}_unsqueeze"))
-    # A reversible chain recomputes all that is nested in it.
-    reversible = config.reversible and level == 0
-    return bijectors.FusedChain(members, reversible=reversible, name=f"level{level}")
-
-
-def _step(config, channels, level, step):
-    """A step of flow: actnorm, 1x1 convolution, coupling."""
-    name = f"level{level}_step{step}"
-    dtype = tf.as_dtype(config.dtype)
-    conv_seed, network_seed = ([config.seed, level, step, part] for part in (0, 1))
-    network = functools.partial(
-        networks.ConvNetwork if config.network == "conv" else networks.HighwayNetwork,
+    bijector = bijectors.Glow(
+        image_shape,
+        levels=config.levels,
+        steps_per_level=config.steps_per_level,
+        network=config.network if network is None else network,
         hidden_channels=config.hidden_channels,
-        seed=network_seed,
-        dtype=dtype,
-    )
-    name_coupling = f"{name}_coupling"
-    if config.coupling == "affine":
-        coupling = bijectors.AffineCoupling(
-            channels, network, scale=config.scale, dtype=dtype, name=name_coupling
-        )
-    else:
-        coupling = bijectors.AdditiveCoupling(channels, network, dtype=dtype, name=name_coupling)
-    return [
-        bijectors.ActNorm(channels, dtype=dtype, name=f"{name}_actnorm"),
-        bijectors.InvertibleConv1x1(channels, seed=conv_seed, dtype=dtype, name=f"{name}_conv1x1"),
-        coupling,
-    ]
-
-
-def _factor_out(config, channels, level):
-    """The split after `level`, with the levels below it as its rest."""
-    dtype = tf.as_dtype(config.dtype)
-    return bijectors.FactorOut(
-        channels,
-        functools.partial(networks.ConvLayer, dtype=dtype),
-        rest=_level(config, channels // 2, level + 1),
-        mode=config.factor_out_mode,
+        coupling=config.coupling,
         scale=config.scale,
+        shift_first=config.shift_first,
+        factor_out=config.factor_out_mode,
+        factor_out_scale=config.factor_out_scale,
+        leaves=config.leaves,
+        condition_channels=condition_channels,
+        seed=config.seed,
+        reversible=config.reversible,
         dtype=dtype,
-        name=f"level{level}_factor_out",
+        name=name,
     )
+    if prior is not None:
+        latent = priors.over(prior, bijector.image_shape, dtype)
+    elif config.learned_prior:
+        groups = _prior_groups(config, bijector)
+        latent = priors.learned(config.prior, groups, config.prior_scale, dtype)
+    else:
+        scalar = priors.CLASSES[config.prior](tf.zeros([], dtype), tf.constant(config.prior_scale, dtype))
+        latent = priors.over(scalar, bijector.image_shape, dtype)
+    return tfd.TransformedDistribution(distribution=latent, bijector=bijector, name=name)
 
 
-def _prior(config, dtype):
-    return priors.CLASSES[config.prior](tf.zeros([], dtype), tf.constant(config.prior_scale, dtype))
-
-
-def _check_image_shape(config, image_shape):
-    shape = tuple(int(size) for size in image_shape)
-    if len(shape) != 3 or min(shape) < 1:
-        raise UserError(f"glow: `image_shape` must be (height, width, channels), got {shape}.")
-    for size, axis in zip(shape[:2], ("height", "width"), strict=True):
-        if size % 2**config.levels:
-            raise UserError(
-                f"glow: the {axis} of `image_shape` must halve evenly {config.levels} times "
-                f"(levels={config.levels}), got {shape}; use fewer levels, or images resized or "
-                f"padded to a multiple of {2**config.levels}."
-            )
-    return shape
+def _prior_groups(config: GlowConfig, bijector: bijectors.Glow) -> np.ndarray:
+    """`[H, W, C]`, a number for each channel of a level that learns mean and scale, -1 elsewhere."""
+    levels = bijector.latent_levels
+    learned = (levels == config.levels - 1) | (config.factor_out_mode != "affine")
+    channels = levels * (bijector.latent_channels.max() + 1) + bijector.latent_channels
+    _, groups = np.unique(channels[learned], return_inverse=True)
+    found = np.full(levels.shape, -1)
+    found[learned] = groups
+    return found

@@ -1,0 +1,209 @@
+"""The bijector of Glow: squeeze, steps and factor-outs, level within level (Kingma and Dhariwal 2018)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfp_flows.bijectors import _glow_condition, _glow_levels, _reversible, fused_chain
+from tfp_flows.checks.errors import UserError
+
+Condition: TypeAlias = tf.Tensor | npt.ArrayLike
+
+
+class Glow(fused_chain.FusedChain):
+    """Glow for images `[H, W, C]`; the latent has the image's shape.
+
+    From the image (above) to the latent (`inverse`), with K = `steps_per_level` and three levels:
+
+        x                                        [H, W, C]
+        |  squeeze                               [H/2, W/2, 4C]
+        |  K x (actnorm, 1x1 conv, coupling)
+        |  factor out: the first 2C channels stay ..... the last 2C leave, normalised
+        |                                          :    given those that stay
+        +--  squeeze                               :    [H/4, W/4, 8C]
+          |  K x (actnorm, 1x1 conv, coupling)     :
+          |  factor out: the first 4C stay ........ the last 4C leave
+          |                                        :    :
+          +--  squeeze                             :    :    [H/8, W/8, 16C]
+            |  K x (actnorm, 1x1 conv, coupling)   :    :
+            |                                      :    :
+        z = all levels, unsqueezed, in one tensor        [H, W, C]
+
+    A level's leaving channels are the lower row of every 2 x 2 block that it squeezed. So the row of z alone
+    says which level a dimension left at (0 is the finest), here the first eight rows of three levels:
+
+        row of z    0  1  2  3  4  5  6  7
+        level       2  0  1  0  2  0  1  0      min(how often 2 divides the row, levels - 1)
+
+    `latent_levels` and `latent_channels` have it for each dimension. Log-determinant and direction are those
+    of `FusedChain`, whose members, `level0_step0_coupling` and so on, are as `bijectors` lists them.
+
+    #### Example
+
+    ```python
+    glow = tfp_flows.bijectors.Glow((32, 32, 3), levels=3, steps_per_level=8, hidden_channels=64)
+    base = tfd.Sample(tfd.Normal(0.0, 1.0), [32, 32, 3])
+    flow = tfd.TransformedDistribution(base, glow)
+    flow.log_prob(y)                   # y of [0, 1): [B, 32, 32, 3] -> [B]
+    ```
+
+    #### A condition
+
+    With `condition_channels=K` every network is called as `network(x, condition=h)`, and the bijector takes
+    one keyword for all of them:
+
+    ```python
+    flow.log_prob(y, bijector_kwargs={"condition": h})
+    flow.sample(5, bijector_kwargs={"condition": h})           # h: [K], or [5, K]
+    flow.sample([5, 8], bijector_kwargs={"condition": h})      # h: [8, K]; 5 images for each of its 8 rows
+    ```
+
+    A condition is a vector `[..., K]` or a map `[..., H, W, K]`. The axes in front are those of the batch:
+    they are broadcast against it from the right, and anything else is refused. A level at 1/2^i of the
+    resolution gets the means of a map over blocks of 2^i x 2^i pixels.
+
+    #### References
+
+    [1]: Diederik P. Kingma and Prafulla Dhariwal. Glow: Generative Flow with Invertible 1x1
+         Convolutions. NeurIPS 2018. https://arxiv.org/abs/1807.03039 (figure 2)
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        levels: int = 3,
+        steps_per_level: int = 8,
+        network: str | Callable[[int, int], Callable] = "conv",
+        hidden_channels: int = 128,
+        coupling: str = "affine",
+        scale: str = "sigmoid",
+        shift_first: bool = False,
+        factor_out: str | None = None,
+        factor_out_scale: str | None = None,
+        factor_out_network: Callable[[int, int], Callable] | None = None,
+        leaves: str = "untouched",
+        condition_channels: int = 0,
+        seed: int = 0,
+        reversible: bool = False,
+        dtype: tf.DType = tf.float32,
+        validate_args: bool = False,
+        name: str = "glow",
+    ) -> None:
+        """Creates all members and their networks.
+
+        Args:
+          image_shape: (H, W, C); H and W must be divisible by 2**levels.
+          levels: Positive `int`: how often the resolution is halved.
+          steps_per_level: Positive `int`, K.
+          network: "conv" (`networks.ConvNetwork`), "highway" (`networks.HighwayNetwork`), or a factory
+            `network(in_channels, out_channels)`, called once for each step; see `AffineCoupling`. A
+            factory sees to its own seeds, dtype and condition.
+          hidden_channels: Width of the networks that are named, not made by a factory.
+          coupling: "affine" or "additive".
+          scale: "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
+          shift_first: z = s (x + t) in couplings and factor-outs, in the place of z = s x + t: as the code
+            of the paper has it.
+          factor_out: "affine", "shift" or "none", see `FactorOut`; by default "affine" for affine couplings
+            and "shift" for additive ones.
+          factor_out_scale: As `scale`, of affine factor-outs; by default that of the couplings.
+          factor_out_network: Factory of their networks; `networks.ConvLayer` by default.
+          leaves: Which half of the last coupling leaves a level: "untouched", or "transformed". The last
+            channels leave; so the couplings transform the first, or the last channels.
+          condition_channels: K, the size of the condition, 0 for none.
+          seed: Python `int`, of the 1x1 convolutions and of the networks that are named.
+          reversible: Python `bool`: save memory in gradients; see `FusedChain`.
+          dtype: Floating dtype.
+          validate_args: Python `bool`, as in every TFP bijector.
+          name: Python `str`.
+
+        Raises:
+          ValueError: If an argument is not of this kind, or the image's shape does not fit.
+        """
+        parameters = dict(locals())
+        arguments = {field: parameters[field] for field in _glow_levels.FIELDS}
+        plan = _glow_levels.checked(_glow_levels.Plan(**arguments), name)
+        if isinstance(network, _glow_levels.Built):
+            plan, members = network.of(plan, name)
+        else:
+            members = plan.members()
+        super().__init__(members, reversible=reversible, validate_args=validate_args, name=name)
+        self._plan = plan
+        parameters["network"] = _glow_levels.Built(members, plan)  # a copy shares them
+        known = {key: value for key, value in parameters.items() if key not in ("self", "__class__")}
+        self._parameters = self._no_dependency(known)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self._plan.image_shape
+
+    @property
+    def condition_channels(self) -> int:
+        """K, the size of the condition; 0 for none."""
+        return self._plan.condition_channels
+
+    @property
+    def latent_levels(self) -> np.ndarray:
+        """`[H, W, C]`, the level that each dimension of the latent left at; 0 is the finest."""
+        return _glow_levels.latent_map(self.image_shape, self._plan.levels)[0]
+
+    @property
+    def latent_channels(self) -> np.ndarray:
+        """`[H, W, C]`, the channel that each dimension of the latent was in at its level."""
+        return _glow_levels.latent_map(self.image_shape, self._plan.levels)[1]
+
+    def _inverse_with_log_det(
+        self, x: tf.Tensor, condition: Condition | None = None, **kwargs: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return super()._inverse_with_log_det(x, **self._routed(x, condition, kwargs))
+
+    def _forward_with_log_det(
+        self, z: tf.Tensor, condition: Condition | None = None, **kwargs: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return super()._forward_with_log_det(z, **self._routed(z, condition, kwargs))
+
+    def _inverse_vjp(self, z, dz, dlog_det, sources, condition=None, **kwargs):
+        return self._vjp(super()._inverse_vjp, z, dz, dlog_det, sources, condition, kwargs)
+
+    def _forward_vjp(self, x, dx, dlog_det, sources, condition=None, **kwargs):
+        return self._vjp(super()._forward_vjp, x, dx, dlog_det, sources, condition, kwargs)
+
+    def _vjp(self, vjp, value, gradient, dlog_det, sources, condition, kwargs):
+        """A chain's product, and its gradient by what members are given taken on to `condition`."""
+        if not isinstance(condition, tf.Tensor):  # nothing to differentiate by
+            given = self._routed(value, condition, kwargs)
+            return vjp(value, gradient, dlog_det, sources, **given)
+        with tf.GradientTape() as tape:
+            tape.watch(condition)
+            given = self._routed(value, condition, kwargs)
+        tensors = [ref.deref() for ref in {t.ref(): None for t in tf.nest.flatten(given)}]
+        value, gradient, others = vjp(value, gradient, dlog_det, [*sources, *tensors], **given)
+        found = [others.pop(tensor.ref(), tf.zeros_like(tensor)) for tensor in tensors]
+        own = tape.gradient(tensors, condition, output_gradients=found)
+        _reversible.add(others, {} if own is None else {condition.ref(): own})
+        return value, gradient, others
+
+    def _routed(
+        self, value: tf.Tensor, condition: Condition | None, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The members' keyword arguments: `condition` for all of them, or `kwargs`, by their names."""
+        size = self._plan.condition_channels
+        if condition is None:
+            if size and not kwargs:
+                raise UserError(
+                    f"{self.name}: every call needs a `condition` of condition_channels={size} channels (a "
+                    f"distribution's as bijector_kwargs={{'condition': ...}})."
+                )
+            return kwargs
+        if kwargs:
+            raise UserError(
+                f"{self.name}: give `condition`, or keyword arguments by members' names, not both; got "
+                f"{sorted(kwargs)} too."
+            )
+        if not size:
+            raise UserError(f"{self.name}: a `condition` was given, but condition_channels=0.")
+        given = _glow_condition.broadcast(condition, value, self.image_shape, size, self.name)
+        return self._plan.routed(_glow_condition.per_level(given, value.shape.rank, self._plan.levels))

@@ -1,0 +1,101 @@
+"""How a training begins: where its folder's newest checkpoint left it, or with initialised weights."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfp_flows import data, runs
+from tfp_flows.training.checkpoints import InFolder
+from tfp_flows.training.config import TrainingConfig
+from tfp_flows.training.examples import Examples
+from tfp_flows.training.state import TrainingState
+from tfp_flows.training.strategies import Hosts
+from tfp_flows.training.subject import Subject
+
+
+def begin(
+    run: runs.Run,
+    spec: runs.RunSpec,
+    flags_text: str | None,
+    subject: Subject,
+    state: TrainingState,
+    config: TrainingConfig,
+    examples: Examples,
+    hosts: Hosts,
+    from_data: bool = True,
+) -> InFolder:
+    """Makes or checks a run's folder, and sets `state` to its newest checkpoint's, or to that of step 0.
+
+    Args:
+      run: The run.
+      spec: What it is; must be the folder's own where it was begun before.
+      flags_text: Contents of the flag file that repeats it; None for none.
+      subject: What is trained.
+      state: Its fresh state.
+      config: The settings.
+      examples: What it is trained on.
+      hosts: Who shares the training: the chief alone writes, all others read what it wrote.
+      from_data: Whether a new run's weights are initialised; else they stay as they are.
+
+    Returns:
+      The folder's checkpoints, of which there is one at least.
+
+    Raises:
+      RunError: If the folder holds another run, or a checkpoint cannot be read.
+    """
+    if run.exists():
+        run.check_same(spec, defaults())
+    if hosts.is_chief:
+        _begin_folder(run, spec, flags_text)
+    checkpoints = InFolder(run, state, writes=hosts.is_chief)
+    if hosts.is_chief and not checkpoints.restore_newest():
+        initialize(subject, state, config, examples, spec, from_data)
+        checkpoints.save(0)
+    step = hosts.value_of_chief(state.step.numpy())
+    if not hosts.is_chief:
+        checkpoints.restore(step)
+    return checkpoints
+
+
+def initialize(
+    subject: Subject,
+    state: TrainingState,
+    config: TrainingConfig,
+    examples: Examples,
+    spec: runs.RunSpec | None = None,
+    from_data: bool = True,
+) -> None:
+    """Sets a fresh state's weights: another run's, or data-dependent ones from the first training images.
+
+    Args:
+      subject: What is trained.
+      state: Its fresh state.
+      config: The settings.
+      examples: What it is trained on.
+      spec: What its run is, for `init_from`.
+      from_data: Whether they are initialised from data; else they stay as they are.
+    """
+    if config.init_from:
+        source = runs.load_twin(runs.Run(config.init_from), spec)
+        for variable, value in zip(subject.model.variables, source.variables, strict=True):
+            variable.assign(value)
+    elif from_data:
+        count = min(len(examples), max(256, config.batch_size))
+        batch = {
+            name: next(iter(data.shuffled_batches(array, count, config.seed, 0, 1)))
+            for name, array in examples.sources().items()
+        }
+        subject.initialize(batch.pop("images"), tf.constant([config.seed, -1], tf.int64), **batch)
+    state.average.reset()
+
+
+def defaults() -> dict[str, object]:
+    """What a run means that was begun before a setting existed, as `runs.Run.check_same` takes it."""
+    return {f"training.{field.name}": field.default for field in dataclasses.fields(TrainingConfig)}
+
+
+def _begin_folder(run: runs.Run, spec: runs.RunSpec, flags_text: str | None) -> None:
+    if run.exists():
+        run.write(spec, flags_text)
+    else:
+        run.create(spec, flags_text)

@@ -1,0 +1,85 @@
+"""A run of one of the model families, trained from its beginning or its last checkpoint."""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows import runs
+from tfp_flows.checks.errors import UserError
+from tfp_flows.models import registry
+from tfp_flows.training import strategies
+from tfp_flows.training.beginning import begin
+from tfp_flows.training.config import TrainingConfig
+from tfp_flows.training.examples import Examples
+from tfp_flows.training.loop import Loop, Outcome
+from tfp_flows.training.metrics import Metrics
+from tfp_flows.training.state import TrainingState
+from tfp_flows.training.step import make_train_step
+from tfp_flows.training.subject import subject_of_family
+
+
+def train(
+    run: runs.Run,
+    spec: runs.RunSpec,
+    flags_text: str,
+    train_images: np.ndarray,
+    validation_images: np.ndarray,
+    progress: bool = True,
+    outlier_images: np.ndarray | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    parts_per_replica: int = 1,
+) -> Outcome:
+    """Trains a run from its beginning or its last checkpoint to `steps`.
+
+    With a strategy of several hosts each of them calls this with the same arguments, and a `run` in a
+    folder that they share: the chief alone writes, all read its checkpoints.
+
+    On a GPU a resumed run goes on to the bit where `tf.config.experimental.enable_op_determinism()` was
+    called before, as the command does; on a CPU it always does.
+
+    Args:
+      run: `runs.Run`.
+      spec: `runs.RunSpec`; must be the folder's own where the run was begun before.
+      flags_text: Contents of the flag file that repeats the run.
+      train_images: uint8 `[N, H, W, C]`.
+      validation_images: uint8 `[M, H, W, C]`, for validation and early stopping.
+      progress: Whether to show a progress bar.
+      outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
+      strategy: From `strategies.make_strategy`; None for the current one.
+      parts_per_replica: In how many parts each replica computes its images, side by side; see `parts`.
+
+    Returns:
+      `Outcome`; its step is `steps`, or less after early stopping or an interruption.
+
+    Raises:
+      RunError: If the folder holds another run, or its checkpoint or that of `init_from` cannot be read.
+      UserError: If the batch cannot be cut into equal parts.
+      TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
+      HostLost: If another host is gone; the last checkpoint is intact.
+    """
+    config = TrainingConfig(**spec.training)
+    hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
+    _check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
+    examples = Examples(train_images)
+    losing_hosts = strategies.losing_hosts() if hosts.count > 1 else contextlib.nullcontext()
+    with losing_hosts:
+        family = registry.family(spec.family)
+        with hosts.strategy.scope():
+            model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
+            state = TrainingState(model, config)
+        trained = subject_of_family(family, model)
+        checkpoints = begin(run, spec, flags_text, trained, state, config, examples, hosts)
+        step = make_train_step(trained, state, config, hosts.strategy, parts_per_replica)
+        start = int(state.step.numpy())
+        records = [Metrics(run.metrics_file, run.events, start)] if hosts.is_chief else []
+        loop = Loop(trained, state, config, hosts, step, checkpoints, records)
+        return loop.run(examples, Examples(validation_images), outlier_images, progress)
+
+
+def _check_parts(batch_size: int, num_replicas: int, parts_per_replica: int) -> None:
+    if parts_per_replica > 1 and batch_size % (num_replicas * parts_per_replica):
+        shared = f" of {num_replicas} devices" if num_replicas > 1 else ""
+        raise UserError(
+            f"`batch_size={batch_size}` cannot be cut into `parts={parts_per_replica}` equal parts{shared}."
+        )
