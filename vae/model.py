@@ -10,9 +10,10 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.numerics import Seed, noise
+from vae.config import ARCHITECTURES
 from vae.importance import importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
-from vae.networks import ARCHITECTURES, Decoder, Encoder
+from vae.networks import Decoder, Encoder
 from vae.posterior import Posterior
 
 tfd = tfp.distributions

@@ -17,14 +17,13 @@ from typing import Any
 
 import tensorflow as tf
 
-CHOICES = ("none", "bfloat16")
 _reduced: contextvars.ContextVar[tf.DType | None] = contextvars.ContextVar(
     "tfp_flows_precision", default=None
 )
 
 
 def dtype(choice: str) -> tf.DType | None:
-    """The `tf.DType` of one of `CHOICES`, or None for "none"."""
+    """The `tf.DType` of that name, or None for "none"."""
     return None if choice == "none" else tf.as_dtype(choice)
 
 
