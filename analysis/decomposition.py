@@ -16,9 +16,8 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from analysis.errors import AnalysisError
-from analysis.levels import CHAINS, latent_levels
+from analysis.levels import latent_levels
 from tfp_flows import bijectors, data
-from tfp_flows.bijectors import fused_chain
 from tfp_flows.checks.images import check_image_batch
 from tfp_flows.distributions import dequantization_term
 from tfp_flows.distributions.protocols import ChangeOfVariables, FlowModel, is_flow
@@ -102,7 +101,7 @@ def _walk(
     bijector: tfb.Bijector, x: tf.Tensor, event_ndims: int
 ) -> tuple[tf.Tensor, list[tuple[str, tf.Tensor]]]:
     """Runs `inverse` layer by layer: (z, [(name, log-determinant)])."""
-    if isinstance(bijector, CHAINS):
+    if bijectors.is_chain(bijector):
         layers = []
         for member in bijector.bijectors:
             x, own = _walk(member, x, event_ndims)
@@ -114,7 +113,7 @@ def _walk(
         z_l, log_det = bijector.normalize(x_l, x_s)
         z_s, layers = _walk(bijector.rest, x_s, event_ndims)
         return tf.concat([z_s, z_l], axis=-1), [(bijector.name, log_det), *layers]
-    z, log_det = fused_chain.inverse_with_log_det(bijector, x, event_ndims, {})
+    z, log_det = bijectors.step(bijector, inverse=True, event_ndims=event_ndims).apply(x)
     return z, [(bijector.name, log_det)]
 
 

@@ -5,10 +5,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows import bijectors
-from tfp_flows.bijectors.fused_chain import CHAIN, INVERT
 
 tfb = tfp.bijectors
-CHAINS = (bijectors.FusedChain, CHAIN)
 
 
 def latent_levels(bijector, image_event_shape):
@@ -27,7 +25,7 @@ def latent_levels(bijector, image_event_shape):
 
 
 def _levels(bijector, shape):
-    if isinstance(bijector, CHAINS):
+    if bijectors.is_chain(bijector):
         return _levels_of_chain(bijector, shape)
     if isinstance(bijector, bijectors.FactorOut):
         staying = _levels(bijector.rest, shape[:-1].concatenate(shape[-1] - bijector.num_leaving))
@@ -54,6 +52,6 @@ def _levels_of_chain(chain, shape):
 
 
 def _reorders(bijector):
-    if isinstance(bijector, INVERT):
+    if bijectors.is_inverted(bijector):
         return _reorders(bijector.bijector)
     return isinstance(bijector, bijectors.Squeeze | tfb.Reshape | tfb.Permute | tfb.Transpose)

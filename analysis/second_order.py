@@ -13,9 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from analysis.errors import AnalysisError
-from analysis.levels import CHAINS
 from tfp_flows import bijectors
-from tfp_flows.bijectors.fused_chain import INVERT
 from tfp_flows.numerics import hessian
 
 tfd = tfp.distributions
@@ -213,7 +211,7 @@ def _prior_scale(flow):
 
 def _linear(bijector, x):
     """The image -> latent map with every shift network at zero."""
-    if isinstance(bijector, CHAINS):
+    if bijectors.is_chain(bijector):
         for member in bijector.bijectors:
             x = _linear(member, x)
         return x
@@ -227,9 +225,9 @@ def _linear(bijector, x):
 
 def _leaves(bijector):
     """The layers of a flow, image side first; a `FactorOut` counts as one, its rest follows."""
-    if isinstance(bijector, INVERT):
+    if bijectors.is_inverted(bijector):
         yield from _leaves(bijector.bijector)
-    elif isinstance(bijector, CHAINS):
+    elif bijectors.is_chain(bijector):
         for member in bijector.bijectors:
             yield from _leaves(member)
     else:

@@ -32,7 +32,7 @@ REGISTRY = {
     ),
     "AffineCoupling-exp-swap": (
         lambda dtype: bijectors.AffineCoupling(
-            4, functools.partial(CONV, dtype=dtype), scale="exp", swap=True, dtype=dtype
+            4, functools.partial(CONV, dtype=dtype), scale_form="exp", swap=True, dtype=dtype
         ),
         (4, 3, 4),
     ),

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tfp_flows
 from tfp_flows import bijectors, evaluation, testing
-from tfp_flows.bijectors import fused_chain
+from tfp_flows.bijectors import folding
 from tfp_flows.distributions import in_parts
 from tfp_flows.numerics import parts
 
@@ -124,13 +124,13 @@ def test_samples_are_those_of_the_whole(flow, two_at_once, monkeypatch):
 
 def test_kernels_are_assembled_once_for_all_parts(flow, two_at_once, monkeypatch):
     widths = []
-    products = fused_chain._products
+    products = folding.products
 
     def counted(folded, inverse):
         widths.append((folded[0].conv.num_channels, inverse))
         return products(folded, inverse)
 
-    monkeypatch.setattr(fused_chain, "_products", counted)
+    monkeypatch.setattr(folding, "products", counted)
     images = _images(20)
     tf.function(lambda: in_parts.log_prob(flow, images))()
     assert sorted(widths) == [(12, True), (24, True)]
@@ -141,7 +141,7 @@ def test_kernels_are_assembled_once_for_all_parts(flow, two_at_once, monkeypatch
 
 def test_assembled_kernels_do_not_outlive_their_context(flow):
     images = _images(2)
-    with pytest.raises(ValueError, match="here"), bijectors.assembled(flow, inverse=True):
+    with pytest.raises(ValueError, match="here"), bijectors.kernels_assembled_once(flow, inverse=True):
         before = flow.log_prob(images)
         raise ValueError("here")
     kernel = next(v for v in flow.trainable_variables if "lower_upper" in v.name)

@@ -4,7 +4,10 @@ from .coupling import AdditiveCoupling as AdditiveCoupling
 from .coupling import AffineCoupling as AffineCoupling
 from .factor_out import FactorOut as FactorOut
 from .fused_chain import FusedChain as FusedChain
-from .fused_chain import assembled as assembled
+from .fused_chain import is_chain as is_chain
+from .fused_chain import kernels_assembled_once as kernels_assembled_once
 from .glow import Glow as Glow
 from .initialization import initialize_actnorms as initialize_actnorms
 from .squeeze import Squeeze as Squeeze
+from .steps import is_inverted as is_inverted
+from .steps import step as step

@@ -1,14 +1,22 @@
 """Building and calling the network that conditions a coupling or a factor-out."""
 
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
-SCALES = ("sigmoid", "exp")
+SCALE_FORMS = ("sigmoid", "exp")
+Network = Callable[..., tf.Tensor]
+Factory = Callable[[int, int], Network]
+ScaleAndShift = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # scale, its logarithm, shift
 
 
-def build(factory, in_channels, out_channels, owner):
+def build(factory: Factory | None, in_channels: int, out_channels: int, owner: str) -> Network:
     """Calls `factory(in_channels, out_channels)` and checks what it made.
 
     Raises:
@@ -33,12 +41,25 @@ def build(factory, in_channels, out_channels, owner):
     return network
 
 
-def reuse(network):
+class Reuse:
     """A factory that returns the network that is already there, for `copy()`."""
-    return lambda in_channels, out_channels: network
+
+    def __init__(self, network: Network):
+        self._network = network
+
+    def __call__(self, in_channels: int, out_channels: int) -> Network:
+        """The network, whatever its channels."""
+        return self._network
 
 
-def call(network, x, out_channels, event_ndims, conditioning, owner):
+def call(
+    network: Network,
+    x: tf.Tensor,
+    out_channels: int,
+    event_ndims: int,
+    conditioning: Mapping[str, Any],
+    owner: str,
+) -> tf.Tensor:
     """Calls `network` on `x` flattened to one batch axis, `[N] + event`.
 
     Tensors and arrays in `conditioning` have the batch shape of `x` in front and are flattened alike;
@@ -69,32 +90,52 @@ def call(network, x, out_channels, event_ndims, conditioning, owner):
     return tf.ensure_shape(value, shape)
 
 
-def scale_and_shift(raw, scale):
+def scale_and_shift(raw: tf.Tensor, scale_form: str, validate_args: bool, owner: str) -> ScaleAndShift:
     """Splits the network's output into (scale, log scale, shift).
 
     "sigmoid": scale = sigmoid(raw_scale + 2), bounded by 1 and 0.88 at the start; "exp":
     scale = exp(raw_scale), 1 at the start.
     """
     raw_scale, shift = tf.split(raw, 2, axis=-1)
-    if scale == "exp":
-        return tf.exp(raw_scale), raw_scale, shift
+    scale, log_scale = _scale_and_log(raw_scale, scale_form)
+    if validate_args:
+        positive = tf.reduce_all((scale > 0) & tf.math.is_finite(scale))
+        message = f"{owner}: the scale must be positive and finite, else there is no way back."
+        scale = arguments.ensure(scale, positive, message)
+    return scale, log_scale, shift
+
+
+def _scale_and_log(raw: tf.Tensor, scale_form: str) -> tuple[tf.Tensor, tf.Tensor]:
+    if scale_form == "exp":
+        return tf.exp(raw), raw
     # log(sigmoid) takes a quarter of the time of log_sigmoid; the constant keeps it finite.
-    value = tf.sigmoid(raw_scale + 2.0)
-    return value, tf.math.log(value + 1e-37), shift
+    scale = tf.sigmoid(raw + 2.0)
+    return scale, tf.math.log(scale + 1e-37)
 
 
-def check_scale(scale, owner):
-    """Raises `ValueError` unless `scale` names one of the two parametrisations."""
-    if scale not in SCALES:
-        raise UserError(f"{owner}: `scale` must be one of {SCALES}, got {scale!r}.")
-    return scale
+def scale_form(form: str, old: str | None, owner: str) -> str:
+    """The form of a scale, which may be given by its old name, `scale`.
+
+    Raises:
+      UserError: If it is none.
+    """
+    if old is not None:
+        warn_of_scale(owner, stacklevel=4)
+        form = old
+    return arguments.check_one_of(form, SCALE_FORMS, "scale_form" if old is None else "scale", owner)
 
 
-def _flatten_batch(value, batch_ndims):
+def warn_of_scale(owner: str, stacklevel: int = 3) -> None:
+    """Warns whoever uses `scale`, which everywhere else in TFP is a tensor that values are multiplied by."""
+    message = f"{owner}: `scale` is now called `scale_form`."
+    warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
+
+
+def _flatten_batch(value: tf.Tensor | np.ndarray, batch_ndims: int) -> tf.Tensor:
     return tf.reshape(value, tf.concat([[-1], tf.shape(value)[batch_ndims:]], 0))
 
 
-def _check_output(value, x, out_channels, owner):
+def _check_output(value: Any, x: tf.Tensor, out_channels: int, owner: str) -> None:
     expected = x.shape[:-1].concatenate(out_channels)
     if not tf.is_tensor(value) or not value.shape.is_compatible_with(expected):
         shape = tuple(value.shape) if tf.is_tensor(value) else value

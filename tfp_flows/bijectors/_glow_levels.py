@@ -10,8 +10,9 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from tfp_flows import networks
-from tfp_flows.bijectors import _conditioner, _one_pass, actnorm, conv1x1, coupling, factor_out, fused_chain
+from tfp_flows.bijectors import _conditioner, actnorm, conv1x1, coupling, factor_out, fused_chain
 from tfp_flows.bijectors import squeeze as squeezing
+from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
 COUPLINGS = ("affine", "additive")
@@ -81,7 +82,7 @@ class Plan:
             "name": f"{name}_coupling",
         }
         if self.coupling == "affine":
-            coupled = coupling.AffineCoupling(channels, scale=self.scale, **settings)
+            coupled = coupling.AffineCoupling(channels, scale_form=self.scale, **settings)
         else:
             coupled = coupling.AdditiveCoupling(channels, **settings)
         return [
@@ -119,7 +120,7 @@ class Plan:
             network,
             rest=fused_chain.FusedChain(self._level(channels // 2, level + 1), name=f"level{level + 1}"),
             mode=self._mode(),
-            scale=scale,
+            scale_form=scale,
             dtype=self.dtype,
             name=name,
         )
@@ -156,7 +157,7 @@ class _ShiftFirst(tf.Module):
 
     def __call__(self, x: tf.Tensor, **kwargs: Any) -> tf.Tensor:
         value = self._network(x, **kwargs)
-        scale, _, shift = _conditioner.scale_and_shift(value, self._scale)
+        scale, _, shift = _conditioner.scale_and_shift(value, self._scale, False, self.name)
         return tf.concat([tf.split(value, 2, axis=-1)[0], scale * shift], axis=-1)
 
 
@@ -173,20 +174,20 @@ def checked(plan: Plan, name: str) -> Plan:
       ValueError: Naming the argument.
     """
     for field in ("levels", "steps_per_level", "hidden_channels"):
-        _one_pass.check_count(getattr(plan, field), field, name)
+        arguments.check_count(getattr(plan, field), field, name)
     if plan.condition_channels != 0:
-        _one_pass.check_count(plan.condition_channels, "condition_channels", name)
+        arguments.check_count(plan.condition_channels, "condition_channels", name)
     _check_choice(plan, "coupling", COUPLINGS, name)
     _check_choice(plan, "leaves", LEAVES, name)
-    _check_choice(plan, "scale", _conditioner.SCALES, name)
+    _check_choice(plan, "scale", _conditioner.SCALE_FORMS, name)
     if plan.factor_out is not None:
         _check_choice(plan, "factor_out", factor_out.MODES, name)
     if plan.factor_out_scale is not None:
-        _check_choice(plan, "factor_out_scale", _conditioner.SCALES, name)
+        _check_choice(plan, "factor_out_scale", _conditioner.SCALE_FORMS, name)
     if not isinstance(plan.network, Built) and not callable(plan.network):
         _check_choice(plan, "network", tuple(NETWORKS), name)
     shape = _checked_image_shape(plan.image_shape, plan.levels, name)
-    return dataclasses.replace(plan, image_shape=shape, dtype=_one_pass.check_floating(plan.dtype, name))
+    return dataclasses.replace(plan, image_shape=shape, dtype=arguments.check_floating(plan.dtype, name))
 
 
 def latent_map(image_shape: tuple[int, int, int], levels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,45 +1,26 @@
 """The base class of this toolkit's bijectors: a value and its log-determinant in one pass.
 
-A coupling layer knows its log-determinant the moment it has computed its value, but TFP asks for the
-two separately, and would evaluate the coupling network once for each. TFP's own answer, used inside
-`tfb.FFJORD`, is a bijector cache that stores what a single augmented call returns. That class is not
-public: this module is the only one of the project that imports a private module of TFP.
+A coupling layer knows its log-determinant the moment it has computed its value, but TFP asks for the two
+separately, and would evaluate the coupling network once for each. TFP's cache of values is not made for it,
+and is shared by all instances of a class: the bijectors here answer for themselves (see `_memo`), through
+the hooks by which TFP lets compositions of bijectors do so.
 """
 
-import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
-from tensorflow_probability.python.internal import cache_util
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
+import numpy.typing as npt
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import util as tfu
+
+from tfp_flows.bijectors import _log_det, _memo
+from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
-tfb = tfp.bijectors
-
-
-class _FreshCache(cache_util.BijectorCacheWithGreedyAttrs):
-    """Answers for a value that this bijector computed, and computes anew for any other.
-
-    `forward(z)` of a z that `inverse(x)` returned is x, and their log-determinant is known: that is
-    what makes one pass do. But TFP's own cache also answers a second `inverse(x)`, and a second
-    log-determinant at x, with the first result, although a variable may have been assigned, or a
-    gradient tape begun, in the meantime.
-    """
-
-    def _lookup(self, input, forward_name, inverse_name, **kwargs):
-        edge = self._get_or_create_edge(input, forward_name, kwargs)
-        if edge.output_ref and not _was_computed(edge):
-            edge.input_ref.cancel()
-            del self.storage[edge.input_ref]
-        return super()._lookup(input, forward_name, inverse_name, **kwargs)
-
-    def _attributes(self, input, fn_name, **kwargs):
-        edge = self._get_or_create_edge(input, fn_name, kwargs)
-        return edge.attributes if _was_computed(edge) else {}
-
-
-def _was_computed(edge):
-    # TFP keeps, with each value it returned, a reference to the argument it came from.
-    return edge.dependencies is not None
+Pair: TypeAlias = tuple[tf.Tensor, tf.Tensor]  # a value and its log-determinant
+Gradients: TypeAlias = dict[Any, tf.Tensor]  # of tensors and variables, by their `ref()`
+Input: TypeAlias = tf.Tensor | npt.ArrayLike
 
 
 class OnePassBijector(tfb.Bijector):
@@ -48,116 +29,146 @@ class OnePassBijector(tfb.Bijector):
         inverse:  x -> (z, log|det dz/dx|)        image -> latent
         forward:  z -> (x, log|det dx/dz|)        latent -> image
 
-    A subclass implements `_inverse_with_log_det(x, **kwargs)` and
-    `_forward_with_log_det(z, **kwargs)`. The log-determinants are those of an event of the bijector's
-    own minimal rank: shape `[...]`, or `[]` where they do not depend on the input. `log_prob` of a
-    `tfd.TransformedDistribution` then makes one pass, not two.
+    A subclass implements `_inverse_with_log_det(x, **conditions)` and
+    `_forward_with_log_det(z, **conditions)`. The log-determinants are those of an event of the bijector's
+    own minimal rank, which both sides share: shape `[...]`, or `[]` where they do not depend on the input.
+    `log_prob` of a `tfd.TransformedDistribution` then makes one pass, not two.
 
-    Nothing is remembered of a bijector's arguments, so that a result never is that of older variables.
-    Two instances are never equal, however alike their arguments are. TFP's cache is shared by all
-    instances of a class and keyed by `==`; with TFP's comparison by constructor arguments the second
-    of two models built alike would be handed the first one's result.
+    `forward(z)` of the very tensor z that `inverse(x)` returned is x, and their log-determinant is known;
+    any other call computes anew, so that a result never is that of older variables, nor without the
+    gradient that a new tape asks for. Two instances are never equal, however alike their arguments are.
+
+    With `validate_args` every input must be finite, and so must be the parameters.
     """
 
-    _cache = _FreshCache(forward_name="_augmented_forward", inverse_name="_augmented_inverse")
+    def inverse_and_log_det(self, x: Input, name: str = "inverse_and_log_det", **conditions: Any) -> Pair:
+        """Image -> latent: (z, log|det dz/dx|), in one evaluation.
 
-    # For a class whose two directions share some work, such as a coupling's network: whether it has
-    #     _inverse_vjp(z, dz, dlog_det, sources, **kwargs) -> (x, dx, others)
-    # and `_forward_vjp` alike, which recover x from z = inverse(x) and differentiate the loss by it, as
-    # `_reversible` has it, in one evaluation of the network. A reversible chain calls them.
-    _has_vjp = False
+        Args:
+          x: Floating tensor or array `[...batch] + event`, the event of the bijector's own minimal rank.
+          name: Python `str`, the scope of the operations.
+          **conditions: As for `inverse`.
 
-    def _get_parameterization(self):
-        return id(self)
+        Returns:
+          z, and the log-determinants `[...batch]`, nats.
+
+        Raises:
+          UserError: As `inverse`.
+        """
+        return self._call_pair(x, True, name, conditions)
+
+    def forward_and_log_det(self, z: Input, name: str = "forward_and_log_det", **conditions: Any) -> Pair:
+        """Latent -> image: (x, log|det dx/dz|), in one evaluation; see `inverse_and_log_det`."""
+        return self._call_pair(z, False, name, conditions)
+
+    def _inverse_with_log_det(self, x: tf.Tensor, **conditions: Any) -> Pair:
+        raise NotImplementedError(f"{type(self).__name__} has no inverse.")
+
+    def _forward_with_log_det(self, z: tf.Tensor, **conditions: Any) -> Pair:
+        raise NotImplementedError(f"{type(self).__name__} has no forward.")
+
+    # For a class whose two directions share some work, such as a coupling's network:
+    #     _vjp(inverse, result, gradient, dlog_det, sources, **conditions) -> (argument, gradient, others)
+    # undoes one direction and differentiates it, as `Step.vjp` has it, in one evaluation of the network.
+    _vjp: Any = None
+
+    def _parameter_checks(self) -> Iterator[tuple[tf.Tensor | tf.Variable, tf.Tensor, str]]:
+        """(parameter, condition it must keep, what to say if it does not), for `validate_args`."""
+        yield from ()
+
+    def _get_parameterization(self) -> int:
+        return id(self)  # TFP compares bijectors by it, in the caches of those that hold ours
 
     @classmethod
-    def _parameter_properties(cls, dtype):
+    def _parameter_properties(cls, dtype: tf.DType | None) -> dict[str, tfu.ParameterProperties]:
         del dtype
         return {}
 
-    def _inverse_with_log_det(self, x, **kwargs):
-        raise NotImplementedError(f"{type(self).__name__} has no inverse.")
+    def _parameter_control_dependencies(self, is_init: bool) -> list[tf.Operation]:
+        if not self.validate_args:
+            return []
+        found = [
+            arguments.holds(condition, f"{self.name}: {message}")
+            for parameter, condition, message in self._parameter_checks()
+            if is_init != isinstance(parameter, tf.Variable)  # a variable may have been assigned since
+        ]
+        return [assertion for assertion in found if assertion is not None]
 
-    def _forward_with_log_det(self, z, **kwargs):
-        raise NotImplementedError(f"{type(self).__name__} has no forward.")
+    def _evaluate(self, value: tf.Tensor, inverse: bool, conditions: Mapping[str, Any]) -> Pair:
+        """One direction, of an input that is checked here; nothing is remembered."""
+        arguments.check_event(value, self.inverse_min_event_ndims, self.name)
+        function = self._inverse_with_log_det if inverse else self._forward_with_log_det
+        if not self.validate_args:
+            return function(value, **conditions)
+        with self._name_and_control_scope("validated"):
+            return function(arguments.ensure_finite(value, "the input", self.name), **conditions)
 
-    # TFP's own message for a wrong dtype prints the whole tensor.
+    def _converted(self, value: Input) -> tf.Tensor:
+        arguments.check_dtype(value, self.dtype, self.name)  # TFP's own message prints the whole tensor
+        return tf.convert_to_tensor(value, dtype=self.dtype)
 
-    def _call_inverse(self, y, name, **kwargs):
-        check_dtype(y, self.dtype, self.name)
-        return super()._call_inverse(y, name, **kwargs)
+    def _pair(self, value: tf.Tensor, inverse: bool, conditions: Mapping[str, Any]) -> Pair:
+        """As `_evaluate`, but what was computed once is not undone by computing."""
+        known = _memo.recall(value, self, inverse, conditions)
+        if known is not None:
+            return known
+        result, log_det = self._evaluate(value, inverse, conditions)
+        if result is value:
+            result = tf.identity(result)
+        _memo.remember(result, self, inverse, value, conditions, log_det)
+        return result, log_det
 
-    def _call_forward(self, x, name, **kwargs):
-        check_dtype(x, self.dtype, self.name)
-        return super()._call_forward(x, name, **kwargs)
+    def _call_pair(self, value: Input, inverse: bool, name: str, conditions: Mapping[str, Any]) -> Pair:
+        with self._name_and_control_scope(name):
+            value = self._converted(value)
+            result, log_det = self._pair(value, inverse, conditions)
+            return result, _log_det.over_batch(log_det, value, self.inverse_min_event_ndims)
 
-    def _call_inverse_log_det_jacobian(self, y, event_ndims, name, **kwargs):
-        check_dtype(y, self.dtype, self.name)
-        return super()._call_inverse_log_det_jacobian(y, event_ndims, name, **kwargs)
+    def _call_value(
+        self, value: Input, inverse: bool, name: str, conditions: Mapping[str, Any]
+    ) -> tf.Tensor:
+        with self._name_and_control_scope(name):
+            return self._pair(self._converted(value), inverse, conditions)[0]
 
-    def _call_forward_log_det_jacobian(self, x, event_ndims, name, **kwargs):
-        check_dtype(x, self.dtype, self.name)
-        return super()._call_forward_log_det_jacobian(x, event_ndims, name, **kwargs)
+    def _call_log_det(
+        self, value: Input, inverse: bool, event_ndims: Any, name: str, conditions: Mapping[str, Any]
+    ) -> tf.Tensor:
+        with self._name_and_control_scope(name):
+            value = self._converted(value)
+            event_ndims = self._static_event_ndims(event_ndims, value)
+            log_det = _memo.recall_log_det(value, self, inverse, conditions)
+            if log_det is None:
+                log_det = self._evaluate(value, inverse, conditions)[1]
+            return _log_det.over_event(log_det, value, event_ndims, self.inverse_min_event_ndims)
 
-    # The names in TFP's hooks (x is what `forward` takes) are the reverse of ours above.
+    def _static_event_ndims(self, event_ndims: Any, value: tf.Tensor) -> int:
+        """`event_ndims` as TFP takes it (None for the bijector's own rank), as a Python `int`."""
+        own = self.inverse_min_event_ndims
+        if event_ndims is None:
+            return own
+        found = tf.get_static_value(event_ndims)
+        arguments.check_event(value, own, self.name)
+        if found is None or int(found) != found or not own <= found <= value.shape.rank:
+            raise UserError(
+                f"{self.name}: `event_ndims` must be a known integer from {own} to {value.shape.rank}, the "
+                f"rank of the input, got {event_ndims if found is None else found}."
+            )
+        return int(found)
 
-    def _augmented_inverse(self, y, **kwargs):
-        value, log_det = self._inverse_with_log_det(y, **kwargs)
-        return value, {"ildj": log_det}
+    # TFP's hooks behind its four public methods; x in their names is what `forward` takes.
 
-    def _augmented_forward(self, x, **kwargs):
-        value, log_det = self._forward_with_log_det(x, **kwargs)
-        return value, {"ildj": -log_det}
+    def _call_inverse(self, y: Input, name: str, **kwargs: Any) -> tf.Tensor:
+        return self._call_value(y, True, name, kwargs)
 
-    def _inverse(self, y, **kwargs):
-        return self._inverse_with_log_det(y, **kwargs)[0]
+    def _call_forward(self, x: Input, name: str, **kwargs: Any) -> tf.Tensor:
+        return self._call_value(x, False, name, kwargs)
 
-    def _forward(self, x, **kwargs):
-        return self._forward_with_log_det(x, **kwargs)[0]
+    def _call_inverse_log_det_jacobian(
+        self, y: Input, event_ndims: Any, name: str, **kwargs: Any
+    ) -> tf.Tensor:
+        return self._call_log_det(y, True, event_ndims, name, kwargs)
 
-    def _inverse_log_det_jacobian(self, y, **kwargs):
-        return self._inverse_with_log_det(y, **kwargs)[1]
-
-    def _forward_log_det_jacobian(self, x, **kwargs):
-        return self._forward_with_log_det(x, **kwargs)[1]
-
-
-def check_floating(dtype, owner):
-    """Returns `dtype` as a `tf.DType`; raises `ValueError` unless it is a floating type."""
-    dtype = tf.as_dtype(dtype)
-    if not dtype.is_floating:
-        raise UserError(f"{owner}: `dtype` must be a floating type, got {dtype.name}.")
-    return dtype
-
-
-def check_dtype(x, dtype, owner):
-    """Raises `ValueError` if `x` is a tensor of another dtype than `dtype` (None: any)."""
-    if dtype is not None and tf.is_tensor(x) and x.dtype != dtype:
-        raise UserError(
-            f"{owner}: the input must have dtype={tf.as_dtype(dtype).name}, got a tensor of {x.dtype.name}."
-        )
-
-
-def check_channels(x, num_channels, owner):
-    """Raises `ValueError` unless the last axis of `x` has `num_channels` entries."""
-    if x.shape.rank is None:
-        return
-    if x.shape.rank < 1 or x.shape[-1] not in (None, num_channels):
-        raise UserError(
-            f"{owner}: the last axis of the input must have num_channels={num_channels} entries, "
-            f"got an input of shape {tuple(x.shape)}."
-        )
-
-
-def check_shape(value, shape, argument, owner):
-    """Raises `ValueError` unless `value`, a variable or tensor, can have exactly this shape."""
-    found = tf.TensorShape(np.shape(value) if isinstance(value, (np.ndarray, list)) else value.shape)
-    if not found.is_compatible_with(shape):
-        raise UserError(f"{owner}: `{argument}` must have shape {tuple(shape)}, got {tuple(found)}.")
-
-
-def check_count(value, argument, owner):
-    """Returns `value` as a Python `int`; raises `ValueError` unless it is a positive integer."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise UserError(f"{owner}: `{argument}` must be a positive integer, got {value!r}.")
-    return int(value)
+    def _call_forward_log_det_jacobian(
+        self, x: Input, event_ndims: Any, name: str, **kwargs: Any
+    ) -> tf.Tensor:
+        return self._call_log_det(x, False, event_ndims, name, kwargs)

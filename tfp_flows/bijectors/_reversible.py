@@ -5,10 +5,18 @@ A bijector's input is known from its output, so that nothing in between need be 
 Throughout, `others` is a dict {variable or tensor `.ref()`: gradient}.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import tensorflow as tf
 
 
-def differentiate(function, vjp, x, tensors):
+def differentiate(
+    function: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    vjp: Callable[..., tuple[tf.Tensor, tf.Tensor, dict[Any, tf.Tensor]]],
+    x: tf.Tensor,
+    tensors: Sequence[tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor]:
     """`function(x)`, a value and a log-determinant; its gradient keeps that value alone.
 
     Args:
@@ -37,7 +45,15 @@ def differentiate(function, vjp, x, tensors):
     return call(x, *tensors)
 
 
-def undo_and_differentiate(function, undo, y, dy, dlog_det, sources, condition=lambda: None):
+def undo_and_differentiate(
+    function: Callable[[tf.Tensor, Any], tuple[tf.Tensor, tf.Tensor]],
+    undo: Callable[[tf.Tensor, Any], tf.Tensor],
+    y: tf.Tensor,
+    dy: tf.Tensor,
+    dlog_det: tf.Tensor,
+    sources: Sequence[tf.Tensor],
+    condition: Callable[[], Any] = lambda: None,
+) -> tuple[tf.Tensor, tf.Tensor, dict[Any, tf.Tensor]]:
     """Recovers x from y = function(x), and takes the vector-Jacobian product there.
 
         terms = condition(),  x = undo(y, terms),  (y, log_det) = function(x, terms)
@@ -71,13 +87,13 @@ def undo_and_differentiate(function, undo, y, dy, dlog_det, sources, condition=l
     return x, tf.zeros_like(x) if dx is None else dx, others
 
 
-def add(others, more):
+def add(others: dict[Any, tf.Tensor], more: dict[Any, tf.Tensor]) -> None:
     """Adds gradients to those found before, in place."""
     for key, value in more.items():
         others[key] = others[key] + value if key in others else value
 
 
-def sequenced(before, *values):
+def sequenced(before: Sequence[tf.Tensor], *values: tf.Tensor) -> list[tf.Tensor]:
     """`values`, available in a graph only after `before`.
 
     TensorFlow would else recompute all layers as soon as the last output is there, since no input depends

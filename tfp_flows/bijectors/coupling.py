@@ -1,20 +1,32 @@
 """Coupling layers: one half of the channels is transformed given the other (NICE, RealNVP)."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.bijectors import _conditioner, _one_pass, _reversible
+from tfp_flows.bijectors._one_pass import Gradients, Pair
+from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
 
 class _Coupling(_one_pass.OnePassBijector):
     """What both couplings share: the split into halves and the network."""
 
-    _has_vjp = True
-
-    def __init__(self, num_channels, network, outputs_per_channel, event_ndims, swap, **kwargs):
+    def __init__(
+        self,
+        num_channels: int,
+        network: _conditioner.Factory,
+        outputs_per_channel: int,
+        event_ndims: int,
+        swap: bool,
+        **kwargs: Any,
+    ):
         name = kwargs["name"]
-        kwargs["dtype"] = _one_pass.check_floating(kwargs["dtype"], name)
-        num_channels = _one_pass.check_count(num_channels, "num_channels", name)
+        kwargs["dtype"] = arguments.check_floating(kwargs["dtype"], name)
+        num_channels = arguments.check_count(num_channels, "num_channels", name)
         if num_channels % 2:
             raise UserError(
                 f"{name}: `num_channels` must be even, since one half is transformed given the "
@@ -22,77 +34,84 @@ class _Coupling(_one_pass.OnePassBijector):
             )
         self._num_channels = num_channels
         self._swap = bool(swap)
-        self._event_ndims = _one_pass.check_count(event_ndims, "event_ndims", name)
+        self._event_ndims = arguments.check_count(event_ndims, "event_ndims", name)
         half = num_channels // 2
         self._out_channels = outputs_per_channel * half
         self._network = _conditioner.build(network, half, self._out_channels, name)
-        kwargs["parameters"]["network"] = _conditioner.reuse(self._network)  # a copy shares it
+        kwargs["parameters"]["network"] = _conditioner.Reuse(self._network)  # a copy shares it
         super().__init__(forward_min_event_ndims=self._event_ndims, **kwargs)
 
     @property
-    def num_channels(self):
+    def num_channels(self) -> int:
         """C, the size of the last axis."""
         return self._num_channels
 
     @property
-    def network(self):
+    def network(self) -> Callable[..., tf.Tensor]:
         """The network that the factory made: x_b -> raw parameters for x_a."""
         return self._network
 
-    def _inverse_with_log_det(self, x, **kwargs):
-        x_a, x_b = self._halves(x)
-        z_a, log_det = self._transform(x_a, self._terms(x_b, kwargs))
-        return self._join(z_a, x_b), log_det
+    def _inverse_with_log_det(self, x: tf.Tensor, **conditions: Any) -> Pair:
+        return self._map(self._transform, x, conditions)
 
-    def _forward_with_log_det(self, z, **kwargs):
-        z_a, z_b = self._halves(z)
-        x_a, log_det = self._restore(z_a, self._terms(z_b, kwargs))
-        return self._join(x_a, z_b), log_det
+    def _forward_with_log_det(self, z: tf.Tensor, **conditions: Any) -> Pair:
+        return self._map(self._restore, z, conditions)
 
-    def _inverse_vjp(self, z, dz, dlog_det, sources, **kwargs):
-        return self._vjp(self._transform, self._restore, z, dz, dlog_det, sources, kwargs)
+    def _map(self, function: Callable[..., Pair], value: tf.Tensor, conditions: Mapping[str, Any]) -> Pair:
+        """(a, b) -> (function(a, network(b)), b)."""
+        a, b = self._halves(value)
+        a, log_det = function(a, self._terms(b, conditions))
+        return self._join(a, b), log_det
 
-    def _forward_vjp(self, x, dx, dlog_det, sources, **kwargs):
-        return self._vjp(self._restore, self._transform, x, dx, dlog_det, sources, kwargs)
-
-    def _vjp(self, function, undo, y, dy, dlog_det, sources, kwargs):
-        """Of (a, b) -> (function(a, network(b)), b), from its output y."""
-        y_a, b = self._halves(y)
-        dy_a, db = self._halves(dy)
+    def _vjp(
+        self,
+        inverse: bool,
+        result: tf.Tensor,
+        gradient: tf.Tensor,
+        dlog_det: tf.Tensor,
+        sources: Sequence[tf.Tensor],
+        **conditions: Any,
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """Undoes one direction and differentiates it, in one evaluation of the network."""
+        function, undo = (self._transform, self._restore) if inverse else (self._restore, self._transform)
+        result_a, b = self._halves(result)
+        gradient_a, db = self._halves(gradient)
         a, da, others = _reversible.undo_and_differentiate(
             function,
-            lambda y_a, terms: undo(y_a, terms)[0],
-            y_a,
-            dy_a,
+            lambda result_a, terms: undo(result_a, terms)[0],
+            result_a,
+            gradient_a,
             dlog_det,
             [b, *sources],
-            condition=lambda: self._terms(b, kwargs),
+            condition=lambda: self._terms(b, conditions),
         )
         db += others.pop(b.ref(), 0.0)
         return self._join(a, b), self._join(da, db), others
 
-    def _halves(self, value):
+    def _halves(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(a, b): the half that is transformed, and the one that it is given."""
-        _one_pass.check_channels(value, self._num_channels, self.name)
+        arguments.check_channels(value, self._num_channels, self.name)
         first, second = tf.split(value, 2, axis=-1)
         return (second, first) if self._swap else (first, second)
 
-    def _terms(self, b, kwargs):
+    def _terms(self, b: tf.Tensor, conditions: Mapping[str, Any]) -> Any:
         """What the network says of the other half."""
-        return _conditioner.call(self._network, b, self._out_channels, self._event_ndims, kwargs, self.name)
+        return _conditioner.call(
+            self._network, b, self._out_channels, self._event_ndims, conditions, self.name
+        )
 
-    def _transform(self, x_a, terms):
+    def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
         """(z_a, log|det dz_a/dx_a|)."""
         raise NotImplementedError
 
-    def _restore(self, z_a, terms):
+    def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
         """(x_a, log|det dx_a/dz_a|)."""
         raise NotImplementedError
 
-    def _join(self, a, b):
+    def _join(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         return tf.concat([b, a] if self._swap else [a, b], axis=-1)
 
-    def _event_axes(self):
+    def _event_axes(self) -> list[int]:
         return list(range(-self._event_ndims, 0))
 
 
@@ -125,14 +144,15 @@ class AffineCoupling(_Coupling):
 
     def __init__(
         self,
-        num_channels,
-        network,
-        scale="sigmoid",
-        event_ndims=3,
-        swap=False,
-        dtype=tf.float32,
-        validate_args=False,
-        name="affine_coupling",
+        num_channels: int,
+        network: _conditioner.Factory,
+        scale_form: str = "sigmoid",
+        event_ndims: int = 3,
+        swap: bool = False,
+        dtype: tf.DType | npt.DTypeLike = tf.float32,
+        validate_args: bool = False,
+        name: str = "affine_coupling",
+        scale: str | None = None,
     ):
         """Creates the bijector and its network.
 
@@ -140,19 +160,21 @@ class AffineCoupling(_Coupling):
           num_channels: Even positive `int`, C.
           network: Factory: `network(C // 2, C)` returns a callable that maps `[N, ..., C // 2]` to
             `[N, ..., C]`, best a `tf.Module` or a Keras 2 model whose variables exist already.
-          scale: "sigmoid" or "exp".
+          scale_form: "sigmoid" or "exp": how s follows from the network's output.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           swap: Python `bool`: transform the second half, not the first.
           dtype: Floating dtype of inputs.
-          validate_args: Python `bool`, as in every TFP bijector.
+          validate_args: Python `bool`: check that inputs are finite and scales positive.
           name: Python `str`.
+          scale: The old name of `scale_form`; it warns.
 
         Raises:
           ValueError: If an argument is not of this kind; and, when called, if the input has other
             channels or the network's output has another shape or dtype.
         """
         parameters = dict(locals())
-        self._scale = _conditioner.check_scale(scale, name)
+        self._scale_form = _conditioner.scale_form(scale_form, scale, name)
+        parameters.update(scale_form=self._scale_form, scale=None)
         super().__init__(
             num_channels,
             network,
@@ -166,18 +188,25 @@ class AffineCoupling(_Coupling):
         )
 
     @property
-    def scale(self):
-        """The parametrisation: "sigmoid" or "exp"."""
-        return self._scale
+    def scale_form(self) -> str:
+        """How the scale follows from the network's output: "sigmoid" or "exp"."""
+        return self._scale_form
 
-    def _terms(self, b, kwargs):
-        return _conditioner.scale_and_shift(super()._terms(b, kwargs), self._scale)
+    @property
+    def scale(self) -> str:
+        """The old name of `scale_form`; it warns."""
+        _conditioner.warn_of_scale(self.name)
+        return self._scale_form
 
-    def _transform(self, x_a, terms):
+    def _terms(self, b: tf.Tensor, conditions: Mapping[str, Any]) -> _conditioner.ScaleAndShift:
+        raw = super()._terms(b, conditions)
+        return _conditioner.scale_and_shift(raw, self._scale_form, self.validate_args, self.name)
+
+    def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
         scale, log_scale, shift = terms
         return scale * x_a + shift, tf.reduce_sum(log_scale, axis=self._event_axes())
 
-    def _restore(self, z_a, terms):
+    def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
         scale, log_scale, shift = terms
         return (z_a - shift) / scale, -tf.reduce_sum(log_scale, axis=self._event_axes())
 
@@ -200,13 +229,13 @@ class AdditiveCoupling(_Coupling):
 
     def __init__(
         self,
-        num_channels,
-        network,
-        event_ndims=3,
-        swap=False,
-        dtype=tf.float32,
-        validate_args=False,
-        name="additive_coupling",
+        num_channels: int,
+        network: _conditioner.Factory,
+        event_ndims: int = 3,
+        swap: bool = False,
+        dtype: tf.DType | npt.DTypeLike = tf.float32,
+        validate_args: bool = False,
+        name: str = "additive_coupling",
     ):
         """Creates the bijector and its network.
 
@@ -216,7 +245,7 @@ class AdditiveCoupling(_Coupling):
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           swap: Python `bool`: transform the second half, not the first.
           dtype: Floating dtype of inputs.
-          validate_args: Python `bool`, as in every TFP bijector.
+          validate_args: Python `bool`: check that inputs are finite.
           name: Python `str`.
 
         Raises:
@@ -236,8 +265,8 @@ class AdditiveCoupling(_Coupling):
             name=name,
         )
 
-    def _transform(self, x_a, terms):
+    def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
         return x_a + terms, tf.zeros([], x_a.dtype)
 
-    def _restore(self, z_a, terms):
+    def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
         return z_a - terms, tf.zeros([], z_a.dtype)

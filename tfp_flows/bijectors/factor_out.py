@@ -1,9 +1,15 @@
 """Factoring out: part of the channels leaves the flow, the rest goes on (RealNVP 3.6, Glow)."""
 
-import tensorflow as tf
-import tensorflow_probability as tfp
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tfp_flows.bijectors import _conditioner, _one_pass, _reversible, fused_chain
+import numpy.typing as npt
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+
+from tfp_flows.bijectors import _conditioner, _one_pass, _reversible, steps
+from tfp_flows.bijectors._one_pass import Gradients, Pair
+from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
 MODES = ("affine", "shift", "none")
@@ -33,20 +39,19 @@ class FactorOut(_one_pass.OnePassBijector):
          Convolutions. NeurIPS 2018. https://arxiv.org/abs/1807.03039 (section 3)
     """
 
-    _has_vjp = True
-
     def __init__(
         self,
-        num_channels,
-        network=None,
-        rest=None,
-        mode="affine",
-        scale="sigmoid",
-        num_leaving=None,
-        event_ndims=3,
-        dtype=tf.float32,
-        validate_args=False,
-        name="factor_out",
+        num_channels: int,
+        network: _conditioner.Factory | None = None,
+        rest: tfb.Bijector | None = None,
+        mode: str = "affine",
+        scale_form: str = "sigmoid",
+        num_leaving: int | None = None,
+        event_ndims: int = 3,
+        dtype: tf.DType | npt.DTypeLike = tf.float32,
+        validate_args: bool = False,
+        name: str = "factor_out",
+        scale: str | None = None,
     ):
         """Creates the bijector and its network.
 
@@ -56,33 +61,33 @@ class FactorOut(_one_pass.OnePassBijector):
             leaving channels for "affine" and once for "shift"; not used by "none".
           rest: `tfb.Bijector` on the channels that stay, which keeps their shape; the identity if None.
           mode: "affine", "shift" or "none".
-          scale: "sigmoid" or "exp", for mode "affine".
+          scale_form: "sigmoid" or "exp", for mode "affine"; see `AffineCoupling`.
           num_leaving: Positive `int` below C; half of the channels if None.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           dtype: Floating dtype of inputs.
-          validate_args: Python `bool`, as in every TFP bijector.
+          validate_args: Python `bool`: check that inputs are finite and scales positive.
           name: Python `str`.
+          scale: The old name of `scale_form`; it warns.
 
         Raises:
           ValueError: If an argument is not of this kind; and, when called, if the input has other
             channels or the network's output has another shape or dtype.
         """
         parameters = dict(locals())
-        dtype = _one_pass.check_floating(dtype, name)
-        self._num_channels = _one_pass.check_count(num_channels, "num_channels", name)
-        if mode not in MODES:
-            raise UserError(f"{name}: `mode` must be one of {MODES}, got {mode!r}.")
-        self._mode = mode
-        self._scale = _conditioner.check_scale(scale, name)
-        self._event_ndims = _one_pass.check_count(event_ndims, "event_ndims", name)
+        dtype = arguments.check_floating(dtype, name)
+        self._num_channels = arguments.check_count(num_channels, "num_channels", name)
+        self._mode = arguments.check_one_of(mode, MODES, "mode", name)
+        self._scale_form = _conditioner.scale_form(scale_form, scale, name)
+        parameters.update(scale_form=self._scale_form, scale=None)
+        self._event_ndims = arguments.check_count(event_ndims, "event_ndims", name)
         self._num_leaving = _check_leaving(num_leaving, self._num_channels, name)
         self._num_staying = self._num_channels - self._num_leaving
-        self._rest = tfp.bijectors.Identity() if rest is None else rest
-        self._network = None
+        self._rest = tfb.Identity() if rest is None else rest
+        self._network: _conditioner.Network | None = None
         self._out_channels = self._num_leaving * (2 if mode == "affine" else 1)
         if mode != "none":
             self._network = _conditioner.build(network, self._num_staying, self._out_channels, name)
-            parameters["network"] = _conditioner.reuse(self._network)  # a copy shares it
+            parameters["network"] = _conditioner.Reuse(self._network)  # a copy shares it
         super().__init__(
             forward_min_event_ndims=self._event_ndims,
             is_constant_jacobian=mode != "affine" and self._rest.is_constant_jacobian,
@@ -93,92 +98,98 @@ class FactorOut(_one_pass.OnePassBijector):
         )
 
     @property
-    def num_channels(self):
+    def num_channels(self) -> int:
         """C, the size of the last axis."""
         return self._num_channels
 
     @property
-    def num_leaving(self):
+    def num_leaving(self) -> int:
         """How many channels leave; they are the last ones."""
         return self._num_leaving
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """How the leaving channels are normalised: "affine", "shift" or "none"."""
         return self._mode
 
     @property
-    def network(self):
+    def scale_form(self) -> str:
+        """How the scale of mode "affine" follows from the network's output: "sigmoid" or "exp"."""
+        return self._scale_form
+
+    @property
+    def scale(self) -> str:
+        """The old name of `scale_form`; it warns."""
+        _conditioner.warn_of_scale(self.name)
+        return self._scale_form
+
+    @property
+    def network(self) -> _conditioner.Network | None:
         """The network that the factory made, or None for mode "none"."""
         return self._network
 
     @property
-    def rest(self):
+    def rest(self) -> tfb.Bijector:
         """The bijector on the channels that stay."""
         return self._rest
 
-    def split(self, x):
+    def split(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(channels that stay, channels that leave) of `x`, image or latent side."""
-        _one_pass.check_channels(x, self._num_channels, self.name)
+        arguments.check_channels(x, self._num_channels, self.name)
         return tf.split(x, [self._num_staying, self._num_leaving], axis=-1)
 
-    def _inverse_with_log_det(self, x, **kwargs):
+    def normalize(self, x_leaving: tf.Tensor, x_staying: tf.Tensor, **conditions: Any) -> Pair:
+        """The latent of the leaving channels, given those that stay, and its log-determinant."""
+        return self._transform(x_leaving, self._terms(x_staying, conditions))
+
+    def _inverse_with_log_det(self, x: tf.Tensor, **conditions: Any) -> Pair:
         x_s, x_l = self.split(x)
-        conditioning, rest_kwargs = self._route(kwargs)
-        z_l, log_det = self.normalize(x_l, x_s, **conditioning)
-        z_s, rest_log_det = fused_chain.inverse_with_log_det(self._rest, x_s, self._event_ndims, rest_kwargs)
+        own, rest = self._route(conditions, inverse=True)
+        z_l, log_det = self.normalize(x_l, x_s, **own)
+        z_s, rest_log_det = rest.apply(x_s)
         return tf.concat([z_s, z_l], axis=-1), log_det + rest_log_det
 
-    def _forward_with_log_det(self, z, **kwargs):
+    def _forward_with_log_det(self, z: tf.Tensor, **conditions: Any) -> Pair:
         z_s, z_l = self.split(z)
-        conditioning, rest_kwargs = self._route(kwargs)
-        x_s, rest_log_det = fused_chain.forward_with_log_det(self._rest, z_s, self._event_ndims, rest_kwargs)
-        x_l, log_det = self._restore(z_l, self._terms(x_s, conditioning))
+        own, rest = self._route(conditions, inverse=False)
+        x_s, rest_log_det = rest.apply(z_s)
+        x_l, log_det = self._restore(z_l, self._terms(x_s, own))
         return tf.concat([x_s, x_l], axis=-1), log_det + rest_log_det
 
-    def normalize(self, x_leaving, x_staying, **conditioning):
-        """The latent of the leaving channels, given those that stay, and its log-determinant."""
-        return self._transform(x_leaving, self._terms(x_staying, conditioning))
-
-    def _inverse_vjp(self, z, dz, dlog_det, sources, **kwargs):
-        (z_s, z_l), (dz_s, dz_l) = self.split(z), self.split(dz)
-        conditioning, rest_kwargs = self._route(kwargs)
-        x_s, dx_s, others = fused_chain.inverse_vjp(
-            self._rest, z_s, dz_s, dlog_det, self._event_ndims, sources, rest_kwargs
-        )
-        x_l, dx_l, found = self._leaving_vjp(
-            self._transform, self._restore, z_l, dz_l, x_s, dlog_det, sources, conditioning
-        )
-        dx_s += found.pop(x_s.ref(), 0.0)
-        _reversible.add(others, found)
-        return tf.concat([x_s, x_l], axis=-1), tf.concat([dx_s, dx_l], axis=-1), others
-
-    def _forward_vjp(self, x, dx, dlog_det, sources, **kwargs):
-        (x_s, x_l), (dx_s, dx_l) = self.split(x), self.split(dx)
-        conditioning, rest_kwargs = self._route(kwargs)
-        z_l, dz_l, others = self._leaving_vjp(
-            self._restore, self._transform, x_l, dx_l, x_s, dlog_det, sources, conditioning
-        )
-        dx_s += others.pop(x_s.ref(), 0.0)
-        z_s, dz_s, found = fused_chain.forward_vjp(
-            self._rest, x_s, dx_s, dlog_det, self._event_ndims, sources, rest_kwargs
-        )
-        _reversible.add(others, found)
-        return tf.concat([z_s, z_l], axis=-1), tf.concat([dz_s, dz_l], axis=-1), others
-
-    def _leaving_vjp(self, function, undo, y, dy, x_staying, dlog_det, sources, conditioning):
-        """Of function(leaving channels, terms of those that stay), from its output y."""
-        return _reversible.undo_and_differentiate(
+    def _vjp(
+        self,
+        inverse: bool,
+        result: tf.Tensor,
+        gradient: tf.Tensor,
+        dlog_det: tf.Tensor,
+        sources: Sequence[tf.Tensor],
+        **conditions: Any,
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """Undoes one direction and differentiates it; the network sees what stays, on the image side."""
+        (staying, leaving), (ds, dl) = self.split(result), self.split(gradient)
+        own, rest = self._route(conditions, inverse)
+        others: Gradients = {}
+        if inverse:
+            staying, ds, others = rest.vjp(staying, ds, dlog_det, sources)
+        function, undo = (self._transform, self._restore) if inverse else (self._restore, self._transform)
+        image_staying = staying
+        leaving, dl, found = _reversible.undo_and_differentiate(
             function,
-            lambda y, terms: undo(y, terms)[0],
-            y,
-            dy,
+            lambda result, terms: undo(result, terms)[0],
+            leaving,
+            dl,
             dlog_det,
-            [x_staying, *sources],
-            condition=lambda: self._terms(x_staying, conditioning),
+            [image_staying, *sources],
+            condition=lambda: self._terms(image_staying, own),
         )
+        ds += found.pop(image_staying.ref(), 0.0)
+        _reversible.add(others, found)
+        if not inverse:
+            staying, ds, found = rest.vjp(staying, ds, dlog_det, sources)
+            _reversible.add(others, found)
+        return tf.concat([staying, leaving], axis=-1), tf.concat([ds, dl], axis=-1), others
 
-    def _transform(self, x_leaving, terms):
+    def _transform(self, x_leaving: tf.Tensor, terms: Any) -> Pair:
         """(z_l, log|det dz_l/dx_l|)."""
         scale, log_scale, shift = terms
         if scale is not None:
@@ -186,7 +197,7 @@ class FactorOut(_one_pass.OnePassBijector):
         log_det = tf.zeros([], x_leaving.dtype)
         return x_leaving if shift is None else x_leaving + shift, log_det
 
-    def _restore(self, z_leaving, terms):
+    def _restore(self, z_leaving: tf.Tensor, terms: Any) -> Pair:
         """(x_l, log|det dx_l/dz_l|)."""
         scale, log_scale, shift = terms
         if scale is not None:
@@ -194,39 +205,34 @@ class FactorOut(_one_pass.OnePassBijector):
         log_det = tf.zeros([], z_leaving.dtype)
         return z_leaving if shift is None else z_leaving - shift, log_det
 
-    def _event_axes(self):
+    def _event_axes(self) -> list[int]:
         return list(range(-self._event_ndims, 0))
 
-    def _terms(self, x_staying, conditioning):
+    def _terms(self, x_staying: tf.Tensor, conditions: Mapping[str, Any]) -> tuple:
         """(scale, log scale, shift) given the channels that stay; None for what the mode lacks."""
-        if self._mode == "none":
+        if self._network is None:
             return None, None, None
         raw = _conditioner.call(
-            self._network,
-            x_staying,
-            self._out_channels,
-            self._event_ndims,
-            conditioning,
-            self.name,
+            self._network, x_staying, self._out_channels, self._event_ndims, conditions, self.name
         )
         if self._mode == "shift":
             return None, None, raw
-        return _conditioner.scale_and_shift(raw, self._scale)
+        return _conditioner.scale_and_shift(raw, self._scale_form, self.validate_args, self.name)
 
-    def _route(self, kwargs):
-        """Splits keyword arguments: those under the name of `rest` go there, others to the network."""
-        rest_kwargs = kwargs.get(self._rest.name, {})
-        return {k: v for k, v in kwargs.items() if k != self._rest.name}, rest_kwargs
+    def _route(self, conditions: Mapping[str, Any], inverse: bool) -> tuple[dict[str, Any], steps.Step]:
+        """(what is the network's own, the step of `rest`, with the conditions under its name)."""
+        own = {key: value for key, value in conditions.items() if key != self._rest.name}
+        return own, steps.step(self._rest, inverse, self._event_ndims, conditions.get(self._rest.name))
 
 
-def _check_leaving(num_leaving, num_channels, name):
+def _check_leaving(num_leaving: int | None, num_channels: int, name: str) -> int:
     if num_leaving is None:
         if num_channels % 2:
             raise UserError(
                 f"{name}: `num_channels` must be even where `num_leaving` is not given, got {num_channels}."
             )
         return num_channels // 2
-    num_leaving = _one_pass.check_count(num_leaving, "num_leaving", name)
+    num_leaving = arguments.check_count(num_leaving, "num_leaving", name)
     if num_leaving >= num_channels:
         raise UserError(
             f"{name}: `num_leaving` must be below num_channels={num_channels}, got {num_leaving}."

@@ -1,18 +1,20 @@
 """A chain of bijectors in one walk, with adjacent linear layers folded into one."""
 
 import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _one_pass, _reversible, actnorm, conv1x1
+from tfp_flows.bijectors import _one_pass, _reversible, folding, steps
+from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.checks.errors import UserError
 
-tfb = tfp.bijectors
-# What tfb.Invert(b) and tfb.Chain(...) return, whether or not their members are CompositeTensors:
-# ours are not, and then TFP returns an instance of the base class.
-INVERT = tfb.Invert.__bases__[0]
-CHAIN = tfb.Chain.__bases__[0]
+# The members of each chain and direction, where `kernels_assembled_once` made their products beforehand:
+# {(id of the chain, inverse): members}. Of the thread that made them, so that no other meets their graph.
+_ASSEMBLED: contextvars.ContextVar[Mapping[tuple[int, bool], list]] = contextvars.ContextVar("assembled")
 
 
 class FusedChain(_one_pass.OnePassBijector):
@@ -47,9 +49,13 @@ class FusedChain(_one_pass.OnePassBijector):
          Backpropagation Without Storing Activations. NeurIPS 2017. https://arxiv.org/abs/1707.04585
     """
 
-    _has_vjp = True
-
-    def __init__(self, bijectors, reversible=False, validate_args=False, name="fused_chain"):
+    def __init__(
+        self,
+        bijectors: Sequence[tfb.Bijector],
+        reversible: bool = False,
+        validate_args: bool = False,
+        name: str = "fused_chain",
+    ):
         """Creates the chain.
 
         Args:
@@ -67,7 +73,6 @@ class FusedChain(_one_pass.OnePassBijector):
         _check_members(bijectors, name)
         self._bijectors = bijectors
         self._reversible = bool(reversible)
-        self._assembled = _Assembled()
         super().__init__(
             forward_min_event_ndims=max(b.forward_min_event_ndims for b in bijectors),
             is_constant_jacobian=all(b.is_constant_jacobian for b in bijectors),
@@ -78,297 +83,146 @@ class FusedChain(_one_pass.OnePassBijector):
         )
 
     @property
-    def bijectors(self):
+    def bijectors(self) -> list[tfb.Bijector]:
         """The members, image side first."""
         return list(self._bijectors)
 
     @property
-    def reversible(self):
+    def reversible(self) -> bool:
         """Whether gradients recompute the members' inputs."""
         return self._reversible
 
-    def _inverse_with_log_det(self, x, **kwargs):
-        return self._call(x, kwargs, self._walk_inverse, self._inverse_vjp)
+    def _inverse_with_log_det(self, x: tf.Tensor, **conditions: Any) -> Pair:
+        return self._call(x, True, conditions)
 
-    def _forward_with_log_det(self, z, **kwargs):
-        return self._call(z, kwargs, self._walk_forward, self._forward_vjp)
+    def _forward_with_log_det(self, z: tf.Tensor, **conditions: Any) -> Pair:
+        return self._call(z, False, conditions)
 
-    def _call(self, value, kwargs, walk, vjp):
-        _check_names(kwargs, self._bijectors, self.name)
+    def _call(self, value: tf.Tensor, inverse: bool, conditions: Mapping[str, Any]) -> Pair:
+        _check_names(conditions, self._bijectors, self.name)
         if not self._reversible:
-            return walk(value, kwargs)
-        kwargs = tf.nest.map_structure(
-            lambda v: tf.convert_to_tensor(v) if isinstance(v, tf.Variable) else v, kwargs
+            return self._walk(value, inverse, conditions)
+        conditions = tf.nest.map_structure(
+            lambda v: tf.convert_to_tensor(v) if isinstance(v, tf.Variable) else v, conditions
         )
-        sources = _floating_tensors(self, kwargs)
+        sources = _floating_tensors(self, conditions)
         return _reversible.differentiate(
-            lambda value: walk(value, kwargs),
-            lambda *cotangents: vjp(*cotangents, sources, **kwargs),
+            lambda value: self._walk(value, inverse, conditions),
+            lambda z, dz, dlog_det: self._vjp(inverse, z, dz, dlog_det, sources, **conditions),
             value,
             sources,
         )
 
-    def _walk_inverse(self, x, kwargs):
-        return self._walk(
-            x, kwargs, self._assembled.inverse or self._links(inverse=True), inverse_with_log_det
-        )
-
-    def _walk_forward(self, z, kwargs):
-        return self._walk(
-            z, kwargs, self._assembled.forward or self._links(inverse=False), forward_with_log_det
-        )
-
-    def _links(self, inverse):
-        """The members in the order of one direction, the products of folded layers made for it."""
-        links = _links(self._bijectors)
-        _assemble([link for link in links if isinstance(link, _Folded)], inverse)
-        return links if inverse else links[::-1]
-
-    def _walk(self, value, kwargs, links, apply):
-        """Applies `links` in order."""
+    def _walk(self, value: tf.Tensor, inverse: bool, conditions: Mapping[str, Any]) -> Pair:
+        """Takes the steps of one direction in order."""
+        members = _ASSEMBLED.get({}).get((id(self), inverse)) or self._assembled_members(inverse)
         log_det = tf.zeros([], value.dtype)
-        for link in links:
-            value, term = apply(link, value, self.forward_min_event_ndims, kwargs.get(link.name, {}))
+        for _, step in self._steps(members, inverse, conditions):
+            value, term = step.apply(value)
             log_det += term
         return value, log_det
 
-    def _inverse_vjp(self, z, dz, dlog_det, sources, **kwargs):
-        return self._walk_back(z, dz, dlog_det, sources, kwargs, _links(self._bijectors)[::-1], inverse_vjp)
-
-    def _forward_vjp(self, x, dx, dlog_det, sources, **kwargs):
-        return self._walk_back(x, dx, dlog_det, sources, kwargs, _links(self._bijectors), forward_vjp)
-
-    def _walk_back(self, value, gradient, dlog_det, sources, kwargs, links, vjp):
-        """Undoes `links` in order; each one waits for the gradients of the one before."""
-        others = {}
-        value, gradient = _reversible.sequenced([gradient, dlog_det], value, gradient)
-        event_ndims = self.forward_min_event_ndims
-        for link in links:
-            own = kwargs.get(link.name, {})
+    def _vjp(
+        self,
+        inverse: bool,
+        result: tf.Tensor,
+        gradient: tf.Tensor,
+        dlog_det: tf.Tensor,
+        sources: Sequence[tf.Tensor],
+        **conditions: Any,
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """Undoes the steps, the last one first; each waits for the gradients of the one before."""
+        others: Gradients = {}
+        value, gradient = _reversible.sequenced([gradient, dlog_det], result, gradient)
+        members = folding.folded(self._bijectors)
+        for name, step in reversed(self._steps(members, inverse, conditions)):
             try:
-                value, gradient, found = vjp(link, value, gradient, dlog_det, event_ndims, sources, own)
+                value, gradient, found = step.vjp(value, gradient, dlog_det, sources)
             except NotImplementedError as error:
                 raise UserError(
                     f"{self.name}: a reversible chain needs both directions of every member, but "
-                    f"{link.name} lacks one: {error}"
+                    f"{name} lacks one: {error}"
                 ) from error
             _reversible.add(others, found)
             value, gradient = _reversible.sequenced([gradient, *found.values()], value, gradient)
         return value, gradient, others
 
-    def _inverse_event_shape(self, output_shape):
+    def _assembled_members(self, inverse: bool) -> list[tfb.Bijector | folding.FoldedPair]:
+        return folding.with_products(folding.folded(self._bijectors), inverse)
+
+    def _steps(
+        self,
+        members: Sequence[tfb.Bijector | folding.FoldedPair],
+        inverse: bool,
+        conditions: Mapping[str, Any],
+    ) -> list[tuple[str, steps.Step]]:
+        """[(name, step)] in the order of one direction."""
+        event_ndims = self.forward_min_event_ndims
+        named: list[tuple[str, steps.Step]] = []
+        for member in members:
+            if isinstance(member, folding.FoldedPair):
+                named.append((member.conv.name, folding.FoldedStep(member, inverse, event_ndims)))
+            else:
+                own = conditions.get(member.name)
+                named.append((member.name, steps.step(member, inverse, event_ndims, own)))
+        return named if inverse else named[::-1]
+
+    def _inverse_event_shape(self, output_shape: tf.TensorShape) -> tf.TensorShape:
         for member in self._bijectors:
             output_shape = member.inverse_event_shape(output_shape)
         return output_shape
 
-    def _forward_event_shape(self, input_shape):
+    def _forward_event_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         for member in reversed(self._bijectors):
             input_shape = member.forward_event_shape(input_shape)
         return input_shape
 
-    def _inverse_event_shape_tensor(self, output_shape):
+    def _inverse_event_shape_tensor(self, output_shape: tf.Tensor) -> tf.Tensor:
         for member in self._bijectors:
             output_shape = member.inverse_event_shape_tensor(output_shape)
         return output_shape
 
-    def _forward_event_shape_tensor(self, input_shape):
+    def _forward_event_shape_tensor(self, input_shape: tf.Tensor) -> tf.Tensor:
         for member in reversed(self._bijectors):
             input_shape = member.forward_event_shape_tensor(input_shape)
         return input_shape
 
 
-class _Assembled:
-    """The links of each direction, where `assembled` made them beforehand."""
-
-    inverse = None
-    forward = None
+def is_chain(bijector: tfb.Bijector) -> bool:
+    """Whether `bijector` applies its `bijectors` one after another: a `FusedChain` or `tfb.Chain`."""
+    return isinstance(bijector, FusedChain | steps.CHAIN)
 
 
 @contextlib.contextmanager
-def assembled(module, inverse):
+def kernels_assembled_once(module: tf.Module, inverse: bool) -> Iterator[None]:
     """Within it, every `FusedChain` in `module` uses 1x1 kernels that were assembled at its beginning.
 
     A chain assembles the kernels of its folded layers at each call, in a loop at each turn. With this
-    around the loop they are assembled once, before it, and variables must not be assigned within.
+    around the loop they are assembled once, before it, and variables must not be assigned within. It
+    concerns the calls of this thread alone.
 
     Args:
       module: `tf.Module`: a bijector, a distribution.
       inverse: Python `bool`, for calls of which direction.
     """
-    direction = "inverse" if inverse else "forward"
     chains = [part for part in (module, *module.submodules) if isinstance(part, FusedChain)]
-    for chain in chains:
-        setattr(chain._assembled, direction, chain._links(inverse))
+    made = {(id(chain), inverse): chain._assembled_members(inverse) for chain in chains}
+    token = _ASSEMBLED.set({**_ASSEMBLED.get({}), **made})
     try:
         yield
     finally:
-        for chain in chains:
-            setattr(chain._assembled, direction, None)
+        _ASSEMBLED.reset(token)
 
 
-def inverse_with_log_det(bijector, x, event_ndims, kwargs):
-    """(`bijector.inverse(x)`, its log-determinant over `event_ndims` axes), in one evaluation."""
-    if isinstance(bijector, _Folded):
-        return bijector.inverse_with_log_det(x, event_ndims)
-    if isinstance(bijector, INVERT):
-        return forward_with_log_det(bijector.bijector, x, event_ndims, kwargs)
-    if isinstance(bijector, _one_pass.OnePassBijector):
-        value, log_det = bijector._inverse_with_log_det(x, **kwargs)
-        return value, _over_event(log_det, x, event_ndims, bijector)
-    x = tf.identity(x)  # TFP's cache would remember an input seen before a variable was assigned
-    value = bijector.inverse(x, **kwargs)
-    return value, bijector.inverse_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
-
-
-def forward_with_log_det(bijector, z, event_ndims, kwargs):
-    """(`bijector.forward(z)`, its log-determinant over `event_ndims` axes), in one evaluation."""
-    if isinstance(bijector, _Folded):
-        return bijector.forward_with_log_det(z, event_ndims)
-    if isinstance(bijector, INVERT):
-        return inverse_with_log_det(bijector.bijector, z, event_ndims, kwargs)
-    if isinstance(bijector, _one_pass.OnePassBijector):
-        value, log_det = bijector._forward_with_log_det(z, **kwargs)
-        return value, _over_event(log_det, z, event_ndims, bijector)
-    z = tf.identity(z)
-    value = bijector.forward(z, **kwargs)
-    return value, bijector.forward_log_det_jacobian(z, event_ndims=event_ndims, **kwargs)
-
-
-def inverse_vjp(bijector, z, dz, dlog_det, event_ndims, sources, kwargs):
-    """Undoes `inverse_with_log_det` and differentiates it: (x, dx, others); see `_reversible`."""
-    if isinstance(bijector, INVERT):
-        return forward_vjp(bijector.bijector, z, dz, dlog_det, event_ndims, sources, kwargs)
-    if _has_own_vjp(bijector, event_ndims):
-        return bijector._inverse_vjp(z, dz, dlog_det, sources, **kwargs)
-    return _reversible.undo_and_differentiate(
-        lambda x, _: inverse_with_log_det(bijector, x, event_ndims, kwargs),
-        lambda z, _: forward_with_log_det(bijector, z, event_ndims, kwargs)[0],
-        z,
-        dz,
-        dlog_det,
-        sources,
-    )
-
-
-def forward_vjp(bijector, x, dx, dlog_det, event_ndims, sources, kwargs):
-    """Undoes `forward_with_log_det` and differentiates it: (z, dz, others); see `_reversible`."""
-    if isinstance(bijector, INVERT):
-        return inverse_vjp(bijector.bijector, x, dx, dlog_det, event_ndims, sources, kwargs)
-    if _has_own_vjp(bijector, event_ndims):
-        return bijector._forward_vjp(x, dx, dlog_det, sources, **kwargs)
-    return _reversible.undo_and_differentiate(
-        lambda z, _: forward_with_log_det(bijector, z, event_ndims, kwargs),
-        lambda x, _: inverse_with_log_det(bijector, x, event_ndims, kwargs)[0],
-        x,
-        dx,
-        dlog_det,
-        sources,
-    )
-
-
-def _has_own_vjp(bijector, event_ndims):
-    """Whether `bijector` recomputes and differentiates in one; its log-determinants are of its own rank."""
-    return (
-        isinstance(bijector, _one_pass.OnePassBijector)
-        and bijector._has_vjp
-        and bijector.inverse_min_event_ndims == event_ndims
-    )
-
-
-def _over_event(log_det, x, event_ndims, bijector):
-    """Sums the log-determinant of a smaller event over the further axes of a larger one."""
-    own_ndims = bijector.inverse_min_event_ndims
-    extra = event_ndims - own_ndims
-    if extra == 0:
-        return log_det
-    if bijector.is_constant_jacobian and log_det.shape.rank == 0:
-        return _num_positions(x, event_ndims, own_ndims) * log_det
-    return tf.reduce_sum(log_det, axis=list(range(-extra, 0)))
-
-
-def _num_positions(x, event_ndims, own_ndims):
-    """How many events of rank `own_ndims` an event of rank `event_ndims` holds, in `x`'s dtype."""
-    rank = x.shape.rank
-    shape = x.shape[rank - event_ndims : rank - own_ndims]
-    if shape.is_fully_defined():
-        return tf.constant(shape.num_elements(), x.dtype)
-    return tf.cast(tf.reduce_prod(tf.shape(x)[rank - event_ndims : rank - own_ndims]), x.dtype)
-
-
-class _Folded:
-    """An `ActNorm` and the 1x1 convolution after it, as one matrix product."""
-
-    name = None
-
-    def __init__(self, norm, conv):
-        self.norm = norm
-        self.conv = conv
-        self.product = None  # (kernel, bias, log-determinant of a position), once `_assemble` made them
-
-    def inverse_with_log_det(self, x, event_ndims):
-        return self._apply(x, event_ndims, inverse=True)
-
-    def forward_with_log_det(self, z, event_ndims):
-        return self._apply(z, event_ndims, inverse=False)
-
-    def _apply(self, value, event_ndims, inverse):
-        kernel, bias, log_det = self.product or _products([self], inverse)[0]
-        positions = _num_positions(value, event_ndims, 1)
-        return conv1x1.apply_kernel(value, kernel, bias), positions * log_det
-
-
-def _assemble(folded, inverse):
-    """Makes the products of folded layers, of all those of one width at once."""
-    widths = {link.conv.num_channels for link in folded}
-    for group in ([link for link in folded if link.conv.num_channels == width] for width in sorted(widths)):
-        for link, product in zip(group, _products(group, inverse), strict=True):
-            link.product = product
-
-
-def _products(folded, inverse):
-    """[(kernel, bias, log-determinant)] of folded layers of one width, in one direction."""
-    convs = [link.conv for link in folded]
-    log_scale = tf.stack([link.norm.log_scale for link in folded])
-    shift = tf.stack([link.norm.shift for link in folded])
-    log_det = tf.reduce_sum(log_scale + tf.stack([conv.log_diagonal for conv in convs]), axis=1)
-    if inverse:
-        kernel = conv1x1.kernels(convs) * tf.exp(log_scale)[:, tf.newaxis]
-        bias = tf.reduce_sum(kernel * shift[:, tf.newaxis], axis=2)
-    else:
-        kernel = conv1x1.inverse_kernels(convs) * tf.exp(-log_scale)[:, :, tf.newaxis]
-        bias, log_det = -shift, -log_det
-    return list(zip(*(tf.unstack(values) for values in (kernel, bias, log_det)), strict=True))
-
-
-def _links(bijectors):
-    """The members in order, each `ActNorm` and a 1x1 convolution after it folded into one."""
-    links = []
-    for member in bijectors:
-        if links and _foldable(links[-1], member):
-            links[-1] = _Folded(links[-1], member)
-        else:
-            links.append(member)
-    return links
-
-
-def _foldable(first, second):
-    # Of these very classes: a subclass may compute something else.
-    return (
-        type(first) is actnorm.ActNorm
-        and type(second) is conv1x1.InvertibleConv1x1
-        and first.num_channels == second.num_channels
-    )
-
-
-def _floating_tensors(chain, kwargs):
+def _floating_tensors(chain: FusedChain, conditions: Mapping[str, Any]) -> list[tf.Tensor]:
     """Tensors that conditioning, or a member's parameter, is given as; variables look after themselves."""
     members = [m for m in chain.submodules if isinstance(m, tfb.Bijector)]
-    leaves = tf.nest.flatten([kwargs, *(dict(m.parameters) for m in members)])
+    leaves = tf.nest.flatten([conditions, *(dict(m.parameters) for m in members)])
     tensors = {v.ref(): v for v in leaves if isinstance(v, tf.Tensor) and v.dtype.is_floating}
     return list(tensors.values())
 
 
-def _check_members(bijectors, name):
+def _check_members(bijectors: list[tfb.Bijector], name: str) -> None:
     if not bijectors:
         raise UserError(f"{name}: `bijectors` must not be empty.")
     for bijector in bijectors:
@@ -384,7 +238,7 @@ def _check_members(bijectors, name):
             )
 
 
-def _common_dtype(bijectors, name):
+def _common_dtype(bijectors: list[tfb.Bijector], name: str) -> tf.DType | None:
     dtypes = {b.dtype for b in bijectors if b.dtype is not None}
     if len(dtypes) > 1:
         listed = ", ".join(f"{b.name}: {tf.as_dtype(b.dtype).name}" for b in bijectors if b.dtype)
@@ -392,8 +246,8 @@ def _common_dtype(bijectors, name):
     return dtypes.pop() if dtypes else None
 
 
-def _check_names(kwargs, bijectors, name):
-    unknown = sorted(set(kwargs) - {b.name for b in bijectors})
+def _check_names(conditions: Mapping[str, Any], bijectors: list[tfb.Bijector], name: str) -> None:
+    unknown = sorted(set(conditions) - {b.name for b in bijectors})
     if unknown:
         raise UserError(
             f"{name}: keyword arguments go to members by name, but there is no member called "

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.bijectors import _glow_condition, _glow_levels, _reversible, fused_chain
+from tfp_flows.bijectors._one_pass import Gradients
 from tfp_flows.checks.errors import UserError
 
 Condition: TypeAlias = tf.Tensor | npt.ArrayLike
@@ -165,22 +166,27 @@ class Glow(fused_chain.FusedChain):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         return super()._forward_with_log_det(z, **self._routed(z, condition, kwargs))
 
-    def _inverse_vjp(self, z, dz, dlog_det, sources, condition=None, **kwargs):
-        return self._vjp(super()._inverse_vjp, z, dz, dlog_det, sources, condition, kwargs)
-
-    def _forward_vjp(self, x, dx, dlog_det, sources, condition=None, **kwargs):
-        return self._vjp(super()._forward_vjp, x, dx, dlog_det, sources, condition, kwargs)
-
-    def _vjp(self, vjp, value, gradient, dlog_det, sources, condition, kwargs):
+    def _vjp(
+        self,
+        inverse: bool,
+        result: tf.Tensor,
+        gradient: tf.Tensor,
+        dlog_det: tf.Tensor,
+        sources: Sequence[tf.Tensor],
+        condition: Condition | None = None,
+        **kwargs: Any,
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """A chain's product, and its gradient by what members are given taken on to `condition`."""
         if not isinstance(condition, tf.Tensor):  # nothing to differentiate by
-            given = self._routed(value, condition, kwargs)
-            return vjp(value, gradient, dlog_det, sources, **given)
+            given = self._routed(result, condition, kwargs)
+            return super()._vjp(inverse, result, gradient, dlog_det, sources, **given)
         with tf.GradientTape() as tape:
             tape.watch(condition)
-            given = self._routed(value, condition, kwargs)
+            given = self._routed(result, condition, kwargs)
         tensors = [ref.deref() for ref in {t.ref(): None for t in tf.nest.flatten(given)}]
-        value, gradient, others = vjp(value, gradient, dlog_det, [*sources, *tensors], **given)
+        value, gradient, others = super()._vjp(
+            inverse, result, gradient, dlog_det, [*sources, *tensors], **given
+        )
         found = [others.pop(tensor.ref(), tf.zeros_like(tensor)) for tensor in tensors]
         own = tape.gradient(tensors, condition, output_gradients=found)
         _reversible.add(others, {} if own is None else {condition.ref(): own})

@@ -1,12 +1,13 @@
 """Data-dependent initialisation of every `ActNorm` in a composition (Glow, section 3.1)."""
 
 import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
 
 from tfp_flows.bijectors import actnorm, factor_out, fused_chain
 from tfp_flows.checks.errors import UserError
 
 
-def initialize_actnorms(bijector, x):
+def initialize_actnorms(bijector: tfb.Bijector, x: tf.Tensor) -> tf.Tensor:
     """Sets each `ActNorm` inside `bijector` from the data that reaches it.
 
     Walks from the image to the latent; each `ActNorm` is set so that what it passes on has mean 0 and
@@ -27,7 +28,7 @@ def initialize_actnorms(bijector, x):
     """
     if isinstance(bijector, actnorm.ActNorm):
         return bijector.initialize(x)
-    if isinstance(bijector, fused_chain.FusedChain | fused_chain.CHAIN):
+    if fused_chain.is_chain(bijector):
         for member in bijector.bijectors:
             x = initialize_actnorms(member, x)
         return x

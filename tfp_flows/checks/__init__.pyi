@@ -1,3 +1,4 @@
+from . import arguments as arguments
 from . import extras as extras
 from .errors import UserError as UserError
 from .images import check_image_batch as check_image_batch

@@ -23,7 +23,7 @@ def log_prob(model: tfd.Distribution, batch: tf.Tensor, count: int | None = None
     Returns:
       Tensor `[B]`, nats.
     """
-    with bijectors.assembled(model, inverse=True):
+    with bijectors.kernels_assembled_once(model, inverse=True):
         return parts.concatenated(model.log_prob, batch, model.dtype, count=count)
 
 
@@ -43,7 +43,7 @@ def sample(flow: tfd.Distribution, num_samples: int, seed: SeedLike = None) -> t
     count = parts.at_once()
     if count == 1 or not isinstance(flow, ChangeOfVariables):
         return flow.sample(num_samples, seed=seed)
-    with bijectors.assembled(flow.bijector, inverse=False):
+    with bijectors.kernels_assembled_once(flow.bijector, inverse=False):
         return _sample(flow.distribution, flow, num_samples, seed, count)
 
 

@@ -1,0 +1,116 @@
+"""A bijector in one direction, as a chain takes it: one step that can be applied, undone and differentiated.
+
+A step knows its direction, its conditions and the rank of the chain's event; whoever walks a chain need not.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+
+from tfp_flows.bijectors import _log_det, _one_pass, _reversible
+from tfp_flows.bijectors._one_pass import Gradients, Pair
+
+# What tfb.Invert(b) and tfb.Chain(...) return, whether or not their members are CompositeTensors: ours are
+# not, and then TFP returns an instance of the base class.
+INVERT: type = tfb.Invert.__bases__[0]
+CHAIN: type = tfb.Chain.__bases__[0]
+
+
+def is_inverted(bijector: tfb.Bijector) -> bool:
+    """Whether `bijector` is a `tfb.Invert`, the other direction of its `bijector`."""
+    return isinstance(bijector, INVERT)
+
+
+class Step(abc.ABC):
+    """One direction of something invertible, on events of a rank that is given when it is made."""
+
+    @abc.abstractmethod
+    def apply(self, value: tf.Tensor) -> Pair:
+        """(result, its log-determinant over the event), in one evaluation."""
+
+    @abc.abstractmethod
+    def undo(self, result: tf.Tensor) -> tf.Tensor:
+        """The value whose result this is."""
+
+    def vjp(
+        self, result: tf.Tensor, gradient: tf.Tensor, dlog_det: tf.Tensor, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """Undoes the step, and takes the vector-Jacobian product there.
+
+        Args:
+          result: What `apply` returned.
+          gradient: The loss's gradient with respect to it.
+          dlog_det: The same for its log-determinant.
+          sources: Tensors to differentiate by besides value and variables.
+
+        Returns:
+          (value, the loss's gradient with respect to it, those with respect to sources and variables).
+        """
+        return _reversible.undo_and_differentiate(
+            lambda value, _: self.apply(value),
+            lambda result, _: self.undo(result),
+            result,
+            gradient,
+            dlog_det,
+            sources,
+        )
+
+
+def step(
+    bijector: tfb.Bijector, inverse: bool, event_ndims: int, conditions: Mapping[str, Any] | None = None
+) -> Step:
+    """The step that `bijector.inverse`, or `bijector.forward`, is on events of rank `event_ndims`."""
+    while is_inverted(bijector):
+        bijector, inverse = bijector.bijector, not inverse
+    kind = _OwnStep if isinstance(bijector, _one_pass.OnePassBijector) else _TfpStep
+    return kind(bijector, inverse, event_ndims, conditions or {})
+
+
+class _BijectorStep(Step):
+    def __init__(
+        self, bijector: tfb.Bijector, inverse: bool, event_ndims: int, conditions: Mapping[str, Any]
+    ):
+        self._bijector = bijector
+        self._inverse = inverse
+        self._event_ndims = event_ndims
+        self._conditions = conditions
+
+
+class _OwnStep(_BijectorStep):
+    """Of a bijector of this toolkit, past TFP's bookkeeping."""
+
+    def apply(self, value: tf.Tensor) -> Pair:
+        result, log_det = self._bijector._evaluate(value, self._inverse, self._conditions)
+        own_ndims = self._bijector.inverse_min_event_ndims
+        return result, _log_det.over_event(log_det, value, self._event_ndims, own_ndims)
+
+    def undo(self, result: tf.Tensor) -> tf.Tensor:
+        return self._bijector._evaluate(result, not self._inverse, self._conditions)[0]
+
+    def vjp(
+        self, result: tf.Tensor, gradient: tf.Tensor, dlog_det: tf.Tensor, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        bijector = self._bijector
+        if bijector._vjp is None or bijector.inverse_min_event_ndims != self._event_ndims:
+            return super().vjp(result, gradient, dlog_det, sources)
+        return bijector._vjp(self._inverse, result, gradient, dlog_det, sources, **self._conditions)
+
+
+class _TfpStep(_BijectorStep):
+    """Of any other bijector, through its public methods."""
+
+    def apply(self, value: tf.Tensor) -> Pair:
+        value = tf.identity(value)  # TFP's cache would remember one seen before a variable was assigned
+        b, ndims, conditions = self._bijector, self._event_ndims, self._conditions
+        if self._inverse:
+            result = b.inverse(value, **conditions)
+            return result, b.inverse_log_det_jacobian(value, event_ndims=ndims, **conditions)
+        result = b.forward(value, **conditions)
+        return result, b.forward_log_det_jacobian(value, event_ndims=ndims, **conditions)
+
+    def undo(self, result: tf.Tensor) -> tf.Tensor:
+        function = self._bijector.forward if self._inverse else self._bijector.inverse
+        return function(tf.identity(result), **self._conditions)
