@@ -5,8 +5,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
-
-from tensorflow_probability import distributions as tfd
+from typing import Any
 
 from tfp_flows import detectors, runs
 from tfp_flows.models import registry
@@ -53,7 +52,7 @@ def export(
     family = registry.family(run.spec().family)
     detector = None if detector_path is None else _load_detector(detector_path, model)
     offered = servable.Servable(model, family, detector, jit_compile)
-    described = {
+    described: dict[str, Any] = {
         "format": FORMAT,
         "export_format": export_format,
         "family": family.name,
@@ -76,18 +75,17 @@ def export(
     return described
 
 
-def _load_detector(path: str | os.PathLike, model: tfd.Distribution) -> detectors.Detector:
+def _load_detector(path: str | os.PathLike, model: Any) -> detectors.Detector:
     """The detector, with `model` in the place of its own copy of the same run."""
     detector = detectors.load(path)
     detector.check_exportable()
     if not detector.models and detector.name != detectors.Critics.name:
         raise detectors.DetectorError(f"`detector`: {path} is not of a run, but of a stored model.")
     own = model.run_reference
-    same = [m.run_reference.digest == own.digest for m in detector.models]
+    referred = [getattr(m, "run_reference") for m in detector.models]  # noqa: B009 (a stored model's)
+    same = [reference.digest == own.digest for reference in referred]
     if detector.models and not any(same):
-        raise detectors.DetectorError(
-            f"`detector`: {path} is of {detector.models[0].run_reference.folder}, not of {own.folder}."
-        )
+        raise detectors.DetectorError(f"`detector`: {path} is of {referred[0].folder}, not of {own.folder}.")
     detector.models = [model if s else m for m, s in zip(detector.models, same, strict=True)]
     return detector
 
