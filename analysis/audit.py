@@ -1,11 +1,16 @@
 """What makes tables of detectors lie: warnings about how the comparison was set up."""
 
+from collections.abc import Iterable, Iterator, Sequence
+
+from analysis.detector_study import Candidate
 from tfp_flows import data
 
 SMALL_SET = 1000
 
 
-def warnings(own, foreign, candidates, counts):
+def warnings(
+    own: str, foreign: Sequence[str], candidates: Iterable[Candidate], counts: dict[str, int]
+) -> list[str]:
     """Warnings about a comparison, each one line.
 
     Args:
@@ -23,7 +28,7 @@ def warnings(own, foreign, candidates, counts):
     return list(dict.fromkeys(lines))
 
 
-def _operations(own, foreign):
+def _operations(own: str, foreign: str) -> Iterator[str]:
     """Of pre-processing that one set had and the other had not."""
     ours, theirs = (set(name.split("@")[1:]) for name in (own, foreign))
     for operation in sorted(ours ^ theirs):
@@ -41,11 +46,11 @@ def _operations(own, foreign):
             yield f"{whose} has @{operation} and the other set has not: a score may see that alone."
 
 
-def _small(name, count):
+def _small(name: str, count: int) -> str:
     return f"{name}: {count:,} test images only; mind the width of the intervals."
 
 
-def _candidate(own, foreign, candidate):
+def _candidate(own: str, foreign: Sequence[str], candidate: Candidate) -> Iterator[str]:
     if candidate.run_dataset not in (None, own):
         yield f"{candidate.title}: its model was trained on {candidate.run_dataset}, not on {own}."
     if candidate.outliers:
@@ -58,11 +63,11 @@ def _candidate(own, foreign, candidate):
                 )
 
 
-def _source(name):
+def _source(name: str) -> str:
     return name.split("@")[0]
 
 
-def held_out(own, data_dir):
+def held_out(own: str, data_dir: str | None) -> str:
     """Says which images were used for what, in one line; thresholds never come from test images.
 
     Raises:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,11 +18,11 @@ class Cache:
     A result that was computed is found again by its key; one that was interrupted leaves nothing.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike) -> None:
         """Names the folder; it is made when the first result is kept."""
         self._folder = pathlib.Path(folder)
 
-    def get(self, stage, key, compute):
+    def get(self, stage: str, key: dict, compute: Callable[[], dict]) -> dict[str, np.ndarray]:
         """The result of `compute()`, from disk if it is there.
 
         Args:
@@ -39,16 +40,16 @@ class Cache:
         values = {name: np.asarray(value) for name, value in compute().items()}
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-        np.savez_compressed(temporary, **values)
+        np.savez_compressed(temporary, **values)  # type: ignore[arg-type]  # its stub takes them for allow_pickle
         os.replace(temporary, path)
         return values
 
 
-def _digest(key):
+def _digest(key: dict) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _read(path):
+def _read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
     """The archive's arrays, or None where there is none or it is damaged: then it is made anew."""
     try:
         with np.load(path, allow_pickle=False) as archive:

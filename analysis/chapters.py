@@ -1,13 +1,19 @@
 """The chapters of a report: each turns numbers of the runs into text, tables and pictures."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from analysis import comparison, figures
+from analysis.decomposition import ImageTerms
+from analysis.moments import Moments
+from analysis.page import Page, Row
+from analysis.study import RunStudy
 from analysis.sweeps import TEMPERATURES
 from tfp_flows.numerics import quantization
 
 
-def likelihoods(page, studies):
+def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
     """Mean likelihoods and AUROC of every data set under every run."""
     page.section("Likelihoods", "likelihoods")
     rows = []
@@ -51,7 +57,7 @@ def likelihoods(page, studies):
     )
 
 
-def decomposition(page, studies):
+def decomposition(page: Page, studies: Sequence[RunStudy]) -> None:
     """The two terms of the change of variables, side by side, and the volume by layer."""
     page.section("Latent and volume", "decomposition")
     page.text(
@@ -100,7 +106,7 @@ def decomposition(page, studies):
             )
 
 
-def data_moments(page, studies):
+def data_moments(page: Page, studies: Sequence[RunStudy]) -> None:
     """Means and variances of the data sets."""
     page.section("Means and variances of the data", "moments")
     rows, drawn = [], set()
@@ -135,7 +141,7 @@ def data_moments(page, studies):
     )
 
 
-def second_order(page, studies):
+def second_order(page: Page, studies: Sequence[RunStudy]) -> None:
     """Measured and predicted differences of the log-likelihood."""
     page.section("Second order", "second-order")
     page.text(
@@ -176,7 +182,7 @@ def second_order(page, studies):
         )
 
 
-def sweeps(page, studies):
+def sweeps(page: Page, studies: Sequence[RunStudy]) -> None:
     """Likelihood against contrast and against the grey level of constant images."""
     page.section("Contrast and constant images", "sweeps")
     page.text(
@@ -238,7 +244,7 @@ def sweeps(page, studies):
         )
 
 
-def samples(page, studies):
+def samples(page: Page, studies: Sequence[RunStudy]) -> None:
     """Samples at several latent temperatures."""
     page.section("Samples", "samples")
     for study in studies:
@@ -254,7 +260,7 @@ def samples(page, studies):
         )
 
 
-def _flows_among(page, studies):
+def _flows_among(page: Page, studies: Sequence[RunStudy]) -> list[RunStudy]:
     """The runs that are flows; the page says which are not."""
     left_out = [s.name for s in studies if not s.is_flow]
     if left_out:
@@ -265,7 +271,7 @@ def _flows_among(page, studies):
     return [s for s in studies if s.is_flow]
 
 
-def _level_rows(study, terms):
+def _level_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:
     own = terms[study.spec.dataset]
     for name, t in terms.items():
         for level, (values, reference) in enumerate(zip(t.levels, own.levels, strict=True)):
@@ -278,7 +284,7 @@ def _level_rows(study, terms):
             }
 
 
-def _layer_rows(study, terms):
+def _layer_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:
     for name, t in terms.items():
         for layer, values in t.layers.items():
             yield {
@@ -289,7 +295,7 @@ def _layer_rows(study, terms):
             }
 
 
-def _image_rows(terms):
+def _image_rows(terms: dict[str, ImageTerms]) -> list[Row]:
     """Every image's terms, nats: what the histograms count."""
     return [
         {"data set": name, "image": i, "log p(z)": float(z), "log|det|": float(det), "log P": float(total)}
@@ -298,7 +304,7 @@ def _image_rows(terms):
     ]
 
 
-def _share_row(study, name, terms):
+def _share_row(study: RunStudy, name: str, terms: dict[str, ImageTerms]) -> Row:
     own, other = terms[study.spec.dataset], terms[name]
     return {
         "run": study.name,
@@ -309,7 +315,7 @@ def _share_row(study, name, terms):
     }
 
 
-def _moment_row(name, m):
+def _moment_row(name: str, m: Moments) -> Row:
     return {
         "data set": name,
         "images": m.count,
@@ -321,7 +327,7 @@ def _moment_row(name, m):
     }
 
 
-def _estimate_row(study, name, value):
+def _estimate_row(study: RunStudy, name: str, value: comparison.Comparison) -> Row:
     estimates = value.estimates()
     return {
         "run": study.name,
@@ -335,7 +341,7 @@ def _estimate_row(study, name, value):
     }
 
 
-def _reach_text(rows):
+def _reach_text(rows: Sequence[Row]) -> str:
     """How far the expansion can be believed, in numbers."""
     far = [row for row in rows if abs(row["whole expansion"]) > 10 * abs(row["measured"])]
     return (
@@ -345,18 +351,18 @@ def _reach_text(rows):
     )
 
 
-def _explained_row(row):
+def _explained_row(row: Row) -> Row:
     kept = {k: v for k, v in row.items() if not k.endswith("±") and k != "measured"}
     if row["measured"] == 0:  # the same images
         return {k: v if k in ("run", "q") else "" for k, v in kept.items()}
     return {k: v if isinstance(v, str) else v / row["measured"] for k, v in kept.items()}
 
 
-def _mark_auroc(row, column):
+def _mark_auroc(row: Row, column: str) -> str | None:
     if column != "AUROC of -log P" or row[column] == "":
         return None
     return "wrong" if row[column] < 0.5 else "right"
 
 
-def _file_name(dataset):
+def _file_name(dataset: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in dataset)

@@ -1,11 +1,14 @@
 """The paper's claim put to the test: the predicted and the observed sign, for one model and one q."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
+from tensorflow_probability import distributions as tfd
 
 from analysis import second_order
 from analysis.errors import AnalysisError
+from analysis.moments import Moments
 
 ESTIMATES = (
     "paper's closed form",
@@ -50,11 +53,11 @@ class Comparison:
     trace_paper: float | None
 
     @property
-    def second_order_total(self):
+    def second_order_total(self) -> float:
         """First order, curvature of the means and full-covariance trace: the whole expansion."""
         return self.first_order + self.mean_curvature + self.trace_full
 
-    def estimates(self):
+    def estimates(self) -> dict[str, float]:
         """{name: value} of the `ESTIMATES` that have a meaning for this model."""
         values = (
             self.trace_paper,
@@ -67,7 +70,7 @@ class Comparison:
         named = zip(ESTIMATES, values, strict=True)
         return {name: value for name, value in named if value is not None}
 
-    def errors(self):
+    def errors(self) -> dict[str, float]:
         """{name: standard error} of the estimates that are random."""
         return {
             "Hutchinson": self.trace_hutchinson_se,
@@ -76,12 +79,23 @@ class Comparison:
         }
 
 
-def sign(value, error=0.0):
+def sign(value: float, error: float = 0.0) -> int:
     """+1 or -1, or 0 where `value` is within two standard errors of zero."""
     return 0 if abs(value) <= 2 * error else int(np.sign(value))
 
 
-def compare(flow, expansion, p, q, *, log_prob_p, log_prob_q, num_probes=64, num_images=256, seed=0):
+def compare(
+    flow: tfd.TransformedDistribution,
+    expansion: second_order.Expansion,
+    p: "Sample",
+    q: "Sample",
+    *,
+    log_prob_p: np.ndarray,
+    log_prob_q: np.ndarray,
+    num_probes: int = 64,
+    num_images: int = 256,
+    seed: int = 0,
+) -> Comparison:
     """Predicts and measures how much likelier the images of q are than those of p*.
 
     Args:
@@ -123,9 +137,9 @@ class Sample:
     """A data set: its images, uint8 `[N, H, W, C]`, and its `Moments`."""
 
     images: np.ndarray
-    moments: object
+    moments: Moments
 
-    def draw(self, count, seed):
+    def draw(self, count: int, seed: int) -> np.ndarray:
         """Up to `count` images at random, dequantised at random: float64 in the unit interval."""
         rng = np.random.default_rng(seed)
         chosen = rng.choice(len(self.images), min(count, len(self.images)), replace=False)
@@ -133,7 +147,7 @@ class Sample:
         return (images + rng.uniform(size=images.shape)) / 256
 
 
-def _or_none(compute):
+def _or_none(compute: Callable[[], float]) -> float | None:
     try:
         return float(compute())
     except AnalysisError:

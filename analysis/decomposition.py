@@ -161,9 +161,14 @@ class ImageTerms:
     num_dimensions: int
 
     @property
+    def dequantization(self) -> float:
+        """-D ln 256, in nats."""
+        return dequantization_term(self.num_dimensions)
+
+    @property
     def log_prob(self) -> np.ndarray:
         """log P(x) `[N]`, nats: the mean over the draws of the noise."""
-        return self.log_prob_z + self.log_det + dequantization_term(self.num_dimensions)
+        return self.log_prob_z + self.log_det + self.dequantization
 
 
 def decompose_images(

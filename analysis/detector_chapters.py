@@ -1,8 +1,13 @@
 """The chapters of a comparison of detectors."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analysis import detector_figures, published
+from analysis.detector_study import DetectorStudy, Result
+from analysis.page import Page, Row
+from analysis.separation import Estimate
 from tfp_flows import detectors
 from tfp_flows.detectors import typicality
 
@@ -12,7 +17,7 @@ NUM_MAPS = 8
 GOAL = 0.95
 
 
-def warnings(page, lines, how_held_out):
+def warnings(page: Page, lines: Sequence[str], how_held_out: str) -> None:
     """What was held out, and what may mislead."""
     page.section("Read this first", "audit")
     page.text(how_held_out)
@@ -20,7 +25,7 @@ def warnings(page, lines, how_held_out):
         page.text(f"Warning: {line}")
 
 
-def comparison(page, study, results):
+def comparison(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     """The table of every detector, and its pictures, for each foreign set."""
     page.section("Detectors", "detectors")
     for foreign in dict.fromkeys(r.foreign for r in results):
@@ -39,7 +44,7 @@ def comparison(page, study, results):
                 "ms/image": ".2f",
             },
         )
-        groups = {}
+        groups: dict[str, list[Result]] = {}
         for result in chosen:
             groups.setdefault(result.candidate.run, []).append(result)
         page.figure(
@@ -62,14 +67,14 @@ def comparison(page, study, results):
             )
 
 
-def _with_company(groups):
+def _with_company(groups: dict[str, list[Result]]) -> dict[str, list[Result]]:
     """The groups, those of a single result put together as "others"."""
     alone = [group[0] for group in groups.values() if len(group) == 1]
     several = {run: group for run, group in groups.items() if len(group) > 1}
     return {**several, "others": alone} if alone else several
 
 
-def _short_row(result):
+def _short_row(result: Result) -> Row:
     """A result as a row of the page."""
     measures = result.separation
     return {
@@ -86,11 +91,11 @@ def _short_row(result):
     }
 
 
-def _with_interval(estimate):
+def _with_interval(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def row(result):
+def row(result: Result) -> Row:
     """A result as a row of tables/*.csv and results.json."""
     measures = result.separation
     return {
@@ -114,7 +119,7 @@ def row(result):
     }
 
 
-def literature(page, study, results):
+def literature(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     """Published numbers, others' re-runs and ours, side by side."""
     page.section("Beside the literature", "literature")
     rows = []
@@ -149,7 +154,7 @@ def literature(page, study, results):
     )
 
 
-def groups_of_images(page, study, results):
+def groups_of_images(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     """Typicality of M images that come together: rejection rates, as its authors report them."""
     chosen = [r for r in results if r.candidate.kind is detectors.Typicality]
     if not chosen:
@@ -184,7 +189,7 @@ def groups_of_images(page, study, results):
     )
 
 
-def maps(page, study, results):
+def maps(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     """Where scores come from, for those that can tell."""
     shown = False
     for result in results:
@@ -206,7 +211,7 @@ def maps(page, study, results):
         )
 
 
-def text_table(results):
+def text_table(results: Sequence[Result]) -> str:
     """The results as an aligned text table."""
     lines = [("score", "model", "against", "AUROC [95 %]", "AP", "FPR@95", "alarms", "found", "ms/image")]
     for r in results:
@@ -230,5 +235,5 @@ def text_table(results):
     )
 
 
-def _file_name(text):
+def _file_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in text)

@@ -1,15 +1,18 @@
 """The pictures of a comparison of detectors; each function draws one `Figure`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.detector_study import Result
 from tfp_flows.evaluation import pictures
 
 BINS = 60
 COLUMNS = 3
 
 
-def auroc_dots(groups, foreign, goal=None):
+def auroc_dots(groups: dict[str, list[Result]], foreign: str, goal: float | None = None) -> Figure:
     """AUROC of every detector with its interval, one line each.
 
     Args:
@@ -48,7 +51,7 @@ def auroc_dots(groups, foreign, goal=None):
     return figure
 
 
-def score_histograms(panels, own, foreign):
+def score_histograms(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], own: str, foreign: str) -> Figure:
     """Histograms of the scores of both sets, a panel for each detector.
 
     Args:
@@ -74,7 +77,7 @@ def score_histograms(panels, own, foreign):
     return figure
 
 
-def score_maps(rows, title):
+def score_maps(rows: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str) -> Figure:
     """Images and, below each, where its score comes from.
 
     Args:
@@ -100,7 +103,7 @@ def score_maps(rows, title):
     return figure
 
 
-def _edges(scores):
+def _edges(scores: Sequence[np.ndarray]) -> np.ndarray:
     values = np.concatenate(scores)
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, [0.002, 0.995]) if len(values) else (0.0, 1.0)

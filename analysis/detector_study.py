@@ -1,14 +1,17 @@
 """Scores of many detectors on the same images, each kept in a cache under what it depends on."""
 
 import dataclasses
-import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from analysis import separation
+from analysis.cache import Cache
 from analysis.errors import AnalysisError
 from tfp_flows import data, detectors
-from tfp_flows.runs import load_model
+from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel, is_flow
+from tfp_flows.runs import Run, RunSpec, load_model
 
 ALPHA = 0.05
 FIT, CALIBRATION, TEST = "validation", "calibration", "test"
@@ -22,9 +25,9 @@ class Limits:
     """How many images of each set are scored, by what a score costs.
 
     Attributes:
-      fast: Where it takes one pass through the model.
-      slow: Where each image needs gradients, or an optimisation.
-      jacobian: Where each image needs a Jacobian.
+      fast: Where it takes a pass or a few through the model: a detector's `cost` is "fast".
+      slow: Where each image needs gradients, or an optimisation: "slow".
+      jacobian: Where each image needs a Jacobian: "jacobian".
     """
 
     fast: int | None = None
@@ -49,15 +52,15 @@ class Candidate:
 
     title: str
     run: str
-    kind: type
+    kind: type[detectors.Detector]
     settings: dict
-    runs: tuple
+    runs: tuple[Run, ...]
     limit: int | None
     run_dataset: str | None = None
     outliers: str = ""
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Title and run."""
         return f"{self.title}, {self.run}"
 
@@ -73,13 +76,19 @@ class Roles:
       outlier_exposed: Runs trained beside outliers.
     """
 
-    bases: tuple
-    ensemble: tuple = ()
-    backgrounds: tuple = ()
-    outlier_exposed: tuple = ()
+    bases: tuple[Run, ...]
+    ensemble: tuple[Run, ...] = ()
+    backgrounds: tuple[Run, ...] = ()
+    outlier_exposed: tuple[Run, ...] = ()
 
 
-def candidates(roles, limits, image_shape, with_critics=True):
+def candidates(
+    roles: Roles,
+    limits: Limits,
+    image_shape: tuple[int, int, int],
+    with_critics: bool = True,
+    load: Callable[[Run], DensityModel] | None = None,
+) -> list[Candidate]:
     """Every detector that these runs allow.
 
     Args:
@@ -87,6 +96,7 @@ def candidates(roles, limits, image_shape, with_critics=True):
       limits: `Limits`.
       image_shape: (H, W, C).
       with_critics: Whether to train the ensemble of critics.
+      load: Gives a run's model, as `DetectorStudy.model`; None to load it here.
 
     Returns:
       List of `Candidate`.
@@ -94,29 +104,34 @@ def candidates(roles, limits, image_shape, with_critics=True):
     Raises:
       AnalysisError: If runs do not fit their part.
     """
+    load = load or (lambda run: load_model(run)[0])
     found = []
     for run in roles.bases:
-        found += _of_run(run, roles.backgrounds, limits, image_shape)
+        found += _of_run(run, load(run), roles.backgrounds, limits, image_shape)
     if roles.ensemble:
         _check_ensemble(roles.ensemble)
         name = f"{len(roles.ensemble)} seeds of {roles.ensemble[0].folder.name}"
-        found.append(_candidate("WAIC", detectors.WAIC, {}, roles.ensemble, limits.fast, name))
+        found.append(_candidate("WAIC", detectors.WAIC, {}, roles.ensemble, limits, name))
     for run in roles.outlier_exposed:
         outliers = run.spec().training.get("outlier_dataset", "")
         if not outliers:
-            raise AnalysisError(f"--outlier_exposed: {run.folder} was trained without --outlier_dataset.")
+            raise AnalysisError(f"`outlier_exposed`: {run.folder} was trained without `outlier_dataset`.")
         found.append(
-            _candidate(
-                "outlier exposure", detectors.OutlierExposure, {}, [run], limits.fast, outliers=outliers
-            )
+            _candidate("outlier exposure", detectors.OutlierExposure, {}, [run], limits, outliers=outliers)
         )
     if with_critics:
         settings = {"image_shape": list(image_shape)}
-        found.append(_candidate("critics", detectors.Critics, settings, [], limits.fast, "no density"))
+        found.append(_candidate("critics", detectors.Critics, settings, [], limits, "no density"))
     return found
 
 
-def _of_run(run, backgrounds, limits, image_shape):
+def _of_run(
+    run: Run,
+    model: DensityModel,
+    backgrounds: Sequence[Run],
+    limits: Limits,
+    image_shape: tuple[int, int, int],
+) -> list[Candidate]:
     spec = run.spec()
     simple = [
         ("likelihood", detectors.Likelihood, {}),
@@ -127,62 +142,72 @@ def _of_run(run, backgrounds, limits, image_shape):
         ("input complexity (JPEG XL)", detectors.InputComplexity, {"compressor": "jpegxl"}),
         ("input complexity (best of 4)", detectors.InputComplexity, {"compressor": "best"}),
     ]
-    found = [_candidate(title, kind, settings, [run], limits.fast) for title, kind, settings in simple]
+    found = [_candidate(title, kind, settings, [run], limits) for title, kind, settings in simple]
     own = [b for b in backgrounds if _same_model(b.spec(), spec)]
     for background in own:
         if not background.spec().training.get("mutation_rate"):
-            raise AnalysisError(f"--backgrounds: {background.folder} was trained without --mutation_rate.")
+            raise AnalysisError(f"`backgrounds`: {background.folder} was trained without `mutation_rate`.")
     if own:
         found.append(
             _candidate(
-                "likelihood ratio", detectors.LikelihoodRatio, {}, [run, *own], limits.fast, run.folder.name
+                "likelihood ratio", detectors.LikelihoodRatio, {}, [run, *own], limits, run.folder.name
             )
         )
-    found.append(_candidate("gradient norms", detectors.GradientNorms, {}, [run], limits.slow))
-    found.append(_candidate("score test", detectors.ScoreTest, {}, [run], limits.slow))
-    if spec.family == "vae":
-        found.append(_candidate("likelihood regret", detectors.LikelihoodRegret, {}, [run], limits.slow))
-    if spec.family == "glow":
+    found.append(_candidate("gradient norms", detectors.GradientNorms, {}, [run], limits))
+    found.append(_candidate("score test", detectors.ScoreTest, {}, [run], limits))
+    if isinstance(model, LatentVariableModel):
+        found.append(_candidate("likelihood regret", detectors.LikelihoodRegret, {}, [run], limits))
+    if is_flow(model):
         exact = int(np.prod(image_shape)) <= LARGEST_JACOBIAN
         settings = {"num_probes": None if exact else PROBES}
         title = "local intrinsic dimension" + ("" if exact else " (estimated)")
-        found.append(_candidate(title, detectors.LocalIntrinsicDimension, settings, [run], limits.jacobian))
-        found.append(_candidate("second order", detectors.SecondOrder, {}, [run], limits.fast))
+        found.append(_candidate(title, detectors.LocalIntrinsicDimension, settings, [run], limits))
+        found.append(_candidate("second order", detectors.SecondOrder, {}, [run], limits))
     return found
 
 
-def _candidate(title, kind, settings, runs, limit, run_name=None, outliers=""):
+def _candidate(
+    title: str,
+    kind: type[detectors.Detector],
+    settings: dict,
+    runs: Sequence[Run],
+    limits: Limits,
+    run_name: str | None = None,
+    outliers: str = "",
+) -> Candidate:
     return Candidate(
         title=title,
         run=run_name or runs[0].folder.name,
         kind=kind,
         settings=settings,
         runs=tuple(runs),
-        limit=limit,
+        limit=getattr(limits, kind.cost),
         run_dataset=runs[0].spec().dataset if runs else None,
         outliers=outliers,
     )
 
 
-def _same_model(one, other):
+def _same_model(one: RunSpec, other: RunSpec) -> bool:
     """Whether two runs' models differ in nothing but the seed."""
-    return one.family == other.family and dataclasses.replace(one.model, seed=0) == dataclasses.replace(
-        other.model, seed=0
-    )
+    return one.family == other.family and _without_seed(one.model) == _without_seed(other.model)
 
 
-def _check_ensemble(runs):
+def _without_seed(config: Any) -> Any:
+    return dataclasses.replace(config, seed=0)
+
+
+def _check_ensemble(runs: Sequence[Run]) -> None:
     specs = [run.spec() for run in runs]
     if len(runs) < 2:
-        raise AnalysisError("--ensemble: name at least two runs.")
+        raise AnalysisError("`ensemble`: name at least two runs.")
     for run, spec in zip(runs[1:], specs[1:], strict=True):
         if not _same_model(spec, specs[0]) or spec.dataset != specs[0].dataset:
             raise AnalysisError(
-                f"--ensemble: {run.folder} has other settings or data than {runs[0].folder}."
+                f"`ensemble`: {run.folder} has other settings or data than {runs[0].folder}."
             )
     seeds = [spec.training["seed"] for spec in specs]
     if len(set(seeds)) < len(seeds):
-        raise AnalysisError(f"--ensemble: two runs have the same seed ({', '.join(map(str, seeds))}).")
+        raise AnalysisError(f"`ensemble`: two runs have the same seed ({', '.join(map(str, seeds))}).")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +226,7 @@ class Result:
 
     candidate: Candidate
     foreign: str
-    counts: tuple
+    counts: tuple[int, int]
     separation: separation.Separation
     false_alarms: float
     detected: float
@@ -211,7 +236,14 @@ class Result:
 class DetectorStudy:
     """Detectors fitted, calibrated and scored. What the cache holds is not computed again."""
 
-    def __init__(self, own, image_shape, cache, data_dir=None, download=False):
+    def __init__(
+        self,
+        own: str,
+        image_shape: tuple[int, int, int],
+        cache: Cache,
+        data_dir: str | None = None,
+        download: bool = False,
+    ):
         """Names the data.
 
         Args:
@@ -223,88 +255,93 @@ class DetectorStudy:
         """
         self.own = own
         self._cache = cache
-        self._where = dict(data_dir=data_dir, download=download, image_shape=image_shape)
-        self._load_model = functools.cache(lambda run: load_model(run)[0])
+        self._where: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=image_shape)
+        self._models: dict[Run, DensityModel] = {}
 
-    def images(self, name, split, limit):
+    def images(self, name: str, split: str, limit: int | None) -> data.ImageSet:
         """Images of a set in the model's shape."""
         return data.load(name, split, max_images=limit, **self._where)
 
-    def result(self, candidate, foreign, progress=False):
+    def model(self, run: Run) -> DensityModel:
+        """The model of a run, loaded once."""
+        if run not in self._models:
+            self._models[run] = load_model(run)[0]
+        return self._models[run]
+
+    def result(self, candidate: Candidate, foreign: str, progress: bool = False) -> Result:
         """`Result` of a candidate on the test images of the set `foreign`."""
         scorer = _Scorer(self, candidate, progress)
         detector = scorer.detector()
         own, seconds = scorer.statistics(self.own, TEST)
         other, _ = scorer.statistics(foreign, TEST)
-        own, other = detector.score_statistics(own), detector.score_statistics(other)
-        rates = [float((detector.p_value_of_scores(scores) <= ALPHA).mean()) for scores in (own, other)]
+        scores = [detector.formula(statistics) for statistics in (own, other)]
+        false_alarms, detected = (float((detector.conformal.p_values(s) <= ALPHA).mean()) for s in scores)
         return Result(
-            candidate,
-            foreign,
-            (len(own), len(other)),
-            separation.separation(own, other),
-            *rates,
-            seconds,
+            candidate=candidate,
+            foreign=foreign,
+            counts=(len(own), len(other)),
+            separation=separation.separation(*scores),
+            false_alarms=false_alarms,
+            detected=detected,
+            seconds=seconds,
         )
 
-    def scores(self, candidate, name):
+    def scores(self, candidate: Candidate, name: str) -> np.ndarray:
         """The scores of a set's test images, float32 `[N]`."""
         scorer = _Scorer(self, candidate, False)
-        return scorer.detector().score_statistics(scorer.statistics(name, TEST)[0])
+        return scorer.detector().formula(scorer.statistics(name, TEST)[0])
 
-    def log_probs(self, candidate, name, split):
+    def log_probs(self, candidate: Candidate, name: str, split: str) -> np.ndarray:
         """log p of a set's images `[N]`, for a candidate whose statistic that is."""
         return _Scorer(self, candidate, False).statistics(name, split)[0][:, 0]
 
-    def fitted(self, candidate):
+    def fitted(self, candidate: Candidate) -> detectors.Detector:
         """The fitted detector on its models, ready to score any image."""
         detector = self.build(candidate)
         detector.fitted.update(_Scorer(self, candidate, False).detector().fitted)
         return detector
 
-    def build(self, candidate):
+    def build(self, candidate: Candidate) -> detectors.Detector:
         """A new, unfitted detector, with models whose weights are loaded."""
-        return candidate.kind.of_models(
-            [self._load_model(run) for run in candidate.runs], candidate.settings
-        )
+        return candidate.kind.of_models([self.model(run) for run in candidate.runs], candidate.settings)
 
 
 class _Scorer:
     """One candidate's statistics, from the cache or computed."""
 
-    def __init__(self, study, candidate, progress):
+    def __init__(self, study: DetectorStudy, candidate: Candidate, progress: bool):
         self._study = study
         self._candidate = candidate
         self._progress = progress
-        self._detector = None
+        self._detector: detectors.Detector | None = None
 
-    def detector(self):
-        """The detector, fitted and calibrated from cached statistics; it may have no model yet."""
+    def detector(self) -> detectors.Detector:
+        """The detector, fitted and calibrated from cached statistics; it has no models."""
         candidate = self._candidate
-        fitted = candidate.kind.of_statistics(None, candidate.settings)
-        fitted.fitted.update(self._prepared())
-        fitted.fit_statistics(self.statistics(self._study.own, FIT)[0])
-        return fitted.calibrate_scores(
-            fitted.score_statistics(self.statistics(self._study.own, CALIBRATION)[0])
-        )
+        detector = candidate.kind.without_models(candidate.settings)
+        detector.fitted.update(self._prepared())
+        detector.fit_statistics(self.statistics(self._study.own, FIT)[0])
+        held_out, _ = self.statistics(self._study.own, CALIBRATION)
+        detector.conformal.calibrate(detector.formula(held_out))
+        return detector
 
-    def statistics(self, name, split):
+    def statistics(self, name: str, split: str) -> tuple[np.ndarray, float]:
         """(statistics `[N, S]`, seconds for an image) of a set."""
         candidate = self._candidate
 
         def compute():
             images = self._images(name, split)
             label = f"{candidate.label}: {name} ({split})" if self._progress else None
-            values, seconds = self._ready().timed_statistics(images, label)
+            values, seconds = self._ready().statistics.timed(images, label)
             return {"statistics": values, "seconds": seconds}
 
-        key = {"data": self._identify(name, split)}
+        key: dict[str, dict] = {"data": self._identify(name, split)}
         if candidate.kind.prepares:
             key["fit"] = self._identify(self._study.own, FIT)
         found = self._cached("statistics", compute, **key)
         return found["statistics"], float(found["seconds"])
 
-    def _prepared(self):
+    def _prepared(self) -> dict[str, np.ndarray]:
         """What statistics depend on, for detectors that `prepare`."""
         if not self._candidate.kind.prepares:
             return {}
@@ -316,31 +353,30 @@ class _Scorer:
 
         return self._cached("prepared", compute, fit=self._identify(self._study.own, FIT))
 
-    def _ready(self):
+    def _ready(self) -> detectors.Detector:
         """A detector that can compute statistics."""
         if self._detector is None:
             self._detector = self._study.build(self._candidate)
             self._detector.fitted.update(self._prepared())
         return self._detector
 
-    def _images(self, name, split):
+    def _images(self, name: str, split: str) -> np.ndarray:
         return self._study.images(name, split, self._candidate.limit).images
 
-    def _cached(self, stage, compute, **key):
+    def _cached(self, stage: str, compute: Callable[[], dict], **key: dict) -> dict[str, np.ndarray]:
         candidate = self._candidate
-        same = candidate.kind._graph_statistics is detectors.Detector._graph_statistics
+        name, settings = candidate.kind.identity_of_statistics(candidate.settings)
         identity = {
             "format": CACHE_FORMAT,
-            # Likelihood and typicality ask the model for the same.
-            "statistics": "log_prob" if same else candidate.kind.name,
-            "settings": {} if same else _statistics_settings(candidate),
+            "statistics": name,
+            "settings": settings,
             "runs": [
                 {**run.spec().to_json(), "checkpoint": run.checkpoint_digest()} for run in candidate.runs
             ],
         }
         return self._study._cache.get(stage, {**identity, **key}, compute)
 
-    def _identify(self, name, split):
+    def _identify(self, name: str, split: str) -> dict:
         where = self._study._where
         return {
             "name": name,
@@ -350,8 +386,3 @@ class _Scorer:
             "data_dir": str(where["data_dir"]),
             "fingerprint": data.fingerprint(name),
         }
-
-
-def _statistics_settings(candidate):
-    """The settings that statistics depend on: the density of the states is fitted after them."""
-    return {k: v for k, v in candidate.settings.items() if k != "density"}

@@ -12,6 +12,7 @@ nothing twice.
 
 import importlib.metadata
 import pathlib
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -23,7 +24,7 @@ from tfp_flows.runs import Run
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of the comparison."""
     flags.DEFINE_list("runs", None, "Folders of trained models; every score that suits one is made of it.")
     flags.DEFINE_string("in", None, "The in-distribution set: what the models were trained on.")
@@ -44,20 +45,18 @@ def define_flags():
     flags.mark_flags_as_required(["runs", "in", "out", "report"])
 
 
-def main():
+def main() -> None:
     """Computes what the cache lacks, prints the table and writes the page."""
     folder = pathlib.Path(FLAGS.report)
     if folder.exists() and not folder.is_dir():
         raise AnalysisError(f"--report: {folder} is a file; name a folder.")
-    own, foreign = (
-        FLAGS["in"].value,
-        [name for name in dict.fromkeys(FLAGS.out) if name != FLAGS["in"].value],
-    )
+    own = FLAGS["in"].value or ""
+    foreign = [name for name in dict.fromkeys(FLAGS.out) if name != own]
     if not FLAGS.runs or not foreign:
         raise AnalysisError("--runs and --out: name at least one run and one set other than --in.")
     roles = detector_study.Roles(
         *(
-            tuple(Run(path) for path in FLAGS[name].value)
+            tuple(Run(path) for path in FLAGS[name].value or ())
             for name in ("runs", "ensemble", "backgrounds", "outlier_exposed")
         )
     )
@@ -68,7 +67,7 @@ def main():
     study = detector_study.DetectorStudy(
         own, image_shape, cache.Cache(folder / "cache"), FLAGS.data_dir, FLAGS.download
     )
-    candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics)
+    candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
     warnings = audit.warnings(own, foreign, candidates, counts)
     for line in warnings:
@@ -79,7 +78,13 @@ def main():
     print(f"Written to {index}")
 
 
-def write(folder, study, results, warnings, how_held_out):
+def write(
+    folder: pathlib.Path,
+    study: detector_study.DetectorStudy,
+    results: Sequence[detector_study.Result],
+    warnings: Sequence[str],
+    how_held_out: str,
+) -> pathlib.Path:
     """Writes the page; returns the path of index.html."""
     report = page.Page(
         folder,
@@ -95,7 +100,7 @@ def write(folder, study, results, warnings, how_held_out):
     return report.write(_how(results))
 
 
-def _how(results):
+def _how(results: Sequence[detector_study.Result]) -> list[str]:
     lines = []
     for candidate in dict.fromkeys(result.candidate for result in results):
         runs = ", ".join(str(run.folder) for run in candidate.runs) or "no density model"
@@ -105,7 +110,7 @@ def _how(results):
     return [*lines, ", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions) + "."]
 
 
-def _smaller(limit):
+def _smaller(limit: int) -> int:
     return limit if FLAGS.max_images is None else min(limit, FLAGS.max_images)
 
 

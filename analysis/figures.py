@@ -1,15 +1,24 @@
 """The pictures of a report; each function draws one `Figure`."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.comparison import Comparison
+from analysis.decomposition import ImageTerms
+from analysis.moments import Moments
+from analysis.study import ContrastSweep
 from tfp_flows.evaluation import pictures
 from tfp_flows.numerics import quantization
 
 BINS = 80
 
 
-def decomposition_histograms(rows, suptitle=""):
+def decomposition_histograms(
+    rows: Sequence[tuple[str, dict[str, ImageTerms]]], suptitle: str = ""
+) -> Figure:
     """Histograms of log p(z), volume and their sum, a row of three for each model.
 
     Args:
@@ -21,7 +30,7 @@ def decomposition_histograms(rows, suptitle=""):
     for axes, (title, terms) in zip(grid, rows, strict=True):
         terms_of = {
             "log p(z): latent under the prior": lambda t: t.log_prob_z,
-            "log|det dz/dx|: volume": lambda t: t.log_det - t.num_dimensions * np.log(256),
+            "log|det dz/dx|: volume": lambda t: t.log_det + t.dequantization,
             "log P(x): their sum": lambda t: t.log_prob,
         }
         for axis, (label, term_of) in zip(axes, terms_of.items(), strict=True):
@@ -37,7 +46,7 @@ def decomposition_histograms(rows, suptitle=""):
     return figure
 
 
-def layer_profile(terms, title):
+def layer_profile(terms: dict[str, ImageTerms], title: str) -> Figure:
     """How the volume of each data set, less the first's, builds up from layer to layer.
 
     Args:
@@ -62,7 +71,7 @@ def layer_profile(terms, title):
     return figure
 
 
-def moment_histograms(moments, title):
+def moment_histograms(moments: dict[str, Moments], title: str) -> Figure:
     """Histograms over pixels and channels of means and of variances.
 
     Args:
@@ -81,7 +90,7 @@ def moment_histograms(moments, title):
     return figure
 
 
-def estimates(comparisons, title):
+def estimates(comparisons: dict[str, Comparison], title: str) -> Figure:
     """Measured and predicted differences of log-likelihood, a group of bars for each data set.
 
     Args:
@@ -114,7 +123,7 @@ def estimates(comparisons, title):
     return figure
 
 
-def contrast_curves(sweeps, num_dimensions, title):
+def contrast_curves(sweeps: dict[str, ContrastSweep], num_dimensions: int, title: str) -> Figure:
     """Likelihood against contrast: measured with error bars, and the prediction as a dashed curve.
 
     Args:
@@ -149,13 +158,15 @@ def contrast_curves(sweeps, num_dimensions, title):
     return figure
 
 
-def _finely(sweep):
+def _finely(sweep: ContrastSweep) -> tuple[np.ndarray, np.ndarray]:
     """(contrasts, predictions) on a fine grid, so that the curve ends where it leaves the picture."""
     k = np.linspace(sweep.contrasts.min(), sweep.contrasts.max(), 400)
     return k, np.interp(k, sweep.contrasts, sweep.predicted)
 
 
-def constant_curve(levels, values, references, num_dimensions, title):
+def constant_curve(
+    levels: np.ndarray, values: np.ndarray, references: dict[str, float], num_dimensions: int, title: str
+) -> Figure:
     """Likelihood of constant images against their grey level, with data sets' means as lines.
 
     Args:
@@ -183,7 +194,7 @@ def constant_curve(levels, values, references, num_dimensions, title):
     return figure
 
 
-def temperature_grid(images, temperatures, title):
+def temperature_grid(images: np.ndarray, temperatures: Sequence[float], title: str) -> Figure:
     """Samples, a row for each latent temperature.
 
     Args:
@@ -204,10 +215,10 @@ def temperature_grid(images, temperatures, title):
     return figure
 
 
-def _histograms(axes, values):
+def _histograms(axes: Axes, values: dict[str, np.ndarray]) -> None:
     """Overlaid histograms over the range that holds nearly all of the sets near the first."""
     low, high = pictures.window(list(values.values()))
-    edges = np.linspace(low, high, BINS)
+    edges = np.linspace(low, high, BINS).tolist()
     for i, (name, v) in enumerate(values.items()):
         off = "" if low <= np.median(v) <= high else " (off the scale)"
         colour = _colour(i)
@@ -225,5 +236,5 @@ def _histograms(axes, values):
     axes.set_xlim(low, high)
 
 
-def _colour(index):
+def _colour(index: int) -> str:
     return pictures.COLOURS[index % len(pictures.COLOURS)]

@@ -1,6 +1,7 @@
 """Means and variances of data sets, in one pass: the quantities that the paper's argument turns on."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -24,27 +25,27 @@ class Moments:
     variance: np.ndarray
 
     @property
-    def unit_mean(self):
+    def unit_mean(self) -> np.ndarray:
         """Mean of the dequantised images y = (x + u) / 256 in [0, 1): (mean + 1/2) / 256."""
         return (self.mean + 0.5) / quantization.NUM_LEVELS
 
     @property
-    def unit_variance(self):
+    def unit_variance(self) -> np.ndarray:
         """Variance of y = (x + u) / 256, u uniform: (variance + 1/12) / 256^2."""
         return (self.variance + 1 / 12) / quantization.NUM_LEVELS**2
 
     @property
-    def channel_mean(self):
+    def channel_mean(self) -> np.ndarray:
         """Mean over pixels of the mean, `[C]`, grey levels."""
         return self.mean.mean(axis=(0, 1))
 
     @property
-    def channel_variance(self):
+    def channel_variance(self) -> np.ndarray:
         """Mean over pixels of the pixels' variances, `[C]`, squared grey levels."""
         return self.variance.mean(axis=(0, 1))
 
 
-def moments(batches):
+def moments(batches: Iterable[np.ndarray]) -> Moments:
     """Mean and variance in one pass over batches of images (Chan, Golub and LeVeque 1983).
 
         M <- M + B + (mean_B - mean)^2 n_B n / (n_B + n)        sums of squared deviations
@@ -58,9 +59,9 @@ def moments(batches):
     Raises:
       AnalysisError: If there are fewer than two images, or their shapes differ.
     """
-    count, mean, squares = 0, 0.0, 0.0
-    for batch in batches:
-        batch = np.asarray(batch, np.float64)
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for values in batches:
+        batch = np.asarray(values, np.float64)
         if count and batch.shape[1:] != mean.shape:
             raise AnalysisError(
                 f"moments: all images must have one shape, got {mean.shape} and {batch.shape[1:]}."
@@ -77,6 +78,6 @@ def moments(batches):
     return Moments(count, mean, squares / count)
 
 
-def moments_of(images, batch_size=1024):
+def moments_of(images: np.ndarray | data.ImageSet, batch_size: int = 1024) -> Moments:
     """`moments` of an array uint8 `[N, H, W, C]` or a `data.ImageSet`, a batch at a time."""
     return moments(batch.numpy() for batch in data.evaluation_batches(images, batch_size))

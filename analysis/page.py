@@ -5,12 +5,19 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tfp_flows import runs
 from tfp_flows.checks import extras
 from tfp_flows.evaluation import pictures
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]  # of a table: texts, numbers and "" by the titles of their columns
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 DPI = 110
 
@@ -21,13 +28,13 @@ class Section:
 
     title: str
     anchor: str
-    items: list = dataclasses.field(default_factory=list)
+    items: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class Page:
     """Collects sections; pictures and tables are written to files as they are added."""
 
-    def __init__(self, folder, title, lead):
+    def __init__(self, folder: str | os.PathLike, title: str, lead: str) -> None:
         """Makes the folders.
 
         Args:
@@ -46,24 +53,24 @@ class Page:
         self._folder = pathlib.Path(folder)
         self._title = title
         self._lead = lead
-        self._sections = []
-        self._results = {}
+        self._sections: list[Section] = []
+        self._results: dict[str, Sequence[Row]] = {}
         for name in ("figures", "tables"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
 
-    def section(self, title, anchor):
+    def section(self, title: str, anchor: str) -> None:
         """Begins a section; what is added next belongs to it."""
         self._sections.append(Section(title, anchor))
 
-    def text(self, text):
+    def text(self, text: str) -> None:
         """Adds a paragraph."""
         self._add(kind="text", text=text)
 
-    def heading(self, text):
+    def heading(self, text: str) -> None:
         """Adds a heading within the section."""
         self._add(kind="heading", text=text)
 
-    def figure(self, name, figure, alt, caption=""):
+    def figure(self, name: str, figure: "Figure", alt: str, caption: str = "") -> None:
         """Adds a matplotlib `Figure`, also written as figures/NAME.png.
 
         Args:
@@ -86,7 +93,14 @@ class Page:
             height=height,
         )
 
-    def table(self, name, rows, caption, formats=None, marks=None):
+    def table(
+        self,
+        name: str,
+        rows: Sequence[Row],
+        caption: str,
+        formats: dict[str, str] | None = None,
+        marks: Callable[[Row, str], str | None] | None = None,
+    ) -> None:
         """Adds a table, also written as tables/NAME.csv and into results.json.
 
         Args:
@@ -107,7 +121,7 @@ class Page:
         ]
         self._add(kind="table", header=header, rows=shown, caption=caption)
 
-    def data(self, name, rows, in_json=True):
+    def data(self, name: str, rows: Sequence[Row], in_json: bool = True) -> None:
         """Writes numbers that are drawn but not shown as a table: tables/NAME.csv, and results.json.
 
         Args:
@@ -123,7 +137,7 @@ class Page:
         if in_json:
             self._results[name] = rows
 
-    def write(self, how):
+    def write(self, how: Sequence[str]) -> pathlib.Path:
         """Writes index.html and results.json.
 
         Args:
@@ -140,11 +154,11 @@ class Page:
         runs.write_atomically(self._folder / "index.html", html)
         return self._folder / "index.html"
 
-    def _add(self, **item):
+    def _add(self, **item: Any) -> None:
         self._sections[-1].items.append(item)
 
 
-def _shown(value, specification):
+def _shown(value: Any, specification: str | None) -> str:
     if value is None or value == "":
         return "–"
     if isinstance(value, str) or specification is None:

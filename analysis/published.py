@@ -24,7 +24,7 @@ class Published(NamedTuple):
     """
 
     detector: str
-    pair: tuple
+    pair: tuple[str, str]
     auroc: float
     model: str
     who: str
@@ -77,7 +77,7 @@ NUMBERS = (
 )
 
 
-def numbers(detector, own, foreign):
+def numbers(detector: str, own: str, foreign: str) -> list[Published]:
     """The published numbers of a score for a pair of data sets, those of its authors first."""
     found = [n for n in NUMBERS if n.detector == detector and n.pair == (own, foreign)]
     return sorted(found, key=lambda n: not n.by_authors)

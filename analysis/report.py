@@ -10,17 +10,19 @@ number. Each result is cached in OUT/cache: a second call is quick, and an inter
 import dataclasses
 import importlib.metadata
 import pathlib
+from collections.abc import Sequence
 
 from absl import flags
 
 from analysis import cache, chapters, page, sign_table, study
 from analysis.errors import AnalysisError
+from analysis.study import RunStudy
 from tfp_flows import commands, runs
 
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of the report."""
     flags.DEFINE_list("runs", None, "Folders of trained models; only flows are taken apart.")
     flags.DEFINE_list("datasets", None, f"Data sets to compare with: {commands.DATASET_HELP}")
@@ -36,7 +38,7 @@ def define_flags():
     flags.mark_flags_as_required(["runs", "datasets", "out"])
 
 
-def main():
+def main() -> None:
     """Computes what the cache lacks and writes the page."""
     out = pathlib.Path(FLAGS.out)
     if out.exists() and not out.is_dir():
@@ -62,7 +64,7 @@ def main():
     print(f"Written to {index}")
 
 
-def write(out, studies, config):
+def write(out: pathlib.Path, studies: Sequence[RunStudy], config: study.StudyConfig) -> pathlib.Path:
     """Writes the page from what is in the cache; returns the path of index.html."""
     report = page.Page(
         out,
@@ -81,7 +83,7 @@ def write(out, studies, config):
     return report.write(_how(studies, config))
 
 
-def _how(studies, config):
+def _how(studies: Sequence[RunStudy], config: study.StudyConfig) -> list[str]:
     lines = [
         f"{s.run.folder}: {s.title}, {s.spec.training['steps']:,} steps, seed {s.spec.training['seed']}, "
         f"{_size_of(s)}."
@@ -103,7 +105,7 @@ def _how(studies, config):
     return lines
 
 
-def _size_of(study):
+def _size_of(study: RunStudy) -> str:
     model = study.spec.model
     if study.is_flow:
         return (
@@ -113,14 +115,14 @@ def _size_of(study):
     return ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(model).items())
 
 
-def _version(name):
+def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
 
 
-def _check_names(studies):
+def _check_names(studies: Sequence[RunStudy]) -> None:
     names = [s.name for s in studies]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -34,7 +34,7 @@ class Separation:
     fpr_at_95_tpr: Estimate
 
 
-def separation(own, foreign, num_bootstrap=200, seed=0):
+def separation(own: np.ndarray, foreign: np.ndarray, num_bootstrap: int = 200, seed: int = 0) -> Separation:
     """`Separation` of two sets by their scores.
 
     Args:
@@ -61,11 +61,13 @@ def separation(own, foreign, num_bootstrap=200, seed=0):
     return Separation(*(Estimate(*map(float, parts)) for parts in zip(values, low, high, strict=True)))
 
 
-def _bootstrap_weights(rng, *sizes):
+def _bootstrap_weights(rng: np.random.Generator, *sizes: int) -> np.ndarray:
     return np.concatenate([rng.multinomial(n, np.full(n, 1 / n)) for n in sizes])
 
 
-def _metrics(labels, scores, weights):
+def _metrics(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
+) -> tuple[float, float, float]:
     false_positive, true_positive, _ = sklearn.metrics.roc_curve(labels, scores, sample_weight=weights)
     at = np.searchsorted(true_positive, TRUE_POSITIVE_RATE * (1 - 1e-12))
     return (

@@ -1,11 +1,15 @@
 """The sign table: which estimate says rightly which data a model finds likelier."""
 
+from collections.abc import Sequence
+
 from analysis import comparison
+from analysis.page import Page, Row
+from analysis.study import RunStudy
 
 SIGNS = {1: "+", -1: "−", 0: "0"}
 
 
-def chapter(page, studies):
+def chapter(page: Page, studies: Sequence[RunStudy]) -> None:
     """The sign table: the paper's claim put to the test."""
     page.section("Predicted and observed signs", "signs")
     rows = rows_of(studies)
@@ -20,7 +24,7 @@ def chapter(page, studies):
         )
 
 
-def rows_of(studies):
+def rows_of(studies: Sequence[RunStudy]) -> list[Row]:
     """A row for each ordered pair (trained on, judged on)."""
     rows = []
     for study in studies:
@@ -42,7 +46,7 @@ def rows_of(studies):
     return rows
 
 
-def summary(studies):
+def summary(studies: Sequence[RunStudy]) -> str:
     """How often each estimate has the observed sign, in one sentence."""
     rows = rows_of(studies)
     counts = []
@@ -56,7 +60,7 @@ def summary(studies):
     return f"Predictions with the observed sign: {', '.join(counts)}."
 
 
-def _mark(row, column):
+def _mark(row: Row, column: str) -> str | None:
     if column not in comparison.ESTIMATES or not row[column]:
         return None
     return "right" if row[column] == row["observed"] else "wrong"

@@ -2,12 +2,18 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tqdm
+from tensorflow_probability import distributions as tfd
 
-from analysis import comparison, decomposition, moments, second_order, sweeps
+from analysis import cache, comparison, decomposition, moments, second_order, sweeps
+from analysis.comparison import Comparison
 from analysis.errors import AnalysisError
+from analysis.moments import Moments
 from tfp_flows import data, evaluation, runs
 
 FAMILY_TITLES = {"vae": "VAE", "pixelcnn": "PixelCNN"}
@@ -28,7 +34,7 @@ class StudyConfig:
       seed: Of probes, draws and samples.
     """
 
-    datasets: tuple
+    datasets: tuple[str, ...]
     data_dir: str | None = None
     download: bool = False
     max_images: int | None = None
@@ -59,7 +65,7 @@ class ContrastSweep:
 class RunStudy:
     """The analyses of one run. Whatever is asked for is computed, or found in the cache."""
 
-    def __init__(self, run, config, results):
+    def __init__(self, run: runs.Run, config: StudyConfig, results: cache.Cache) -> None:
         """Reads the run's settings; the model is built when a result first needs it.
 
         Args:
@@ -76,36 +82,36 @@ class RunStudy:
         self._identity = {**self.spec.to_json(), "checkpoint": run.checkpoint_digest()}
         self._config = config
         self._cache = results
-        self.others = []
-        self.left_out = {}
+        self.others: list[str] = []
+        self.left_out: dict[str, str] = {}
 
     @functools.cached_property
-    def model(self):
+    def model(self) -> tfd.Distribution:
         """The density model with its trained weights."""
         return runs.load_model(self.run)[0]
 
     @functools.cached_property
-    def log_prob(self):
+    def log_prob(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """Its compiled log-probability of uint8 images."""
         return evaluation.compiled_log_prob(self.model)
 
     @property
-    def is_flow(self):
+    def is_flow(self) -> bool:
         """Whether log p(x) is a change of variables, which can be taken apart."""
         return self.spec.family == "glow"
 
     @property
-    def coupling(self):
+    def coupling(self) -> str | None:
         """The couplings of a flow: "affine" (NVP-Glow) or "additive" (CV-Glow); None for no flow."""
         return self.spec.model.coupling if self.is_flow else None
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Such as "NVP-Glow on fashion_mnist"."""
         kinds = {"affine": "NVP-Glow", "additive": "CV-Glow", None: FAMILY_TITLES.get(self.spec.family)}
         return f"{kinds[self.coupling] or self.spec.family} on {self.spec.dataset}"
 
-    def choose_datasets(self):
+    def choose_datasets(self) -> None:
         """Sets `others` to the data sets of the run's shape, and `left_out` to why the rest are not.
 
         Raises:
@@ -117,7 +123,7 @@ class RunStudy:
                 continue
             try:
                 # Kept, so that a second call need not load the images to know that they fit.
-                self._cached("fits", lambda name=name: self._load_once(name), dataset=self._identify(name))
+                self._cached("fits", functools.partial(self._load_once, name), dataset=self._identify(name))
                 self.others.append(name)
             except data.DataError as error:
                 errors[name] = error
@@ -125,12 +131,12 @@ class RunStudy:
             raise next(iter(errors.values()), self._nothing_to_compare())
         self.left_out = {name: str(error) for name, error in errors.items()}
 
-    def _nothing_to_compare(self):
+    def _nothing_to_compare(self) -> AnalysisError:
         return AnalysisError(
             f"--datasets: names nothing but the data that {self.run.folder} was trained on; name others."
         )
 
-    def images(self, name, split):
+    def images(self, name: str, split: str) -> data.ImageSet:
         """The images of a data set, in the run's shape."""
         return data.load(
             name,
@@ -139,19 +145,19 @@ class RunStudy:
             **self._where(),
         )
 
-    def moments(self, name, split):
+    def moments(self, name: str, split: str) -> Moments:
         """`Moments` of a data set, of all the images that are scored, or trained on."""
         return _moments(self._cache, self._config, self.spec.image_shape, name, split)
 
     @property
-    def training_moments(self):
+    def training_moments(self) -> Moments:
         """`Moments` of the images that the run was trained on: p*."""
         return self.moments(self.spec.dataset, "train")
 
-    def terms(self, name):
+    def terms(self, name: str) -> decomposition.ImageTerms:
         """`decomposition.ImageTerms` of the test images of a data set."""
 
-        def compute():
+        def compute() -> dict:
             terms = decomposition.decompose_images(self.model, self.images(name, "test").images)
             return {
                 "log_prob_z": terms.log_prob_z,
@@ -170,37 +176,37 @@ class RunStudy:
             num_dimensions=int(np.prod(self.spec.image_shape)),
         )
 
-    def log_probs(self, name):
+    def log_probs(self, name: str) -> np.ndarray:
         """log P of the test images of a data set `[N]`, nats: the sum of a flow's terms, or as it is."""
         if self.is_flow:
             return self.terms(name).log_prob
 
-        def compute():
+        def compute() -> dict:
             return {"log_prob": evaluation.log_probs(self.log_prob, self.images(name, "test").images)}
 
         return self._cached("log_prob", compute, dataset=self._identify(name))["log_prob"]
 
-    def auroc(self, name):
+    def auroc(self, name: str) -> tuple[float, ...]:
         """(AUROC of -log P with this data set as the positive class, low, high); see `evaluation.auroc`."""
 
-        def compute():
+        def compute() -> dict:
             own, other = self.log_probs(self.spec.dataset), self.log_probs(name)
             return {"auroc": evaluation.auroc(-own, -other)}
 
         return tuple(self._cached("auroc", compute, dataset=self._identify(name))["auroc"].tolist())
 
     @functools.cached_property
-    def expansion(self):
+    def expansion(self) -> second_order.Expansion:
         """`second_order.Expansion` around the mean of the training data."""
         return second_order.expand(self.model.flow, self.training_moments)
 
-    def comparison(self, name):
+    def comparison(self, name: str) -> Comparison:
         """`comparison.Comparison` of a data set with the run's own test images."""
 
-        def sample(name, split):
+        def sample(name: str, split: str) -> comparison.Sample:
             return comparison.Sample(self.images(name, split).images, self.moments(name, split))
 
-        def compute():
+        def compute() -> dict:
             found = comparison.compare(
                 self.model.flow,
                 self.expansion,
@@ -222,13 +228,13 @@ class RunStudy:
             images=self._config.covariance_images,
             seed=self._config.seed,
         )
-        values = {k: None if np.isnan(v) else float(v) for k, v in found.items()}
-        return comparison.Comparison(**values)
+        values: dict[str, Any] = {k: None if np.isnan(v) else float(v) for k, v in found.items()}
+        return Comparison(**values)
 
-    def contrast(self, name):
+    def contrast(self, name: str) -> ContrastSweep:
         """`ContrastSweep` of a data set."""
 
-        def compute():
+        def compute() -> dict:
             contrasts = np.array(sweeps.CONTRASTS)
             means, errors, sets = sweeps.contrast_sweep(
                 self.log_prob, name, contrasts, self._config.sweep_images, **self._where()
@@ -250,20 +256,20 @@ class RunStudy:
         )
         return ContrastSweep(**found)
 
-    def constants(self):
+    def constants(self) -> tuple[np.ndarray, np.ndarray]:
         """(grey levels, log-likelihoods of constant images)."""
 
-        def compute():
+        def compute() -> dict:
             levels, values = sweeps.constant_sweep(self.log_prob, self.spec.image_shape)
             return dict(levels=levels, values=values)
 
         found = self._cached("constants", compute)
         return found["levels"], found["values"]
 
-    def samples(self):
+    def samples(self) -> np.ndarray:
         """uint8 `[temperatures, N, H, W, C]`; one temperature for a model that is no flow."""
 
-        def compute():
+        def compute() -> dict:
             if self.is_flow:
                 return {"images": sweeps.temperature_grid(self.model.flow, seed=self._config.seed)}
             drawn = self.model.sample(sweeps.NUM_SAMPLES, seed=(self._config.seed, 0)).numpy()
@@ -271,10 +277,10 @@ class RunStudy:
 
         return self._cached("samples", compute, seed=self._config.seed)["images"]
 
-    def _load_once(self, name):
+    def _load_once(self, name: str) -> dict[str, int]:
         return {"count": len(self.images(name, "test"))}
 
-    def _predicted(self, images):
+    def _predicted(self, images: np.ndarray) -> float:
         """E[log p] - log p(x0) of these images, to second order, nats."""
         q = comparison.Sample(images, moments.moments_of(images))
         drawn = q.draw(self._config.covariance_images, self._config.seed)
@@ -282,13 +288,13 @@ class RunStudy:
         mean = q.moments.unit_mean
         return self.expansion.first_order(mean) + self.expansion.mean_curvature(mean) + trace
 
-    def _cached(self, stage, compute, **key):
+    def _cached(self, stage: str, compute: Callable[[], dict], **key: Any) -> dict[str, np.ndarray]:
         return self._cache.get(stage, {"run": self._identity, **key}, compute)
 
-    def _identify(self, name):
+    def _identify(self, name: str) -> dict:
         return _identify(self._config, self.spec.image_shape, name, "test")
 
-    def _where(self):
+    def _where(self) -> dict[str, Any]:
         return dict(
             data_dir=self._config.data_dir,
             download=self._config.download,
@@ -296,7 +302,7 @@ class RunStudy:
         )
 
 
-def _identify(config, image_shape, name, split):
+def _identify(config: StudyConfig, image_shape: tuple[int, int, int], name: str, split: str) -> dict:
     """What the images of a data set depend on."""
     return {
         "name": name,
@@ -308,8 +314,10 @@ def _identify(config, image_shape, name, split):
     }
 
 
-def _moments(results, config, image_shape, name, split):
-    def compute():
+def _moments(
+    results: cache.Cache, config: StudyConfig, image_shape: tuple[int, int, int], name: str, split: str
+) -> Moments:
+    def compute() -> dict:
         images = data.load(
             name,
             split,
@@ -325,10 +333,10 @@ def _moments(results, config, image_shape, name, split):
         return {"count": found.count, "mean": found.mean, "variance": found.variance}
 
     found = results.get("moments", _identify(config, image_shape, name, split), compute)
-    return moments.Moments(int(found["count"]), found["mean"], found["variance"])
+    return Moments(int(found["count"]), found["mean"], found["variance"])
 
 
-def compute_all(studies, progress=True):
+def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:
     """Fills the cache, one stage after the other, with a progress bar for each.
 
     Args:

@@ -1,7 +1,11 @@
 """Likelihood along a line of images: contrast, grey level, temperature."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows import data, evaluation
 from tfp_flows.numerics import quantization
@@ -11,7 +15,13 @@ TEMPERATURES = (0.0, 0.4, 0.6, 0.8, 1.0)
 NUM_SAMPLES = 8
 
 
-def contrast_sweep(log_prob, name, contrasts=CONTRASTS, max_images=500, **where):
+def contrast_sweep(
+    log_prob: Callable[[tf.Tensor], tf.Tensor],
+    name: str,
+    contrasts: Sequence[float] | np.ndarray = CONTRASTS,
+    max_images: int | None = 500,
+    **where: Any,
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Mean log-likelihood of a data set against its contrast k, the variance being k^2 times as large.
 
     Args:
@@ -31,7 +41,11 @@ def contrast_sweep(log_prob, name, contrasts=CONTRASTS, max_images=500, **where)
     return means, errors, [image_set.images for image_set in sets]
 
 
-def constant_sweep(log_prob, image_shape, levels=range(0, 256, 5)):
+def constant_sweep(
+    log_prob: Callable[[tf.Tensor], tf.Tensor],
+    image_shape: tuple[int, int, int],
+    levels: Sequence[int] = range(0, 256, 5),
+) -> tuple[np.ndarray, np.ndarray]:
     """Log-likelihood of constant images against their grey level.
 
     Args:
@@ -42,12 +56,17 @@ def constant_sweep(log_prob, image_shape, levels=range(0, 256, 5)):
     Returns:
       (grey levels `[L]`, log-likelihoods `[L]` in nats).
     """
-    levels = np.asarray(levels)
-    images = np.broadcast_to(levels[:, None, None, None], [len(levels), *image_shape])
-    return levels, evaluation.log_probs(log_prob, images.astype(np.uint8))
+    grey = np.asarray(levels)
+    images = np.broadcast_to(grey[:, None, None, None], [len(grey), *image_shape])
+    return grey, evaluation.log_probs(log_prob, images.astype(np.uint8))
 
 
-def temperature_grid(flow, num_samples=NUM_SAMPLES, temperatures=TEMPERATURES, seed=0):
+def temperature_grid(
+    flow: tfd.TransformedDistribution,
+    num_samples: int = NUM_SAMPLES,
+    temperatures: Sequence[float] = TEMPERATURES,
+    seed: int = 0,
+) -> np.ndarray:
     """Samples at latent temperatures T: x = forward(T z), z from the prior; one z for all T.
 
     Args:

@@ -106,7 +106,7 @@ def measure(size, rounds):
             "log_prob": lambda f=log_prob, x=images: f(tf.constant(x)).numpy(),
         }
         seconds = _in_turns(functions, rounds)
-        traces = detector.compiled_statistics().experimental_get_tracing_count()
+        traces = detector.statistics.compiled().experimental_get_tracing_count()
         if traces != 1:
             raise RuntimeError(f"{name}: its statistics were traced {traces} times")
         config = {**_flow_size(size), "batch": len(images), "evaluations": evaluations}

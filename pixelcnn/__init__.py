@@ -1,8 +1,10 @@
-"""PixelCNN++ as a density model, conditional and as an auto-encoder, with an exact fast sampler."""
+"""PixelCNN++ as a density model, conditional and as an auto-encoder, with an exact fast sampler.
+
+What is named here is imported when it is first used.
+"""
+
+import lazy_loader
 
 import tfp_flows  # noqa: F401  (first: a command starts TensorFlow quietly)
-from pixelcnn.autoencoder import PixelCNNAutoencoder
-from pixelcnn.model import PixelCNN
-from pixelcnn.tfp_weights import from_tfp, to_tfp
 
-__all__ = ["PixelCNN", "PixelCNNAutoencoder", "from_tfp", "to_tfp"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,8 @@
 """PixelCNN++ as a distribution over integer images, conditional where it is asked to be."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,7 +10,22 @@ from pixelcnn import mixture, sampler
 from pixelcnn.network import PixelCNNNetwork
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
+from tfp_flows.distributions import copies
 from tfp_flows.distributions.image_distribution import ImageDistribution
+from tfp_flows.numerics import SeedLike
+
+# What the network follows from.
+OF_NETWORK = (
+    "image_shape",
+    "condition_size",
+    "num_resnet",
+    "num_hierarchies",
+    "num_filters",
+    "num_logistic_mix",
+    "dropout_p",
+    "seed",
+    "dtype",
+)
 
 
 class PixelCNN(ImageDistribution):
@@ -22,7 +40,7 @@ class PixelCNN(ImageDistribution):
     log-probability, and a sample takes the work of about one pass through the network (`sampler`). TFP's
     samples are not quite of its own density: it feeds back what it drew before it rounds it.
 
-    Batch shape `[]`, event `[H, W, C]` of integers 0..high.
+    Batch shape `[]`, event `[H, W, C]` of integers 0..high. A copy has the same weights.
 
     #### Example
 
@@ -48,17 +66,18 @@ class PixelCNN(ImageDistribution):
 
     def __init__(
         self,
-        image_shape,
-        condition_size=0,
-        num_resnet=5,
-        num_hierarchies=3,
-        num_filters=160,
-        num_logistic_mix=10,
-        dropout_p=0.0,
-        high=255,
-        seed=0,
-        dtype=tf.float32,
-        name="pixelcnn",
+        image_shape: Sequence[int] | tf.TensorShape,
+        condition_size: int = 0,
+        num_resnet: int = 5,
+        num_hierarchies: int = 3,
+        num_filters: int = 160,
+        num_logistic_mix: int = 10,
+        dropout_p: float = 0.0,
+        high: int = 255,
+        seed: int = 0,
+        dtype: tf.DType = tf.float32,
+        network: PixelCNNNetwork | None = None,
+        name: str = "pixelcnn",
     ):
         """Creates the distribution and its variables.
 
@@ -73,10 +92,12 @@ class PixelCNN(ImageDistribution):
           high: The highest grey level.
           seed: Python `int` of the initial weights.
           dtype: `tf.float32` or `tf.float64`.
+          network: That of another PixelCNN of the same settings, whose weights are shared; None for a new
+            one.
           name: Python `str`.
 
         Raises:
-          ValueError: If an argument is not of this kind, or the image's sides do not halve evenly.
+          UserError: If an argument is not of this kind, or the image's sides do not halve evenly.
         """
         parameters = dict(locals())
         _check_positive(
@@ -96,41 +117,55 @@ class PixelCNN(ImageDistribution):
         self._num_components = num_logistic_mix
         self._high = float(high)
         self._condition_size = condition_size
-        self._network = PixelCNNNetwork(
-            in_channels=image_shape[-1],
-            out_channels=mixture.num_parameters(num_logistic_mix, image_shape[-1]),
-            num_resnet=num_resnet,
-            num_hierarchies=num_hierarchies,
-            num_filters=num_filters,
-            condition_size=condition_size,
-            dropout_p=dropout_p,
-            seed=seed,
-            dtype=dtype,
-        )
+        if network is None:
+            network = PixelCNNNetwork(
+                in_channels=image_shape[-1],
+                out_channels=mixture.num_parameters(num_logistic_mix, image_shape[-1]),
+                num_resnet=num_resnet,
+                num_hierarchies=num_hierarchies,
+                num_filters=num_filters,
+                condition_size=condition_size,
+                dropout_p=dropout_p,
+                seed=seed,
+                dtype=dtype,
+            )
+        self._network = network
+        parameters["network"] = network  # a copy shares it
         super().__init__(image_shape, dtype, parameters, name)
         self._sampler = sampler.Sampler(self)
 
+    def copy(self, **overrides: Any) -> "PixelCNN":
+        """The model, of the same weights, with other arguments.
+
+        Raises:
+          UserError: If an argument is another that the network follows from.
+        """
+        copies.check_overrides(self, overrides, OF_NETWORK, networks=("network",))
+        return super().copy(**overrides)
+
     @property
-    def network(self):
+    def network(self) -> PixelCNNNetwork:
         """The `PixelCNNNetwork`."""
         return self._network
 
     @property
-    def condition_size(self):
+    def condition_size(self) -> int:
         """K, the size of the condition; 0 for none."""
         return self._condition_size
 
     @property
-    def num_components(self):
+    def num_components(self) -> int:
         """Components of a pixel's mixture."""
         return self._num_components
 
     @property
-    def high(self):
+    def high(self) -> tf.Tensor:
         """The highest grey level, of the model's dtype."""
         return tf.cast(self._high, self.dtype)
 
-    def initialize(self, images, condition=None):
+    def initialize(
+        self, images: np.ndarray | tf.Tensor, condition: np.ndarray | tf.Tensor | None = None
+    ) -> None:
         """Sets every layer's scale and bias so that its outputs on these images have mean 0, variance 1.
 
         An explicit call, from images alone: nothing is initialised by evaluating or sampling.
@@ -143,7 +178,12 @@ class PixelCNN(ImageDistribution):
         condition = self._flat_condition(condition, len(images))
         self._network(mixture.to_unit(images, self._high), condition, initialize=True)
 
-    def pixel_mixtures(self, images, condition=None, dropout_seed=None):
+    def pixel_mixtures(
+        self,
+        images: np.ndarray | tf.Tensor,
+        condition: np.ndarray | tf.Tensor | None = None,
+        dropout_seed: SeedLike = None,
+    ) -> mixture.Mixture:
         """The `Mixture` of every pixel given those before it, for images `[N, H, W, C]`."""
         images = self._checked(images)
         count = tf.shape(images)[0] if images.shape[0] is None else images.shape[0]
@@ -151,11 +191,16 @@ class PixelCNN(ImageDistribution):
         outputs = self._network(mixture.to_unit(images, self._high), condition, dropout_seed)
         return self.mixture_of(outputs)
 
-    def mixture_of(self, outputs):
+    def mixture_of(self, outputs: tf.Tensor) -> mixture.Mixture:
         """The network's outputs `[..., P]` as a `Mixture`."""
         return mixture.mixture(outputs, self._num_components, self.event_shape[-1])
 
-    def pixel_log_probs(self, images, condition=None, dropout_seed=None):
+    def pixel_log_probs(
+        self,
+        images: np.ndarray | tf.Tensor,
+        condition: np.ndarray | tf.Tensor | None = None,
+        dropout_seed: SeedLike = None,
+    ) -> tf.Tensor:
         """log P(x_rc | pixels before, h) `[N, H, W]` in nats; they sum to `log_prob`."""
         images = self._checked(images)
         values = mixture.log_prob(images, self.pixel_mixtures(images, condition, dropout_seed), self.high)

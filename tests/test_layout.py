@@ -48,30 +48,70 @@ def _modules():
             yield ".".join(parts).removesuffix(".__init__"), path
 
 
-def _imports(path):
-    """The full names that a module imports, `from a import b` as a.b."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def _bindings(path):
+    """(local name, full name, whether for types alone) of each import; `from a import b` is a.b in full."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    for_types = {
+        n for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for n in ast.walk(block)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:
+                yield alias.asname or alias.name, alias.name, node in for_types
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                yield alias.asname or alias.name, f"{node.module}.{alias.name}", node in for_types
+
+
+def _imports(path, types=True):
+    """The full names that a module imports; with `types` false, without those for types alone."""
+    return {full for _, full, for_types in _bindings(path) if types or not for_types}
+
+
+def _used(path, types=True):
+    """The full names that a module imports, or reaches through what it imports: `data.load` as well.
+
+    With `types` false, without those that are imported for types alone.
+    """
+    names = {local: full for local, full, for_types in _bindings(path) if types or not for_types}
+    yield from names.values()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            local, _, rest = ast.unparse(node).partition(".")
+            if local in names:
+                yield f"{names[local]}.{rest}"
+
+
+def _stubs():
+    """(name that a room offers, name under which it is defined), from the rooms' stubs."""
+    for path in (ROOT / "tfp_flows").rglob("__init__.pyi"):
+        room = ".".join(path.relative_to(ROOT).parent.parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                module = f"{room}.{node.module}" if node.module else room
+                yield from ((f"{room}.{alias.asname}", f"{module}.{alias.name}") for alias in node.names)
 
 
 MODULES = dict(_modules())
+STUBS = dict(_stubs())
 LAYER = {room: number for number, layer in enumerate(LAYERS) for room in layer}
 
 
 def _module(name):
     """The module of this project that a full name is, or is defined in; None for a stranger's."""
-    while name and name not in MODULES:
-        name = name.rpartition(".")[0]
-    return name or None
+    known = name
+    while known and known not in MODULES:
+        if known in STUBS:
+            return _module(STUBS[known] + name.removeprefix(known))
+        known = known.rpartition(".")[0]
+    return known or None
 
 
-def _imported(name):
-    """The modules of this project that a module imports."""
-    found = {_module(imported) for imported in _imports(MODULES[name])}
+def _imported(name, types=True):
+    """The modules of this project that a module imports, or uses by way of the rooms that offer them."""
+    found = {_module(used) for used in _used(MODULES[name], types)}
     return sorted(found - {None, name})
 
 
@@ -95,8 +135,17 @@ def test_imports_go_downward(name):
     assert not [i for i in upward if i != "tfp_flows"], f"{name} imports upward"
 
 
+def test_names_are_followed_to_the_modules_that_define_them():
+    assert _module("tfp_flows.GlowConfig") == "tfp_flows.models.glow.config"
+    assert _module("tfp_flows.data.load") == "tfp_flows.data.loading"
+    assert _module("tfp_flows.data") == "tfp_flows.data"
+    assert _module("tfp_flows.numerics.noise.part") == "tfp_flows.numerics.noise"
+    assert _module("numpy.ndarray") is None
+    assert "tfp_flows.data.loading" in _imported("tfp_flows.train")  # where it says data.load
+
+
 def test_no_circle_among_modules():
-    """Nor among those of one room, none of which imports the `__init__` that names them all."""
+    """Nor among those of one room, none of which uses the names that its `__init__` offers."""
     open_names, done = [], set()
 
     def visit(name):
@@ -106,7 +155,7 @@ def test_no_circle_among_modules():
         if name in done:
             return
         open_names.append(name)
-        for imported in _imported(name):
+        for imported in _imported(name, types=False):
             if imported != "tfp_flows":
                 visit(imported)
         open_names.pop()
@@ -118,13 +167,28 @@ def test_no_circle_among_modules():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_what_few_modules_may_import(name):
-    imports = set(_imports(MODULES[name]))
+    imports = _imports(MODULES[name])
     assert not any(i.startswith(PRIVATE_TFP) for i in imports), "TFP's private modules"
     assert not any(i.split(".")[0] == "keras" or ".keras" in i for i in imports), "Keras 3"
     if name not in DRAWS:
-        assert not any(i.startswith("matplotlib") for i in imports), "matplotlib"
+        drawing = {i for i in _imports(MODULES[name], types=False) if i.startswith("matplotlib")}
+        assert not drawing, "matplotlib"
     if name not in KNOWS_FLAGS and _layer(name) < LAYER["train"]:
         assert not any(i.startswith("absl.flags") or i == "absl.app" for i in imports), "flags"
+
+
+MOST_LINES = 400
+MOST_FILES = 9  # at the root of tfp_flows: what it is, and its commands
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_is_long(name):
+    num_lines = MODULES[name].read_text(encoding="utf-8").count("\n")
+    assert num_lines <= MOST_LINES
+
+
+def test_the_root_holds_the_commands_alone():
+    assert len(list((ROOT / "tfp_flows").glob("*.py"))) <= MOST_FILES
 
 
 def test_wheel_holds_only_the_toolkit(tmp_path):

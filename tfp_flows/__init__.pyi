@@ -18,3 +18,5 @@ from .distributions import ImageDistribution as ImageDistribution
 from .models.glow import GlowConfig as GlowConfig
 from .models.glow import glow as glow
 from .numerics.quantization import bits_per_dim as bits_per_dim
+from .runs import load as load
+from .training.fit import fit as fit

@@ -12,15 +12,15 @@ import json
 import numpy as np
 from absl import flags
 
-from tfp_flows import commands, data, detectors
+from tfp_flows import commands, detectors
 from tfp_flows.numerics import parts
-from tfp_flows.runs import Run, load_model
+from tfp_flows.runs import Run
 
 FLAGS = flags.FLAGS
 ALPHA = 0.05
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of the command."""
     commands.define_common_flags()
     flags.adopt_module_key_flags(commands.flags)
@@ -35,39 +35,28 @@ def define_flags():
     flags.mark_flags_as_required(["detector", "out"])
 
 
-def main():
+def main() -> None:
     """Fits, calibrates, saves."""
     parts.choose(FLAGS.parts)
-    runs = [Run(path) for path in [FLAGS.run, *FLAGS["with"].value]]
-    spec = runs[0].spec()
-    kind = detectors.DETECTORS[FLAGS.detector]
+    runs = [Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
     settings = dict(_setting(text) for text in FLAGS.set)
-    models = [load_model(run)[0] for run in runs]
-    if kind is detectors.Critics:
-        models, settings = [], {"image_shape": spec.image_shape, **settings}
     try:
-        detector = kind.of_models(models, settings)
+        detector = detectors.of_runs(FLAGS.detector, runs, settings)
     except TypeError as error:
         raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
-    images = {split: _load(spec, split) for split in ("validation", "calibration")}
-    detector.fit(images["validation"], "fit" if FLAGS.progress else None)
-    detector.calibrate(images["calibration"], "calibrate" if FLAGS.progress else None)
-    detector.save(FLAGS.out)
-    print(_summary(detector, len(images["validation"])))
-
-
-def _load(spec, split):
-    return data.load(
-        spec.dataset,
-        split,
+    num_fit = detectors.fit_and_calibrate(
+        detector,
+        runs[0].spec(),
         data_dir=FLAGS.data_dir,
         download=FLAGS.download,
-        image_shape=spec.image_shape,
         max_images=FLAGS.max_images,
+        progress=FLAGS.progress,
     )
+    detector.save(FLAGS.out)
+    print(_summary(detector, num_fit))
 
 
-def _setting(text):
+def _setting(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise detectors.DetectorError(f"--set: {text!r} is not NAME=VALUE.")
@@ -77,7 +66,7 @@ def _setting(text):
         return name, value
 
 
-def _summary(detector, num_fit):
+def _summary(detector: detectors.Detector, num_fit: int) -> str:
     scores = detector.calibration_scores
     threshold = np.quantile(scores, 1 - ALPHA, method="higher")
     export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"

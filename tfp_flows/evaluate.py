@@ -15,7 +15,7 @@ from tfp_flows.numerics import parts
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of evaluation."""
     commands.define_common_flags()
     flags.adopt_module_key_flags(commands.flags)  # so that --help shows them too
@@ -27,7 +27,7 @@ def define_flags():
     commands.define_config_flags(*_protocol_classes().values())
 
 
-def main():
+def main() -> None:
     """Evaluates and prints the table."""
     parts.choose(FLAGS.parts)
     run = runs.Run(FLAGS.run)
@@ -52,7 +52,7 @@ def main():
     print(evaluation.report(run, rows))
 
 
-def _protocol_classes():
+def _protocol_classes() -> dict[str, type]:
     return {name: registry.family(name).protocol_class for name in registry.names()}
 
 

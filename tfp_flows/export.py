@@ -21,7 +21,7 @@ from tfp_flows.serving import BATCH_SIZES, FORMATS, SAVED_MODEL, STABLEHLO, expo
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string("run", None, "Folder of the run.")
     flags.DEFINE_string("out", None, "Folder to write to; an earlier export there is replaced.")
@@ -38,7 +38,7 @@ def define_flags():
     flags.mark_flags_as_required(["run", "out"])
 
 
-def main():
+def main() -> None:
     """Exports and says what the export offers."""
     other = {SAVED_MODEL: "batch_sizes", STABLEHLO: "jit_compile"}[FLAGS.format]
     if FLAGS[other].present:
@@ -56,7 +56,7 @@ def main():
     print(f"Written to {FLAGS.out}")
 
 
-def _batch_sizes(texts):
+def _batch_sizes(texts: list[str]) -> list[int]:
     """Ascending integers.
 
     Raises:

@@ -17,19 +17,16 @@ import functools
 import pathlib
 import sys
 
-import numpy as np
 from absl import flags
 
-from tfp_flows import commands, detectors, scoring
+from tfp_flows import commands, scoring
 from tfp_flows.data import streams
-from tfp_flows.numerics import quantization
-from tfp_flows.serving import exported_model
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
 
 
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string("model", None, "Folder of an exported model, from tfp_flows.export.")
     flags.DEFINE_string("detector", None, "Instead: folder of a detector, from tfp_flows.detect.")
@@ -52,7 +49,7 @@ def define_flags():
     flags.mark_flags_as_mutual_exclusive(["model", "detector"], required=True)
 
 
-def main():
+def main() -> None:
     """Scores, and says how many."""
     if not 0 < FLAGS.alpha < 1:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
@@ -63,21 +60,22 @@ def main():
         sys.exit(SOME_FAILED)
 
 
-def _score_here():
-    """Scores in this process; returns `scoring.Counts`."""
+def _score_here() -> scoring.Counts:
+    """Scores in this process."""
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
-    load = _exported if FLAGS.model else _detector
     path = FLAGS.model or FLAGS.detector
-    scorer, image_shape = load(path)
+    scorer, image_shape = (
+        scoring.of_export(path, FLAGS.batch_size) if FLAGS.model else scoring.of_detector(path)
+    )
     source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
     job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
     open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
     return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
 
 
-def _score_on_beam():
-    """Scores on a runner of Apache Beam; returns `scoring.Counts`."""
+def _score_on_beam() -> scoring.Counts:
+    """Scores on a runner of Apache Beam."""
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")
     try:
@@ -88,31 +86,6 @@ def _score_on_beam():
     source = beam_job.Source(FLAGS.images, FLAGS.data_dir, FLAGS.split)
     job = beam_job.BeamJob(FLAGS.model, source, FLAGS.out, FLAGS.alpha, FLAGS.batch_size, FLAGS.num_shards)
     return job.run(FLAGS.runner, FLAGS.beam_args)
-
-
-def _exported(path):
-    """(function of uint8 images to a dict of arrays, image shape) of a SavedModel."""
-    model = exported_model.ExportedModel(path, FLAGS.batch_size)
-    return model, model.image_shape
-
-
-def _detector(path):
-    """The same of a saved detector, exportable or not."""
-    detector = detectors.load(path)
-
-    def scorer(images):
-        statistics = detector.statistics(images)
-        score = detector.score_statistics(statistics)
-        found = {"score": score}
-        if detector.log_prob_first:
-            log_prob = statistics[:, 0].astype(np.float32)
-            bits = quantization.bits_per_dim(log_prob, detector.image_shape)
-            found.update(log_prob=log_prob, bits_per_dim=bits.astype(np.float32))
-        if detector.calibration_scores is not None:
-            found["p_value"] = detector.p_value_of_scores(score)
-        return found
-
-    return scorer, detector.image_shape
 
 
 if __name__ == "__main__":

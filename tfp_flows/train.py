@@ -7,6 +7,8 @@ The same command again resumes a run that was interrupted; in a resumed run only
 
 import dataclasses
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +16,14 @@ from absl import flags
 
 from tfp_flows import commands, data, evaluation, runs, training
 from tfp_flows.models import registry
+from tfp_flows.models.family import Family
 from tfp_flows.numerics import parts
 from tfp_flows.training import strategies
 
 FLAGS = flags.FLAGS
 
 
-def define_flags(family="glow"):
+def define_flags(family: str = "glow") -> list[str]:
     """Defines the flags of training and of every family, `family` being the default; returns their names."""
     names = commands.define_common_flags()
     flags.DEFINE_enum("family", family, registry.names(), "Family of the model.")
@@ -46,7 +49,7 @@ def define_flags(family="glow"):
     return names
 
 
-def main(flag_names):
+def main(flag_names: list[str]) -> None:
     """Trains, then evaluates; where another host is lost, starts again."""
     try:
         parts_per_replica = 1
@@ -57,13 +60,12 @@ def main(flag_names):
         strategies.start_again(error, FLAGS.max_restarts)
 
 
-def _train(flag_names, strategy, parts_per_replica):
-    tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
+def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_replica: int) -> None:
     config = commands.config_from_flags(training.TrainingConfig)
     family = registry.family(FLAGS.family)
     commands.refuse_flags_of_others(family.name, _config_classes())
     model_config = commands.config_from_flags(family.config_class)
-    where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
+    where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     train_set = data.load(FLAGS.dataset, "train", **where)
     validation_set = data.load(FLAGS.dataset, "validation", **where)
     outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
@@ -77,6 +79,7 @@ def _train(flag_names, strategy, parts_per_replica):
     # Before training, so that a mistake in a name shows now and not at the end.
     sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **where)
     run = runs.Run(FLAGS.run)
+    tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
         spec,
@@ -101,13 +104,13 @@ def _train(flag_names, strategy, parts_per_replica):
         print(evaluation.report(run, rows))
 
 
-def run(family="glow"):
+def run(family: str = "glow") -> None:
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
     commands.run(lambda: main(flag_names))
 
 
-def _load_outliers(names, image_shape, where):
+def _load_outliers(names: str, image_shape: tuple[int, ...], where: Mapping[str, Any]) -> np.ndarray | None:
     """The training images of the sets joined by "+", as one array; None for no name."""
     if not names:
         return None
@@ -115,11 +118,11 @@ def _load_outliers(names, image_shape, where):
     return np.concatenate([image_set.images for image_set in sets])
 
 
-def _config_classes():
+def _config_classes() -> dict[str, type]:
     return {name: registry.family(name).config_class for name in registry.names()}
 
 
-def _flags_of(family, names):
+def _flags_of(family: Family, names: list[str]) -> list[str]:
     """The names without those of other families."""
     of_all = {f.name for c in _config_classes().values() for f in dataclasses.fields(c)}
     own = {f.name for c in (training.TrainingConfig, family.config_class) for f in dataclasses.fields(c)}

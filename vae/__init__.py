@@ -1,7 +1,10 @@
-"""A variational auto-encoder as a density model over images, with the importance-weighted bound."""
+"""A variational auto-encoder as a density model over images, with the importance-weighted bound.
+
+What is named here is imported when it is first used.
+"""
+
+import lazy_loader
 
 import tfp_flows  # noqa: F401  (first: a command starts TensorFlow quietly)
-from vae.importance import importance_weighted_log_prob
-from vae.model import VAE
 
-__all__ = ["VAE", "importance_weighted_log_prob"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,12 +7,10 @@ import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.distributions.discretized_logistic import discretized_logistic_log_prob
 from tfp_flows.numerics import noise
-
-tfd = tfp.distributions
 
 NUM_LEVELS = 256
 HIGH = 255.0

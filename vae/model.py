@@ -1,22 +1,33 @@
 """The variational auto-encoder as a distribution over integer images."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
+from tfp_flows.distributions import copies
 from tfp_flows.distributions.image_distribution import ImageDistribution
-from tfp_flows.numerics import Seed, noise
-from vae.importance import importance_weighted_log_prob
+from tfp_flows.numerics import Seed, SeedLike, noise
+from vae.config import ARCHITECTURES
+from vae.importance import ImportanceEstimate, importance_weighted_log_prob
 from vae.likelihoods import LIKELIHOODS
-from vae.networks import ARCHITECTURES, Decoder, Encoder
+from vae.networks import Decoder, Encoder
 from vae.posterior import Posterior
 
-tfd = tfp.distributions
-
+# What the networks follow from.
+OF_NETWORKS = (
+    "image_shape",
+    "latent_size",
+    "architecture",
+    "likelihood",
+    "num_mixtures",
+    "seed",
+    "dtype",
+)
 SMALLEST_SCALE = 1e-4
 LARGEST_BATCH = 256  # for which `chunk` bounds the memory
 DECODED_FLOATS = 2**25
@@ -35,7 +46,7 @@ class Elbo(NamedTuple):
     kl: tf.Tensor
 
     @property
-    def elbo(self):
+    def elbo(self) -> tf.Tensor:
         """reconstruction - kl `[B]`."""
         return self.reconstruction - self.kl
 
@@ -47,7 +58,8 @@ class VAE(ImageDistribution):
     seed whose noise is shared by all images, so that a result depends on neither batch nor order;
     `log_prob(x, seed=...)` takes other noise.
 
-    Batch shape `[]`, event `[H, W, C]` of integers 0..255.
+    Batch shape `[]`, event `[H, W, C]` of integers 0..255. A copy has the same weights:
+    `model.copy(num_importance_samples=256)` is the model with a tighter bound.
 
     #### Example
 
@@ -69,16 +81,18 @@ class VAE(ImageDistribution):
 
     def __init__(
         self,
-        image_shape,
-        latent_size=50,
-        architecture="rosca",
-        likelihood="categorical",
-        num_mixtures=5,
-        num_importance_samples=64,
-        noise_seed=0,
-        seed=0,
-        dtype=tf.float32,
-        name="vae",
+        image_shape: Sequence[int] | tf.TensorShape,
+        latent_size: int = 50,
+        architecture: str = "rosca",
+        likelihood: str = "categorical",
+        num_mixtures: int = 5,
+        num_importance_samples: int = 64,
+        noise_seed: SeedLike = 0,
+        seed: int = 0,
+        dtype: tf.DType = tf.float32,
+        encoder: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        decoder: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        name: str = "vae",
     ):
         """Creates the distribution and its variables.
 
@@ -90,13 +104,16 @@ class VAE(ImageDistribution):
             (images of levels 0 and 255).
           num_mixtures: Components of the logistic mixture.
           num_importance_samples: K of `log_prob`.
-          noise_seed: Python `int`, the noise of `log_prob` where none is given in the call.
+          noise_seed: As `Seed.of` takes it, the noise of `log_prob` where none is given in the call.
           seed: Python `int` of the initial weights.
           dtype: `tf.float32` or `tf.float64`.
+          encoder: The network of another VAE of the same settings, whose weights are shared; None for a new
+            one.
+          decoder: Likewise.
           name: Python `str`.
 
         Raises:
-          ValueError: If an argument is not of this kind.
+          UserError: If an argument is not of this kind.
         """
         parameters = dict(locals())
         _check(name, architecture, likelihood, latent_size, num_mixtures, num_importance_samples)
@@ -109,18 +126,31 @@ class VAE(ImageDistribution):
         self._num_importance_samples = num_importance_samples
         self._noise_seed = noise_seed
         num_outputs = self._likelihood.num_outputs(channels, num_mixtures)
-        self._encoder = Encoder(image_shape, 2 * latent_size, architecture, seed, dtype)
-        self._decoder = Decoder(image_shape, latent_size, num_outputs, architecture, seed, dtype)
+        if encoder is None:
+            encoder = Encoder(image_shape, 2 * latent_size, architecture, seed, dtype)
+        if decoder is None:
+            decoder = Decoder(image_shape, latent_size, num_outputs, architecture, seed, dtype)
+        self._encoder, self._decoder = encoder, decoder
+        parameters |= dict(encoder=encoder, decoder=decoder)  # a copy shares them
         per_sample = LARGEST_BATCH * np.prod(image_shape[:2]) * max(num_outputs, 64)
         self._chunk = int(max(1, min(LARGEST_CHUNK, num_importance_samples, DECODED_FLOATS // per_sample)))
         super().__init__(image_shape, dtype, parameters, name)
 
+    def copy(self, **overrides: Any) -> "VAE":
+        """The model, of the same weights, with other arguments.
+
+        Raises:
+          UserError: If an argument is another that the networks follow from.
+        """
+        copies.check_overrides(self, overrides, OF_NETWORKS, networks=("encoder", "decoder"))
+        return super().copy(**overrides)
+
     @property
-    def prior(self):
+    def prior(self) -> tfd.Distribution:
         """p(z): standard normal, event `[latent_size]`."""
         return tfd.Sample(tfd.Normal(tf.zeros([], self.dtype), tf.ones([], self.dtype)), [self._latent_size])
 
-    def encode(self, images, shared_noise=False):
+    def encode(self, images: np.ndarray | tf.Tensor, shared_noise: bool = False) -> tfd.Independent:
         """q(z | x): a diagonal normal for each of integer images `[N, H, W, C]`, event `[latent_size]`.
 
         With `shared_noise`, draws for all images come from the same noise.
@@ -130,15 +160,17 @@ class VAE(ImageDistribution):
         scale = tf.nn.softplus(raw_scale) + SMALLEST_SCALE
         return tfd.Independent(Posterior(loc, scale, shared_noise), 1)
 
-    def decode(self, z):
+    def decode(self, z: tf.Tensor) -> tfd.Distribution:
         """p(x | z): a distribution over integer images for latents `[..., latent_size]`."""
         return self._likelihood.distribution(self._decoder(z), self.event_shape[-1], self._num_mixtures)
 
-    def log_prob_and_standard_error(self, images, seed=None):
+    def log_prob_and_standard_error(
+        self, images: np.ndarray | tf.Tensor, seed: SeedLike = None
+    ) -> ImportanceEstimate:
         """`ImportanceEstimate` of integer images `[N, H, W, C]`: log p(x) and its standard error, nats."""
         return self._importance(self._checked(images), seed, shared_noise=True)
 
-    def elbo(self, images, seed, shared_noise=False):
+    def elbo(self, images: np.ndarray | tf.Tensor, seed: SeedLike, shared_noise: bool = False) -> Elbo:
         """`Elbo` of integer images `[N, H, W, C]`, with noise of its own for each image, or one for all."""
         images = self._checked(images)
         posterior = self.encode(images)
@@ -148,13 +180,13 @@ class VAE(ImageDistribution):
         kl = tf.reduce_sum(tfd.kl_divergence(posterior.distribution, standard), axis=-1)
         return Elbo(self.decode(z).log_prob(images), kl)
 
-    def training_log_prob(self, images, seed):
+    def training_log_prob(self, images: np.ndarray | tf.Tensor, seed: SeedLike) -> tf.Tensor:
         """What training maximises `[N]`: the ELBO, or for K > 1 the importance-weighted bound."""
         if self._num_importance_samples == 1:
             return self.elbo(images, seed).elbo
         return self._importance(self._checked(images), seed, shared_noise=False).log_prob
 
-    def reconstruct(self, images, seed):
+    def reconstruct(self, images: np.ndarray | tf.Tensor, seed: SeedLike) -> tf.Tensor:
         """An image drawn from p(x | z), z ~ q(z | x), for each of `images`: integers `[N, H, W, C]`."""
         latent_seed, pixel_seed = Seed.of(seed).split(2)
         images = self._checked(images)

@@ -4,13 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows.numerics import precision
+from vae.config import ARCHITECTURES
 
 KERNEL_SIZE = 5
-# (channels, stride) of the encoder's layers; the decoder mirrors them.
-ARCHITECTURES = {
-    "rosca": ((8, 2), (16, 1), (32, 2), (64, 1), (64, 2)),
-    "small": ((16, 2), (32, 2)),
-}
 
 
 class Encoder(tf.Module):

@@ -1,11 +1,9 @@
 """The normal distribution that an encoder returns, with noise from `tfp_flows.numerics.noise`."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.numerics import noise
-
-tfd = tfp.distributions
 
 
 class Posterior(tfd.Normal):

@@ -188,8 +188,8 @@ def test_runs_that_do_not_fit_their_part(runs):
 
     refused("at least two runs", ensemble=(base,))
     refused("the same seed", ensemble=(base, base))
-    refused("without --mutation_rate", backgrounds=(seed,))
-    refused("without --outlier_dataset", outlier_exposed=(seed,))
+    refused("without `mutation_rate`", backgrounds=(seed,))
+    refused("without `outlier_dataset`", outlier_exposed=(seed,))
 
 
 def test_command_refuses_nothing_to_compare(runs):

@@ -57,6 +57,19 @@ REGISTRY = {
     "FactorOut": (_factor_out, (2, 4, 5)),
     "FactorOut-shift": (functools.partial(_factor_out, mode="shift"), (2, 4, 5)),
     "FactorOut-none": (functools.partial(_factor_out, mode="none"), (2, 4, 5)),
+    "Glow": (
+        lambda dtype: bijectors.Glow(
+            (4, 4, 1),
+            levels=2,
+            steps_per_level=1,
+            hidden_channels=4,
+            factor_out_scale="exp",
+            shift_first=True,
+            leaves="transformed",
+            dtype=dtype,
+        ),
+        (4, 4, 1),
+    ),
     "FusedChain": (chain, (4, 4, 2)),
     "FusedChain-reversible": (
         lambda dtype: bijectors.FusedChain(chain(dtype).bijectors, reversible=True),

@@ -26,6 +26,17 @@ CASES = {
 }
 
 
+# The same with other values of the settings that are declared not to matter to the statistics.
+OTHERS = {"density_of_states": lambda: detectors.DensityOfStates(small_glow(), "svm")}
+
+
+def test_every_kind_with_settings_that_do_not_matter_is_tried_with_others():
+    declared = {
+        name for name, kind in detectors.DETECTORS.items() if kind.settings_of_statistics is not None
+    }
+    assert declared == set(OTHERS)
+
+
 def test_registry_holds_every_detector():
     assert set(CASES) == set(detectors.DETECTORS)
     public = [getattr(detectors, name) for name in detectors.__all__]
@@ -41,8 +52,10 @@ def test_contract(name, tmp_path):
     if unfitted._needed():
         with pytest.raises(detectors.DetectorError, match="call fit first"):
             unfitted.save(tmp_path / "unfitted")
-    detector = testing.check_detector(CASES[name], DIGITS[:24], HELD_OUT[6:36], images)
-    assert detector.compiled_statistics().experimental_get_tracing_count() == 1
+    detector = testing.check_detector(
+        CASES[name], DIGITS[:24], HELD_OUT[6:36], images, build_other=OTHERS.get(name)
+    )
+    assert detector.statistics.compiled().experimental_get_tracing_count() == 1
     detector.save(tmp_path / "saved")
     again = detectors.load(tmp_path / "saved")
     np.testing.assert_allclose(again.score(images), detector.score(images), rtol=1e-5, atol=1e-4)
@@ -75,6 +88,56 @@ def test_the_contract_finds_what_is_wrong(change, message):
 
     with pytest.raises(AssertionError, match=message):
         testing.check_detector(lambda: Wrong(small_glow()), DIGITS[:24], HELD_OUT[6:36], HELD_OUT[:6])
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"cost": "cheap"}, "cost is 'cheap'"),
+        ({"log_prob_first": True}, "the first statistic is not log_prob"),
+        ({"statistics_name": "log_prob"}, "the statistics are not log_prob alone"),
+        ({"settings_of_statistics": ("depth",)}, "which are no settings"),
+        ({"settings_of_statistics": ()}, "the statistics depend on {'power'}"),
+        ({}, "settings_of_statistics is None"),
+    ],
+)
+def test_the_contract_finds_what_is_declared_wrongly(declared, message):
+    class Power(detectors.Likelihood):
+        log_prob_first = False
+        statistics_name = None
+
+        def __init__(self, model, power=2):
+            super().__init__(model)
+            self.settings["power"] = power
+
+        def _graph_statistics(self, images):
+            return super()._graph_statistics(images) ** self.settings["power"]
+
+    kind = type("Wrong", (Power,), declared)
+    with pytest.raises(AssertionError, match=message):
+        testing.check_detector(
+            lambda: kind(small_glow()),
+            DIGITS[:24],
+            HELD_OUT[6:36],
+            HELD_OUT[:6],
+            build_other=lambda: kind(small_glow(), 1),
+        )
+
+
+def test_statistics_are_shared_by_what_is_declared():
+    def identity(kind, **settings):
+        return detectors.DETECTORS[kind].identity_of_statistics(settings)
+
+    assert (
+        identity("likelihood") == identity("typicality") == identity("outlier_exposure") == ("log_prob", {})
+    )
+    assert identity("density_of_states", density="kde") == identity("density_of_states", density="svm")
+    assert identity("input_complexity", compressor="png") != identity("input_complexity", compressor="best")
+
+    class Stranger(detectors.Detector):
+        name = "stranger"
+
+    assert Stranger.identity_of_statistics({"a": 1}) == ("stranger", {"a": 1}), "nothing is guessed"
 
 
 def test_a_detector_of_another_number_of_models_is_refused():

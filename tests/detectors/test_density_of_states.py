@@ -16,7 +16,7 @@ tfd = tfp.distributions
 
 def test_density_of_states_evaluates_each_network_once():
     def convolutions(detector):
-        graph = detector.compiled_statistics().get_concrete_function().graph
+        graph = detector.statistics.compiled().get_concrete_function().graph
         return sum(operation.type == "Conv2D" for operation in graph.get_operations())
 
     model = small_glow()

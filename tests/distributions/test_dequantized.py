@@ -121,7 +121,7 @@ def test_a_subclass_may_have_parameter_properties_of_its_own():
         (small_glow, {"density", "flow"}),
         (lambda: linear_flow(np.full(16, 0.3)), {"density", "flow"}),
         (lambda: tfp_flows.Dequantized(gaussian()), {"density"}),
-        (small_vae, {"density", "latent"}),
+        (small_vae, {"density", "latent", "estimated"}),
         (lambda: PixelModel(100.0), {"density", "pixel"}),
         (gaussian, {"density"}),
         (lambda: tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Exp()), {"density", "change"}),
@@ -136,6 +136,7 @@ def test_what_a_model_can_do(build, kinds):
         "density": isinstance(model, protocols.DensityModel),
         "flow": protocols.is_flow(model),
         "latent": isinstance(model, protocols.LatentVariableModel),
+        "estimated": isinstance(model, protocols.EstimatedModel),
         "pixel": isinstance(model, protocols.PixelModel),
         "change": isinstance(model, protocols.ChangeOfVariables),
     }

@@ -29,6 +29,13 @@ def test_log_prob_is_the_flows_given_the_condition(model):
     assert not np.array_equal(model.log_prob(images, condition=condition, seed=1), expected)
 
 
+def test_terms_are_given_the_condition(model):
+    images = np.random.default_rng(1).integers(0, 256, [3, 4, 4, 1], np.uint8)
+    given = {"condition": np.eye(3)}
+    expected = model.log_prob_of_draw(images, model.evaluation_noise()[0], **given)
+    np.testing.assert_allclose(sum(model.terms(images, **given)), expected, rtol=1e-12)
+
+
 def test_samples_for_each_condition(model):
     given = {"condition": np.eye(3)}
     images = model.sample([5, 3], seed=(0, 1), **given)

@@ -39,6 +39,18 @@ def test_gradients_reach_the_keras_model_and_the_flow(names):
         assert gradient is not None and np.isfinite(gradient).all() and np.abs(gradient).max() > 0
 
 
+def test_conditional_glow_is_trained_whole_and_samples_for_each_class(names):
+    flow, given = names["conditional_glow"], {"condition": names["classes"]}
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(flow.log_prob(names["three_images"], bijector_kwargs=given))
+    assert names["log_probs"].shape == [3]
+    assert float(loss) == pytest.approx(float(tf.reduce_mean(names["log_probs"])), rel=1e-5)
+    trained = {v.ref() for v in flow.trainable_variables}
+    assert {v.ref() for v in names["glow_prior"].trainable_variables} <= trained
+    assert all(g is not None for g in tape.gradient(loss, flow.trainable_variables))
+    assert names["drawn"].shape == [5, 3, 8, 8, 1]
+
+
 def test_joint_log_prob_is_the_sum_of_its_parts(names):
     z, x = names["draw"]
     tfd = names["tfd"]

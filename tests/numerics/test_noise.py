@@ -86,3 +86,13 @@ def test_dropout():
     )
     parts = [noise.dropout(x[3 * i :][:3], 0.25, Seed.of((1, 2)).part(i, 2)) for i in range(2)]
     np.testing.assert_array_equal(tf.concat(parts, 0), dropped)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_signs(dtype):
+    found = noise.signs([6, 400], (1, 2), dtype)
+    assert found.dtype == dtype and abs(found.numpy().mean()) < 0.1
+    kernel = tf.random.stateless_uniform([6, 400], (1, 2), 0, 2, tf.int32, alg="philox")
+    np.testing.assert_array_equal(found, 2 * kernel - 1)
+    parts = [noise.signs([2, 400], Seed.of((1, 2)).part(i, 3), dtype) for i in range(3)]
+    np.testing.assert_array_equal(tf.concat(parts, 0), found)

@@ -344,3 +344,17 @@ def test_autoencoder_trains_jointly_and_its_codes_say_which_image():
     others = model.decoder.log_prob(test, condition=tf.roll(codes, 1, axis=0)).numpy()
     assert (own > others).mean() > 0.9
     np.testing.assert_array_equal(model.reconstruct(test[:4], seed=3), model.sample(codes[:4], seed=3))
+
+
+def test_a_copy_is_the_same_model():
+    model = _model((4, 4, 1), dtype=tf.float32)
+    images = _images((4, 4, 1))
+    model.run_reference = "a run"
+    for same in (model.copy(), model[...], model.copy(name="other")):
+        np.testing.assert_array_equal(same.log_prob(images), model.log_prob(images))
+        np.testing.assert_array_equal(same.sample(2, seed=(0, 1)), model.sample(2, seed=(0, 1)))
+        assert [v.ref() for v in same.variables] == [v.ref() for v in model.variables]
+    assert model.copy().run_reference == "a run"
+    for argument, value in (("num_filters", 7), ("dropout_p", 0.5), ("seed", 1)):
+        with pytest.raises(ValueError, match=f"whose `{argument}` is .*, not {value}; make a new PixelCNN"):
+            model.copy(**{argument: value})

@@ -169,7 +169,7 @@ def test_hosts_that_are_not_named(monkeypatch, tf_config, message):
 
 
 def test_a_batch_that_cannot_be_shared():
-    with pytest.raises(data.DataError, match="`batch_size`=15 cannot be shared by 2 devices in equal parts"):
+    with pytest.raises(data.DataError, match="`batch_size=15` cannot be shared by 2 devices in equal parts"):
         data.training_batches(np.zeros([30, 4, 4, 1], np.uint8), 15, seed=0, num_parts=2)
 
 

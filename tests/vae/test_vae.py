@@ -261,3 +261,29 @@ def test_parts_of_a_batch_get_the_bounds_of_the_whole(chunk):
     whole = bound(tf.constant(x), (1, 2))
     parts = [bound(tf.constant(x[2 * i : 2 * i + 2]), Seed.of((1, 2)).part(i, 3)) for i in range(3)]
     np.testing.assert_allclose(tf.concat(parts, 0), whole, rtol=1e-12)
+
+
+def test_a_copy_is_the_same_model():
+    model = vae.VAE((4, 4, 1), likelihood="logistic", num_importance_samples=4, **SMALL)
+    model.run_reference = "a run"
+    testing.perturb(model)
+    images = _images((4, 4, 1))
+    for same in (model.copy(), model[...], model.copy(name="other").copy()):
+        np.testing.assert_array_equal(same.log_prob(images), model.log_prob(images))
+        assert [v.ref() for v in same.variables] == [v.ref() for v in model.variables]
+    assert model.copy().run_reference == "a run"
+    tighter = model.copy(num_importance_samples=256)
+    model.trainable_variables[0].assign_add(tf.ones_like(model.trainable_variables[0]))
+    fresh = vae.VAE((4, 4, 1), likelihood="logistic", num_importance_samples=256, **SMALL)
+    for theirs, own in zip(fresh.variables, model.variables, strict=True):
+        theirs.assign(own)
+    np.testing.assert_array_equal(tighter.log_prob(images), fresh.log_prob(images))
+
+
+@pytest.mark.parametrize("settings", [{"latent_size": 4}, {"seed": 1}, {"likelihood": "bernoulli"}])
+def test_a_copy_cannot_have_other_networks(settings):
+    model = vae.VAE((4, 4, 1), likelihood="logistic", **SMALL)
+    (argument,) = settings
+    with pytest.raises(ValueError, match=f"vae: a copy has the weights of the model, whose `{argument}` is"):
+        model.copy(**settings)
+    assert model.copy(latent_size=3).encode(_images((4, 4, 1))).event_shape == [3]

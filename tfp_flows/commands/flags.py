@@ -2,11 +2,17 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
 
 from tfp_flows.checks.errors import UserError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 FLAGS = flags.FLAGS
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, photos, digits, constant or noise, "
@@ -15,7 +21,7 @@ DATASET_HELP = (
 )
 
 
-def define_common_flags():
+def define_common_flags() -> list[str]:
     """Defines `--run`, `--data_dir`, `--download` and `--progress`; returns their names."""
     flags.DEFINE_string("run", None, "Folder of the run.")
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
@@ -26,7 +32,7 @@ def define_common_flags():
     return ["run", "data_dir", "download", "progress"]
 
 
-def define_parts_flag():
+def define_parts_flag() -> None:
     """Defines `--parts`; see `tfp_flows.numerics.parts`."""
     flags.DEFINE_integer(
         "parts",
@@ -37,13 +43,13 @@ def define_parts_flag():
     )
 
 
-def define_config_flags(*config_classes):
+def define_config_flags(*config_classes: "type[DataclassInstance]") -> list[str]:
     """Defines a flag for each field of the dataclasses; returns their names.
 
     A field's metadata hold its `help` and, where there are only some, its `choices`. A field that two
     of them share is one flag.
     """
-    names = []
+    names: list[str] = []
     for config_class in config_classes:
         for field in dataclasses.fields(config_class):
             if field.name not in names:
@@ -52,7 +58,7 @@ def define_config_flags(*config_classes):
     return names
 
 
-def config_from_flags(config_class):
+def config_from_flags(config_class: type[Config]) -> Config:
     """An instance of the dataclass with the flags' values.
 
     Raises:
@@ -61,7 +67,7 @@ def config_from_flags(config_class):
     return config_class(**{f.name: FLAGS[f.name].value for f in dataclasses.fields(config_class)})
 
 
-def refuse_flags_of_others(chosen, classes):
+def refuse_flags_of_others(chosen: str, classes: "dict[str, type[DataclassInstance]]") -> None:
     """Refuses flags that were given but belong to the dataclasses of other families alone.
 
     Args:
@@ -78,26 +84,26 @@ def refuse_flags_of_others(chosen, classes):
             raise UserError(f"--{name} is a flag of {', '.join(owners)}; the family here is {chosen}.")
 
 
-def flags_text(names):
+def flags_text(names: Iterable[str]) -> str:
     """The flags of these names as the lines of a flag file; flags that are None are left out."""
     lines = [FLAGS[name].serialize() for name in names if FLAGS[name].value is not None]
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def in_flags(message):
+def in_flags(message: str) -> str:
     """A library's message with the arguments that are flags here as flags: `steps=3` as --steps=3."""
 
-    def flag(match):
+    def flag(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
         return f"--{name}{value or ''}" if name in FLAGS else match[0]
 
     return re.sub(r"`(\w+)(=[^`]*)?`", flag, message)
 
 
-def _define_field(field):
+def _define_field(field: dataclasses.Field[Any]) -> None:
     text = field.metadata["help"]
     required = field.default is dataclasses.MISSING
-    default = None if required else field.default
+    default: Any = None if required else field.default
     choices = field.metadata.get("choices")
     if choices:
         flags.DEFINE_enum(field.name, default, choices, text)

@@ -1,6 +1,7 @@
 """How a command runs: errors in one line, and its exit status."""
 
 import sys
+from collections.abc import Callable
 
 from absl import app, logging
 
@@ -10,7 +11,7 @@ from tfp_flows.commands.flags import in_flags
 INTERRUPTED = 130  # exit status after SIGINT, as shells have it
 
 
-def run(main):
+def run(main: Callable[[], None]) -> None:
     """Runs `main()`; a `UserError` becomes one line on stderr and exit status 1.
 
     So does a file or folder that cannot be read or written; SIGINT ends with exit status 130. Any other
@@ -20,12 +21,12 @@ def run(main):
       main: Callable without arguments; the flags are parsed before it is called.
     """
 
-    def guarded(argv):
+    def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
             sys.exit(f"error: unexpected argument {argv[1]!r}; flags are given as --name=value.")
         logging.set_verbosity(logging.ERROR)
         try:
-            return main()
+            main()
         except UserError as error:
             sys.exit(f"error: {in_flags(str(error))}")
         except OSError as error:

@@ -60,7 +60,7 @@ def shuffled_batches(
     """As `training_batches`, of any array `[N, ...]`: arrays of one N are shuffled alike."""
     _check_at_least(1, batch_size=batch_size, num_parts=num_parts)
     if batch_size % num_parts:
-        raise DataError(f"`batch_size`={batch_size} cannot be shared by {num_parts} devices in equal parts")
+        raise DataError(f"`batch_size={batch_size}` cannot be shared by {num_parts} devices in equal parts")
     _check_at_least(0, start_step=start_step)
     if num_steps is not None:
         _check_at_least(0, num_steps=num_steps)

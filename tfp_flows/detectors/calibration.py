@@ -3,12 +3,13 @@
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.detectors.errors import DetectorError
 
 
-def p_value(scores, calibration_scores):
+def p_value(scores: tf.Tensor, calibration_scores: np.ndarray | tf.Tensor) -> tf.Tensor:
     """The conformal p-value of each score, against those of held-out in-distribution images.
 
         p(s) = (1 + #{i : s_i >= s}) / (n + 1)
@@ -33,25 +34,26 @@ def p_value(scores, calibration_scores):
     return tail_fraction(scores, calibration_scores)
 
 
-def tail_fraction(values, ascending):
+def tail_fraction(values: tf.Tensor, ascending: np.ndarray | tf.Tensor) -> tf.Tensor:
     """(1 + #{reference >= value}) / (n + 1) for each value, the references in ascending order."""
     below = tf.searchsorted(ascending, values, side="left")
     count = tf.shape(ascending)[0]
     return tf.cast(1 + count - below, values.dtype) / tf.cast(count + 1, values.dtype)
 
 
-def sorted_scores(scores):
+def sorted_scores(scores: npt.ArrayLike) -> np.ndarray:
     """`scores` in the form that `p_value` takes: float32, ascending.
 
     Raises:
       DetectorError: If there is none.
     """
-    if not len(scores):
+    values = np.asarray(scores, np.float32)
+    if not len(values):
         raise DetectorError("calibrate: at least one image is needed.")
-    return np.sort(np.asarray(scores, np.float32))
+    return np.sort(values)
 
 
-def check_level(alpha, num_calibration):
+def check_level(alpha: float, num_calibration: int) -> None:
     """Warns where no p-value can be as small as `alpha`.
 
     Raises:
@@ -63,5 +65,5 @@ def check_level(alpha, num_calibration):
         warnings.warn(
             f"{num_calibration} calibration images cannot give a p-value of {alpha:g} or less, so nothing "
             f"will be called out of distribution; give at least {int(np.ceil(1 / alpha - 1))}.",
-            stacklevel=3,
+            stacklevel=4,
         )

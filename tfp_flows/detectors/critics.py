@@ -1,13 +1,17 @@
 """An ensemble of Wasserstein critics: WAIC with an adversarial objective, without any density."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
-import tqdm
 
 from tfp_flows import data
+from tfp_flows.checks.images import check_image_shape
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import DensityModel
 from tfp_flows.numerics import Seed, noise
 
 LATENT_SIZE = 64
@@ -42,7 +46,14 @@ class Critics(Detector):
     prepares = True
 
     def __init__(
-        self, image_shape, num_members=5, num_steps=400, width=32, batch_images=64, seed=0, batch_size=256
+        self,
+        image_shape: Sequence[int],
+        num_members: int = 5,
+        num_steps: int = 400,
+        width: int = 32,
+        batch_images: int = 64,
+        seed: int = 0,
+        batch_size: int = 256,
     ):
         """Makes nothing yet: the critics are trained by `fit`.
 
@@ -62,7 +73,7 @@ class Critics(Detector):
             raise DetectorError(
                 f"{self.name}: needs at least 2 members and positive numbers of steps, channels and images."
             )
-        settings = dict(
+        settings: dict[str, Any] = dict(
             image_shape=[int(n) for n in image_shape],
             num_members=num_members,
             num_steps=num_steps,
@@ -71,17 +82,17 @@ class Critics(Detector):
             seed=seed,
         )
         super().__init__([], settings, batch_size)
-        self.image_shape = tuple(settings["image_shape"])
-        self._networks = None
+        self.image_shape = check_image_shape(image_shape, self.name)
+        self._networks: list[tf_keras.Model] | None = None
 
     @classmethod
-    def of_models(cls, density_models, settings):
+    def of_models(cls, density_models: Sequence[DensityModel], settings: Mapping) -> Detector:
         """The detector of these settings; there are no density models."""
         return cls(**settings)
 
-    def _prepare(self, images, progress=None):
+    def _prepare(self, images: np.ndarray) -> None:
         settings = self.settings
-        for k in tqdm.trange(settings["num_members"], desc="critics", disable=progress is None):
+        for k in range(settings["num_members"]):
             critic = train_critic(
                 images,
                 settings["num_steps"],
@@ -93,48 +104,45 @@ class Critics(Detector):
                 self.fitted[f"critic_{k}_{i}"] = weights
         self._networks = None
 
-    def compiled_statistics(self):
-        """As `Detector` has it."""
-        if self._compiled is None:
-            self._restored()  # variables that a trace makes would have it traced a second time
-        return super().compiled_statistics()
+    def _before_tracing(self) -> None:
+        self._restored()  # variables that a trace makes would have it traced a second time
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         units = tf.cast(images, tf.float32) / 127.5 - 1.0
         with tf.init_scope():
             networks = self._restored()
         return tf.concat([network(units) for network in networks], axis=-1)
 
-    def _fit_statistics(self, statistics):
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         scale = statistics.std(axis=0)
         if not (scale > 0).all():
             raise DetectorError(f"{self.name}: a critic gives the same value to all images given to fit.")
         return {"loc": statistics.mean(axis=0), "scale": scale}
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         standardised = (statistics - fitted["loc"]) / fitted["scale"]
         return tf.math.reduce_variance(standardised, axis=-1) - tf.reduce_mean(standardised, axis=-1)
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("loc",)
 
-    def _check_prepared(self):
+    def _check_prepared(self) -> None:
         if "critic_0_0" not in self.fitted:
             raise DetectorError(f"{self.name}: call fit first, with in-distribution images.")
 
-    def _restored(self):
+    def _restored(self) -> list[tf_keras.Model]:
         """The critics with their trained weights, made once."""
         if self._networks is None:
             self._networks = []
             for k in range(self.settings["num_members"]):
-                network = make_critic(self.image_shape, self.settings["width"], seed=0)
+                network = make_critic(self.statistics.known_image_shape(), self.settings["width"], seed=0)
                 count = len(network.get_weights())
                 network.set_weights([self.fitted[f"critic_{k}_{i}"] for i in range(count)])
                 self._networks.append(network)
         return self._networks
 
 
-def make_critic(image_shape, width, seed):
+def make_critic(image_shape: Sequence[int], width: int, seed: int) -> tf_keras.Sequential:
     """The critic f: images in [-1, 1] `[B, H, W, C]` -> `[B, 1]`; a `tf_keras.Sequential`."""
     layers = tf_keras.layers
     seeds = iter(range(100 * seed, 100 * seed + 100))
@@ -151,7 +159,7 @@ def make_critic(image_shape, width, seed):
     )
 
 
-def make_generator(image_shape, width, seed):
+def make_generator(image_shape: Sequence[int], width: int, seed: int) -> tf_keras.Sequential:
     """The generator G: normal noise `[B, 64]` -> images in [-1, 1] `[B, H, W, C]`."""
     layers = tf_keras.layers
     height, width_px, channels = image_shape
@@ -169,7 +177,9 @@ def make_generator(image_shape, width, seed):
     )
 
 
-def train_critic(images, num_steps, width, batch_images, seed):
+def train_critic(
+    images: np.ndarray, num_steps: int, width: int, batch_images: int, seed: int
+) -> tf_keras.Sequential:
     """Trains a Wasserstein GAN with gradient penalty on images uint8 `[N, H, W, C]`; returns its critic.
 
     All that is random follows from `seed`.

@@ -1,14 +1,13 @@
 """Density of states: are the model's statistics of this image those of its data?"""
 
 import numpy as np
-import sklearn.svm
 import tensorflow as tf
 
 from tfp_flows.detectors import latent, models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions import protocols
-from tfp_flows.distributions.protocols import LatentVariableModel
+from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel
 
 DENSITIES = ("kde", "svm")
 NUM_SAMPLES = 4
@@ -35,10 +34,11 @@ class DensityOfStates(Detector):
     """
 
     name = "density_of_states"
+    settings_of_statistics = ()  # the density of the states is fitted after them
     log_prob_first = False
     exportable = True
 
-    def __init__(self, model, density="kde", batch_size=256):
+    def __init__(self, model: DensityModel, density: str = "kde", batch_size: int = 256):
         """Takes the density model and how the statistics' density is estimated.
 
         Raises:
@@ -50,7 +50,7 @@ class DensityOfStates(Detector):
             )
         super().__init__([model], {"density": density}, batch_size)
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         model = self.models[0]
         if protocols.is_flow(model):
             parts = model.terms(images)
@@ -63,7 +63,7 @@ class DensityOfStates(Detector):
         terms = latent.elbo_terms(model, images, loc, log_scale, NUM_SAMPLES, seed=0)
         return tf.stack([log_prob, terms.reconstruction, terms.kl], axis=-1)
 
-    def _fit_statistics(self, statistics):
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
         scale = statistics.std(axis=0, ddof=1)
@@ -74,17 +74,9 @@ class DensityOfStates(Detector):
         if self.settings["density"] == "kde":
             return {"states": statistics, "bandwidth": scale * len(statistics) ** (-1 / 5)}
         loc = statistics.mean(axis=0)
-        svm = sklearn.svm.OneClassSVM(nu=NU, gamma="scale").fit((statistics - loc) / scale)
-        return {
-            "loc": loc,
-            "scale": scale,
-            "support": svm.support_vectors_,
-            "weights": svm.dual_coef_[0],
-            "intercept": np.float64(svm.intercept_[0]),
-            "gamma": np.float64(svm._gamma),
-        }
+        return {"loc": loc, "scale": scale, **_fit_svm((statistics - loc) / scale)}
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         if self.settings["density"] == "kde":
             return -_log_kernel_density(statistics, fitted["states"], fitted["bandwidth"])
         standardised = (statistics - fitted["loc"]) / fitted["scale"]
@@ -92,11 +84,28 @@ class DensityOfStates(Detector):
         kernel = tf.exp(-fitted["gamma"] * squares)
         return -(tf.linalg.matvec(kernel, fitted["weights"]) + fitted["intercept"])
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("states",) if self.settings["density"] == "kde" else ("support",)
 
 
-def _log_kernel_density(statistics, states, bandwidth):
+def _fit_svm(standardised: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of a one-class support vector machine of standardised statistics `[N, S]`."""
+    try:
+        import sklearn.svm  # here, as this density alone needs it
+    except ImportError as error:
+        raise DetectorError(
+            f"density_of_states: `density` svm needs scikit-learn ({error}): pip install scikit-learn."
+        ) from error
+    svm = sklearn.svm.OneClassSVM(nu=NU, gamma="scale").fit(standardised)
+    return {
+        "support": svm.support_vectors_,
+        "weights": svm.dual_coef_[0],
+        "intercept": np.float64(svm.intercept_[0]),
+        "gamma": np.float64(svm._gamma),
+    }
+
+
+def _log_kernel_density(statistics: tf.Tensor, states: tf.Tensor, bandwidth: tf.Tensor) -> tf.Tensor:
     """sum_s log (1/n) sum_i N(T_s; t_is, h_s^2): `[B]`."""
     distance = (statistics[:, tf.newaxis] - states) / bandwidth  # [B, n, S]
     log_kernels = -0.5 * distance**2 - tf.math.log(bandwidth) - LOG_SQRT_2_PI

@@ -1,5 +1,7 @@
 """Gradients of an image's log-likelihood with respect to the weights."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,6 +9,7 @@ from tfp_flows.detectors import models
 from tfp_flows.detectors.calibration import tail_fraction
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import DensityModel
 
 PARALLEL_ITERATIONS = 4
 SMALLEST_SQUARE = 1e-30
@@ -30,17 +33,18 @@ class GradientNorms(Detector):
     """
 
     name = "gradient_norms"
+    cost = "slow"
     log_prob_first = False
 
-    def __init__(self, model, batch_size=32):
+    def __init__(self, model: DensityModel, batch_size: int = 32):
         """Takes a density model with `trainable_variables`."""
         super().__init__([model], batch_size=batch_size)
         _variables(model, self.name)
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         return tf.math.log(tf.maximum(squared_norms(self.models[0], images), SMALLEST_SQUARE))
 
-    def _fit_statistics(self, statistics):
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
         scale = statistics.std(axis=0, ddof=1)
@@ -49,13 +53,13 @@ class GradientNorms(Detector):
             raise DetectorError(f"{self.name}: no gradient varies over the images given to fit.")
         return {"loc": statistics.mean(axis=0), "scale": np.where(varies, scale, np.inf)}
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         used = tf.math.is_finite(fitted["scale"])  # a gradient that never varies says nothing
         scale = tf.where(used, fitted["scale"], 1.0)
         terms = 0.5 * ((statistics - fitted["loc"]) / scale) ** 2 + tf.math.log(scale)
         return tf.reduce_sum(tf.where(used, terms + 0.5 * np.log(2 * np.pi), 0.0), axis=-1)
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("loc",)
 
 
@@ -80,20 +84,21 @@ class ScoreTest(Detector):
     """
 
     name = "score_test"
+    cost = "slow"
     prepares = True
 
-    def __init__(self, model, num_fisher_images=256, batch_size=32):
+    def __init__(self, model: DensityModel, num_fisher_images: int = 256, batch_size: int = 32):
         """Takes a density model with `trainable_variables`."""
         super().__init__([model], {"num_fisher_images": num_fisher_images}, batch_size)
         self._num_variables = len(_variables(model, self.name))
 
-    def _prepare(self, images):
+    def _prepare(self, images: np.ndarray) -> None:
         images = images[: self.settings["num_fisher_images"]]
         signature = [tf.TensorSpec(images.shape[1:], tf.uint8)]
         gradient = tf.function(
             lambda image: _gradients(self.models[0], image), input_signature=signature, autograph=False
         )
-        sums = [0.0] * self._num_variables
+        sums = [np.zeros([], np.float64)] * self._num_variables
         for image in images:
             sums = [
                 s + g.numpy().astype(np.float64) ** 2 for s, g in zip(sums, gradient(image), strict=True)
@@ -104,34 +109,36 @@ class ScoreTest(Detector):
             inverse = np.divide(1.0, damped, out=np.zeros_like(damped), where=damped > 0)
             self.fitted[f"inverse_fisher_{i}"] = inverse.astype(np.float32)
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         weights = [tf.constant(self.fitted[f"inverse_fisher_{i}"]) for i in range(self._num_variables)]
         score = tf.reduce_sum(squared_norms(self.models[0], images, weights), axis=-1)
         return tf.stack([models.log_prob(self.models[0], images), score], axis=-1)
 
-    def _fit_statistics(self, statistics):
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         entropy = -statistics[:, 0].mean()
         return {
-            "entropy": np.float64(entropy),
+            "entropy": np.asarray(entropy),
             "typicality": np.sort(np.abs(-statistics[:, 0] - entropy)),
             "score": np.sort(statistics[:, 1]),
         }
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         typicality = tf.abs(-statistics[:, 0] - fitted["entropy"])
         p_typicality = tail_fraction(typicality, fitted["typicality"])
         p_score = tail_fraction(statistics[:, 1], fitted["score"])
         return -2.0 * (tf.math.log(p_typicality) + tf.math.log(p_score))
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("entropy",)
 
-    def _check_prepared(self):
+    def _check_prepared(self) -> None:
         if "inverse_fisher_0" not in self.fitted:
             raise DetectorError(f"{self.name}: call fit first, with in-distribution images.")
 
 
-def squared_norms(model, images, weights=None):
+def squared_norms(
+    model: DensityModel, images: tf.Tensor, weights: Sequence[tf.Tensor] | None = None
+) -> tf.Tensor:
     """sum_i w_i (d log p(x) / d theta_i)^2 within each variable, for each image: `[B, L]`."""
 
     def of_image(image):
@@ -141,20 +148,20 @@ def squared_norms(model, images, weights=None):
             squares = [s * tf.cast(w, s.dtype) for s, w in zip(squares, weights, strict=True)]
         return tf.stack([tf.reduce_sum(s) for s in squares])
 
-    dtype = model.trainable_variables[0].dtype
+    dtype = _variables(model, "squared_norms")[0].dtype
     return tf.map_fn(of_image, images, fn_output_signature=dtype, parallel_iterations=PARALLEL_ITERATIONS)
 
 
-def _gradients(model, image):
+def _gradients(model: DensityModel, image: tf.Tensor) -> list[tf.Tensor]:
     """d log p(x) / d theta of one image, a tensor for each trainable variable."""
-    variables = model.trainable_variables
+    variables = _variables(model, "gradients")
     with tf.GradientTape() as tape:
         log_prob = models.log_prob(model, image[tf.newaxis])[0]
     gradients = tape.gradient(log_prob, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
-def _variables(model, owner):
+def _variables(model: DensityModel, owner: str) -> Sequence[tf.Variable]:
     variables = getattr(model, "trainable_variables", ())
     if not variables:
         raise DetectorError(

@@ -1,5 +1,8 @@
 """The likelihood, corrected by how well a general compressor does."""
 
+import types
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,9 +10,10 @@ from tfp_flows.checks import extras
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import DensityModel
 
 # Lossless codecs of the package imagecodecs: name -> function and arguments.
-CODECS = {
+CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpegls": ("jpegls_encode", {}),
     "jpeg2000": ("jpeg2k_encode", {"level": 0, "reversible": True}),
     "jpegxl": ("jpegxl_encode", {"lossless": True}),
@@ -40,7 +44,7 @@ class InputComplexity(Detector):
 
     name = "input_complexity"
 
-    def __init__(self, model, compressor="png", batch_size=256):
+    def __init__(self, model: DensityModel, compressor: str = "png", batch_size: int = 256):
         """Takes the density model and the name of the compressor.
 
         Raises:
@@ -51,36 +55,36 @@ class InputComplexity(Detector):
             raise DetectorError(
                 f"{self.name}: `compressor` must be one of {', '.join(COMPRESSORS)}, got {compressor!r}."
             )
-        if compressor != "png":
-            _imagecodecs()
         super().__init__([model], {"compressor": compressor}, batch_size)
+        if self._codecs:
+            _imagecodecs()
 
     @property
-    def exportable(self):
+    def exportable(self) -> bool:
         """Whether it runs in a graph: with "png" alone."""
         return not self._codecs
 
     @property
-    def _codecs(self):
+    def _codecs(self) -> list[str]:
         compressor = self.settings["compressor"]
         return {"png": [], "best": list(CODECS)}.get(compressor, [compressor])
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         log_prob = models.log_prob(self.models[0], images)
         if self.settings["compressor"] not in ("png", "best"):
             return log_prob[:, tf.newaxis]
         return tf.stack([log_prob, tf.cast(png_bits(images), log_prob.dtype)], axis=-1)
 
-    def _host_statistics(self, images):
+    def _host_statistics(self, images: np.ndarray) -> np.ndarray | None:
         if not self._codecs:
             return None
         return np.array([[encoded_bits(image, codec) for codec in self._codecs] for image in images])
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return -statistics[:, 0] / LN2 - tf.reduce_min(statistics[:, 1:], axis=1)
 
 
-def png_bits(images):
+def png_bits(images: tf.Tensor) -> tf.Tensor:
     """Bits of each image as a PNG file: uint8 `[B, H, W, C]`, C in 1..4 -> int32 `[B]`."""
     files = tf.map_fn(
         lambda image: tf.io.encode_png(image, compression=9), images, fn_output_signature=tf.string
@@ -88,17 +92,18 @@ def png_bits(images):
     return 8 * tf.strings.length(files)
 
 
-def encoded_bits(image, codec):
-    """Bits of an image uint8 `[H, W, C]` as encoded losslessly by one of `CODECS`."""
-    function, arguments = CODECS[codec]
-    return 8 * len(
-        getattr(_imagecodecs(), function)(
-            np.squeeze(image, -1) if image.shape[-1] == 1 else image, **arguments
-        )
-    )
+def encoded_bits(image: np.ndarray, codec: str) -> int:
+    """Bits of an image uint8 `[H, W, C]` as encoded losslessly by one of `CODECS`.
+
+    Raises:
+      UserError: If the package of the codecs is not installed.
+    """
+    name, arguments = CODECS[codec]
+    encode = getattr(_imagecodecs(), name)
+    return 8 * len(encode(np.squeeze(image, -1) if image.shape[-1] == 1 else image, **arguments))
 
 
-def _imagecodecs():
+def _imagecodecs() -> types.ModuleType:
     with extras.needed("codecs", "a compressor other than PNG"):
         import imagecodecs
     return imagecodecs

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
+from tfp_flows.distributions.protocols import LatentVariableModel
 from tfp_flows.numerics import noise
-
-tfd = tfp.distributions
 
 
 class ElboTerms(NamedTuple):
@@ -22,13 +21,20 @@ class ElboTerms(NamedTuple):
     kl: tf.Tensor
 
 
-def posterior_of(model, images):
+def posterior_of(model: LatentVariableModel, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(mean, log scale) `[B, latent]` of the encoder's q(z | x)."""
     posterior = model.encode(images).distribution
     return tf.convert_to_tensor(posterior.loc), tf.math.log(posterior.scale)
 
 
-def elbo_terms(model, images, loc, log_scale, num_samples, seed):
+def elbo_terms(
+    model: LatentVariableModel,
+    images: tf.Tensor,
+    loc: tf.Tensor,
+    log_scale: tf.Tensor,
+    num_samples: int,
+    seed: int,
+) -> ElboTerms:
     """`ElboTerms` of images for the posterior N(loc, exp(log_scale)^2).
 
     The noise `[num_samples, 1, latent]` is shared by all images, so that a result depends on neither

@@ -1,7 +1,10 @@
 """The likelihood itself: the baseline that fails."""
 
+import tensorflow as tf
+
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
+from tfp_flows.distributions.protocols import DensityModel
 
 
 class Likelihood(Detector):
@@ -21,16 +24,17 @@ class Likelihood(Detector):
     """
 
     name = "likelihood"
+    statistics_name = "log_prob"
     exportable = True
 
-    def __init__(self, model, batch_size=256):
+    def __init__(self, model: DensityModel, batch_size: int = 256):
         """Takes the density model."""
         super().__init__([model], batch_size=batch_size)
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return -statistics[:, 0]
 
-    def _map_of_batch(self, images):
+    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
         return -models.pixel_log_probs(self.models[0], images, self.name)
 
 

@@ -1,11 +1,14 @@
 """The likelihood ratio against a model of the background."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import tensorflow as tf
 
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import DensityModel
 
 
 class LikelihoodRatio(Detector):
@@ -35,7 +38,7 @@ class LikelihoodRatio(Detector):
     name = "likelihood_ratio"
     exportable = True
 
-    def __init__(self, model, backgrounds, batch_size=256):
+    def __init__(self, model: DensityModel, backgrounds: Sequence[DensityModel], batch_size: int = 256):
         """Takes the model and the list of background models, of one mutation rate each.
 
         Raises:
@@ -46,14 +49,14 @@ class LikelihoodRatio(Detector):
         super().__init__([model, *backgrounds], batch_size=batch_size)
 
     @classmethod
-    def of_models(cls, density_models, settings):
+    def of_models(cls, density_models: Sequence[DensityModel], settings: Mapping) -> Detector:
         """The detector of a model and the backgrounds after it."""
         return cls(density_models[0], density_models[1:], **settings)
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         return tf.stack([models.log_prob(model, images) for model in self.models], axis=-1)
 
-    def _fit_statistics(self, statistics):
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         ratios = statistics[:, :1] - statistics[:, 1:]
         if len(ratios) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(ratios)}.")
@@ -63,14 +66,14 @@ class LikelihoodRatio(Detector):
         )
         return {"chosen": np.int64(np.argmax(distance)), "distance": distance}
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.gather(statistics, 1 + fitted["chosen"], axis=1) - statistics[:, 0]
 
-    def _map_of_batch(self, images):
+    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
         background = self.models[1 + int(self.fitted["chosen"])]
         return models.pixel_log_probs(background, images, self.name) - models.pixel_log_probs(
             self.models[0], images, self.name
         )
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("chosen",)

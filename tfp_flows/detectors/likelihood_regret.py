@@ -1,10 +1,13 @@
 """Likelihood regret: how much better could the posterior of this one image be?"""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfp_flows.detectors import latent, models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import LatentVariableModel
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -30,8 +33,17 @@ class LikelihoodRegret(Detector):
 
     name = "likelihood_regret"
     log_prob_first = False
+    cost = "slow"
 
-    def __init__(self, model, num_steps=50, learning_rate=0.1, num_samples=2, seed=0, batch_size=256):
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        num_steps: int = 50,
+        learning_rate: float = 0.1,
+        num_samples: int = 2,
+        seed: int = 0,
+        batch_size: int = 256,
+    ):
         """Takes a VAE: `encode(images)`, `decode(z)` and `prior`, as `vae.VAE` has them.
 
         Args:
@@ -51,8 +63,8 @@ class LikelihoodRegret(Detector):
         settings = dict(num_steps=num_steps, learning_rate=learning_rate, num_samples=num_samples, seed=seed)
         super().__init__([model], settings, batch_size)
 
-    def _graph_statistics(self, images):
-        model = self.models[0]
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
+        model = models.need_latent_variables(self.models[0], self.name)
         images = models.as_input(model, images)
         start = latent.posterior_of(model, images)
 
@@ -66,11 +78,16 @@ class LikelihoodRegret(Detector):
         best = maximize(elbo, start, self.settings["num_steps"], self.settings["learning_rate"])
         return (best - at_encoder)[:, tf.newaxis]
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return statistics[:, 0]
 
 
-def maximize(objective, start, num_steps, learning_rate):
+def maximize(
+    objective: Callable[[tuple[tf.Tensor, ...]], tf.Tensor],
+    start: tuple[tf.Tensor, ...],
+    num_steps: int,
+    learning_rate: float,
+) -> tf.Tensor:
     """The largest value of `objective` that Adam finds, for each row on its own.
 
     Args:

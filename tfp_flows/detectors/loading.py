@@ -1,19 +1,25 @@
 """Reads a detector that `saving.save` wrote."""
 
 import json
+import os
 import pathlib
 import zipfile
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flows import runs
+from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
 from tfp_flows.detectors.saving import ARRAYS, CALIBRATION, DESCRIPTION, FORMAT, STATISTICS
+from tfp_flows.distributions.protocols import DensityModel
 
 
-def load(path, model=None):
+def load(
+    path: str | os.PathLike[str], model: DensityModel | Sequence[DensityModel] | None = None
+) -> Detector:
     """Reads a detector that `save` wrote. Nothing is executed but TensorFlow graphs.
 
     Args:
@@ -52,13 +58,17 @@ def load(path, model=None):
     detector.image_shape = shape
     detector.calibration_scores = arrays.pop(CALIBRATION, None)
     detector.fitted = arrays
-    detector._check_fitted()
+    detector.formula.check_fitted()
     return detector
 
 
-def _models(references, path, model):
+def _models(
+    references: list[dict] | None,
+    path: pathlib.Path,
+    model: DensityModel | Sequence[DensityModel] | None,
+) -> list[DensityModel] | None:
     if model is not None:
-        return list(model) if isinstance(model, list | tuple) else [model]
+        return list(model) if isinstance(model, Sequence) else [model]
     if references is None:
         return None
     try:
@@ -67,7 +77,9 @@ def _models(references, path, model):
         raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
 
 
-def _make(kind, settings, density_models, path):
+def _make(
+    kind: type[Detector], settings: dict, density_models: list[DensityModel] | None, path: pathlib.Path
+) -> Detector:
     try:
         if density_models is not None:
             return kind.of_models(density_models, settings)
@@ -78,7 +90,7 @@ def _make(kind, settings, density_models, path):
         raise DetectorError(f"load: the detector in {path} cannot be made: {error}.") from error
 
 
-def _load_statistics(folder):
+def _load_statistics(folder: pathlib.Path) -> Callable[[tf.Tensor], tf.Tensor]:
     try:
         loaded = tf.saved_model.load(str(folder))
         statistics = loaded.statistics
@@ -89,6 +101,6 @@ def _load_statistics(folder):
     return statistics
 
 
-def _read_arrays(path):
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as archive:
         return dict(archive)

@@ -7,6 +7,7 @@ from tfp_flows.detectors import models
 from tfp_flows.detectors.calibration import tail_fraction
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import FlowModel
 from tfp_flows.numerics import Seed, noise, quantization
 
 GREY_LEVEL = 1.0 / quantization.NUM_LEVELS
@@ -40,8 +41,17 @@ class LocalIntrinsicDimension(Detector):
     """
 
     name = "local_intrinsic_dimension"
+    cost = "jacobian"
 
-    def __init__(self, model, threshold=GREY_LEVEL, num_probes=None, num_steps=30, seed=0, batch_size=16):
+    def __init__(
+        self,
+        model: FlowModel,
+        threshold: float = GREY_LEVEL,
+        num_probes: int | None = None,
+        num_steps: int = 30,
+        seed: int = 0,
+        batch_size: int = 16,
+    ):
         """Takes a flow over dequantised images.
 
         Args:
@@ -62,8 +72,8 @@ class LocalIntrinsicDimension(Detector):
         settings = dict(threshold=threshold, num_probes=num_probes, num_steps=num_steps, seed=seed)
         super().__init__([model], settings, batch_size)
 
-    def _graph_statistics(self, images):
-        model = self.models[0]
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
+        model = models.need_flow(self.models[0], self.name)
         flow = model.flow
         y = quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
         largest = 1.0 / self.settings["threshold"]
@@ -84,15 +94,15 @@ class LocalIntrinsicDimension(Detector):
             )
         return tf.stack([models.log_prob(model, images), count], axis=-1)
 
-    def _fit_statistics(self, statistics):
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         return {"log_probs": np.sort(-statistics[:, 0]), "ranks": np.sort(-statistics[:, 1])}
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         p_likelihood = tail_fraction(-statistics[:, 0], fitted["log_probs"])
         p_rank = tail_fraction(-statistics[:, 1], fitted["ranks"])
         return -tf.math.log(tf.minimum(p_likelihood, p_rank))
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("log_probs",)
 
 

@@ -1,5 +1,7 @@
 """What detectors need of a density model: `log_prob` of images, whoever made it."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tfp_flows.detectors.errors import DetectorError
@@ -19,6 +21,18 @@ def log_prob(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
 def as_input(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
     """Images uint8 in the type that the model takes: see `log_prob`."""
     return tf.cast(images, _input_dtype(model))
+
+
+def common_shape(density_models: Sequence[DensityModel], owner: str) -> tuple[int, int, int] | None:
+    """The shape (H, W, C) of the images of all models, or None where none of them says.
+
+    Raises:
+      DetectorError: If they differ.
+    """
+    shapes = {shape for shape in map(image_shape_of, density_models) if shape}
+    if len(shapes) > 1:
+        raise DetectorError(f"{owner}: the models' images differ in shape: {sorted(shapes)}.")
+    return next(iter(shapes), None)
 
 
 def need_density(model: object, owner: str) -> DensityModel:

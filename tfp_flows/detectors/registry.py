@@ -2,6 +2,7 @@
 
 from tfp_flows.detectors.critics import Critics
 from tfp_flows.detectors.density_of_states import DensityOfStates
+from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.gradients import GradientNorms, ScoreTest
 from tfp_flows.detectors.input_complexity import InputComplexity
 from tfp_flows.detectors.likelihood import Likelihood, OutlierExposure
@@ -12,7 +13,7 @@ from tfp_flows.detectors.second_order import SecondOrder
 from tfp_flows.detectors.typicality import Typicality
 from tfp_flows.detectors.waic import WAIC
 
-DETECTORS = {
+DETECTORS: dict[str, type[Detector]] = {
     kind.name: kind
     for kind in (
         Likelihood,

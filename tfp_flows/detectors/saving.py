@@ -9,12 +9,17 @@ import json
 import os
 import pathlib
 import tempfile
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flows import runs
+from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.formula import Formula
+from tfp_flows.detectors.statistics import Statistics
+from tfp_flows.distributions.protocols import DensityModel
 
 FORMAT = 1
 DESCRIPTION = "detector.json"
@@ -24,7 +29,18 @@ CALIBRATION = "calibration_scores"
 PYTHON_OPERATIONS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
-def save(detector, path):
+class Saved(Protocol):
+    """What is kept of a detector."""
+
+    name: ClassVar[str]
+    models: list[DensityModel]
+    settings: dict
+    statistics: Statistics
+    formula: Formula
+    conformal: Conformal
+
+
+def save(detector: Saved, path: str | os.PathLike[str]) -> None:
     """Writes a fitted detector to the folder `path`; an earlier detector there is replaced.
 
     A model that was loaded from a run (`runs.load_model`) is stored as a reference to it, relative to
@@ -35,7 +51,8 @@ def save(detector, path):
       DetectorError: If it was not fitted, `path` holds something else, or a model can be stored in neither
         way; the message says why.
     """
-    detector._check_fitted()
+    detector.formula.check_fitted()
+    image_shape = detector.statistics.known_image_shape()
     path = pathlib.Path(path)
     if path.exists() and not (path / DESCRIPTION).exists() and (not path.is_dir() or any(path.iterdir())):
         raise DetectorError(f"save: {path} is there already and is no detector.")
@@ -43,29 +60,32 @@ def save(detector, path):
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
         new = pathlib.Path(temporary) / "new"
         new.mkdir()
-        references = [getattr(model, "run_reference", None) for model in detector.models]
-        by_reference = all(references)
+        found = [getattr(model, "run_reference", None) for model in detector.models]
+        references = [reference for reference in found if reference is not None]
+        by_reference = len(references) == len(found)
         if not by_reference:
             _save_statistics(detector, new / STATISTICS)
         description = {
             "format": FORMAT,
             "detector": detector.name,
             "settings": detector.settings,
-            "image_shape": list(detector.image_shape),
+            "image_shape": list(image_shape),
             "models": [reference.to_json(path) for reference in references] if by_reference else None,
             "versions": runs.versions(),
         }
         (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        calibration = detector.calibration_scores
-        extra = {} if calibration is None else {CALIBRATION: calibration}
-        np.savez_compressed(new / ARRAYS, **detector.fitted, **extra)
+        calibration = detector.conformal.scores
+        arrays: dict[str, Any] = dict(detector.formula.fitted)
+        if calibration is not None:
+            arrays[CALIBRATION] = calibration
+        np.savez_compressed(new / ARRAYS, **arrays)
         if path.exists():
             os.replace(path, pathlib.Path(temporary) / "old")
         os.replace(new, path)
 
 
-def _save_statistics(detector, folder):
-    function = detector.compiled_statistics()
+def _save_statistics(detector: Saved, folder: pathlib.Path) -> None:
+    function = detector.statistics.compiled()
     concrete = function.get_concrete_function()
     python = _python_operations(concrete.graph)
     if python:
@@ -86,7 +106,7 @@ def _save_statistics(detector, folder):
         ) from error
 
 
-def _python_operations(graph):
+def _python_operations(graph: tf.Graph) -> set[str]:
     found = {op.type for op in graph.get_operations()} & PYTHON_OPERATIONS
     for function in graph.as_graph_def().library.function:
         found |= {node.op for node in function.node_def} & PYTHON_OPERATIONS

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import FlowModel
 from tfp_flows.numerics import hessian, quantization
 
 
@@ -30,7 +31,7 @@ class SecondOrder(Detector):
     log_prob_first = False
     prepares = True
 
-    def __init__(self, model, batch_size=256):
+    def __init__(self, model: FlowModel, batch_size: int = 256):
         """Takes a flow over dequantised images.
 
         Raises:
@@ -39,33 +40,33 @@ class SecondOrder(Detector):
         models.need_flow(model, self.name)
         super().__init__([model], batch_size=batch_size)
 
-    def _prepare(self, images):
+    def _prepare(self, images: np.ndarray) -> None:
         if len(images) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(images)}.")
-        flow = self.models[0].flow
+        flow = models.need_flow(self.models[0], self.name).flow
         mean = (images.mean(axis=0, dtype=np.float64) + 0.5) / quantization.NUM_LEVELS
         variance = images.var(axis=0, dtype=np.float64) / quantization.NUM_LEVELS**2
         point = tf.constant(mean[np.newaxis], flow.dtype)
         diagonal = hessian.hessian_diagonal(flow.log_prob, point)[0].numpy().astype(np.float64)
         self.fitted.update(mean=mean, variance=variance, diagonal=diagonal)
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(self._terms(images), axis=[1, 2, 3])[:, tf.newaxis]
 
-    def _terms(self, images):
+    def _terms(self, images: tf.Tensor) -> tf.Tensor:
         y = (tf.cast(images, tf.float64) + 0.5) / quantization.NUM_LEVELS
         excess = (y - self.fitted["mean"]) ** 2 - self.fitted["variance"]
         return 0.5 * self.fitted["diagonal"] * excess
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.abs(statistics[:, 0])
 
-    def _map_of_batch(self, images):
+    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
         terms = tf.reduce_sum(self._terms(images), axis=-1)
         return terms * tf.sign(tf.reduce_sum(terms, axis=[1, 2], keepdims=True))
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("diagonal",)
 
-    def _check_prepared(self):
-        self._check_fitted()
+    def _check_prepared(self) -> None:
+        self.formula.check_fitted()

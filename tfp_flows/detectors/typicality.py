@@ -1,10 +1,12 @@
 """Typicality: is the likelihood that of a typical sample, neither lower nor higher?"""
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import DensityModel
 
 NUM_RESAMPLES = 10_000
 
@@ -26,23 +28,24 @@ class Typicality(Detector):
     """
 
     name = "typicality"
+    statistics_name = "log_prob"
     exportable = True
 
-    def __init__(self, model, batch_size=256):
+    def __init__(self, model: DensityModel, batch_size: int = 256):
         """Takes the density model."""
         super().__init__([model], batch_size=batch_size)
 
-    def _fit_statistics(self, statistics):
-        return {"entropy": np.float64(-statistics[:, 0].mean())}
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
+        return {"entropy": np.asarray(-statistics[:, 0].mean())}
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.abs(-statistics[:, 0] - fitted["entropy"])
 
-    def _needed(self):
+    def _needed(self) -> tuple[str, ...]:
         return ("entropy",)
 
 
-def group_scores(log_probs, entropy, group_size):
+def group_scores(log_probs: npt.ArrayLike, entropy: float, group_size: int) -> np.ndarray:
     """|mean_m -log p(x_m) - H| of consecutive groups of M images.
 
     Args:
@@ -56,15 +59,22 @@ def group_scores(log_probs, entropy, group_size):
     Raises:
       DetectorError: If there are fewer than M images.
     """
-    log_probs = np.asarray(log_probs, np.float64)
-    count = len(log_probs) // group_size
+    values = np.asarray(log_probs, np.float64)
+    count = len(values) // group_size
     if not count:
-        raise DetectorError(f"typicality: {len(log_probs)} images make no group of {group_size}.")
-    groups = log_probs[: count * group_size].reshape([count, group_size])
+        raise DetectorError(f"typicality: {len(values)} images make no group of {group_size}.")
+    groups = values[: count * group_size].reshape([count, group_size])
     return np.abs(-groups.mean(axis=1) - entropy)
 
 
-def rejection_rate(log_probs, held_out_log_probs, entropy, group_size, alpha=0.01, seed=0):
+def rejection_rate(
+    log_probs: npt.ArrayLike,
+    held_out_log_probs: npt.ArrayLike,
+    entropy: float,
+    group_size: int,
+    alpha: float = 0.01,
+    seed: int = 0,
+) -> float:
     """The fraction of groups of M images that the paper's test rejects at level `alpha`.
 
     The threshold is the 1 - alpha quantile of the score of groups resampled, with replacement, from held-out

@@ -1,10 +1,13 @@
 """WAIC: an ensemble's disagreement corrects its likelihood."""
 
+from collections.abc import Mapping, Sequence
+
 import tensorflow as tf
 
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import DensityModel
 
 
 class WAIC(Detector):
@@ -30,7 +33,7 @@ class WAIC(Detector):
     name = "waic"
     exportable = True
 
-    def __init__(self, members, batch_size=256):
+    def __init__(self, members: Sequence[DensityModel], batch_size: int = 256):
         """Takes the list of models.
 
         Raises:
@@ -42,16 +45,16 @@ class WAIC(Detector):
         super().__init__(members, batch_size=batch_size)
 
     @classmethod
-    def of_models(cls, density_models, settings):
+    def of_models(cls, density_models: Sequence[DensityModel], settings: Mapping) -> Detector:
         """The detector of this ensemble."""
         return cls(density_models, **settings)
 
-    def _graph_statistics(self, images):
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         return tf.stack([models.log_prob(member, images) for member in self.models], axis=-1)
 
-    def _formula(self, statistics, fitted):
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.math.reduce_variance(statistics, axis=-1) - tf.reduce_mean(statistics, axis=-1)
 
-    def _map_of_batch(self, images):
+    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
         maps = [models.pixel_log_probs(member, images, self.name) for member in self.models]
         return self._formula(tf.stack(maps, axis=-1), {})

@@ -107,10 +107,15 @@ class Dequantized(ImageDistribution):
         images = tf.cast(check_images(images, self.event_shape, self.name), self.dtype)
         return quantization.dequantize(images, self.evaluation_noise(seed)[0])
 
-    def terms(self, images: tf.Tensor, seed: SeedLike = None) -> LogProbTerms:
+    def terms(self, images: tf.Tensor, seed: SeedLike = None, **conditions: Any) -> LogProbTerms:
         """The terms of log P of integer images `[B, H, W, C]`, in one pass through the flow.
 
             log p_Z(z) + log|det dz/dy| - D ln 256,        z = bijector.inverse(dequantized(images))
+
+        Args:
+          images: Integer images of any dtype.
+          seed: Of the noise; None for the model's own.
+          **conditions: Keyword arguments of the flow's bijector, such as `condition`.
 
         Returns:
           `LogProbTerms`, each `[B]`, in nats; they sum to the estimate of log P from the first draw of the
@@ -123,7 +128,7 @@ class Dequantized(ImageDistribution):
             raise UserError(
                 f"{self.name}: there are no terms: {self._flow.name} is no `tfd.TransformedDistribution`."
             )
-        return terms_of_flow(self._flow, self.dequantized(images, seed))
+        return terms_of_flow(self._flow, self.dequantized(images, seed), **conditions)
 
     def log_prob_of_draw(self, images: tf.Tensor, u: tf.Tensor, **conditions: Any) -> tf.Tensor:
         """log p_Y((x + u) / 256) - D ln 256, the estimate of log P from one draw of noise: `[B]`, nats.

@@ -84,6 +84,14 @@ class PixelModel(DensityModel, Protocol):
         """`[B, H, W]`, nats; they sum to `log_prob`."""
 
 
+@runtime_checkable
+class EstimatedModel(DensityModel, Protocol):
+    """Estimates log p by Monte Carlo, and says how well; as a VAE."""
+
+    def log_prob_and_standard_error(self, images: tf.Tensor, /) -> tuple[tf.Tensor, tf.Tensor]:
+        """log p of images and its standard error, each `[B]`, nats."""
+
+
 def is_flow(model: object) -> TypeGuard[FlowModel]:
     """Whether `model` is a flow over dequantised images: a `FlowModel`, `.flow` a change of variables.
 

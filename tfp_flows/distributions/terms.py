@@ -1,7 +1,7 @@
 """The terms of log P of an integer image under a flow over dequantised ones."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -39,17 +39,19 @@ def dequantization_term(num_dimensions: int) -> float:
     return -num_dimensions * math.log(NUM_LEVELS)
 
 
-def terms_of_flow(flow: tfd.Distribution, y: tf.Tensor) -> LogProbTerms:
+def terms_of_flow(flow: tfd.Distribution, y: tf.Tensor, **conditions: Any) -> LogProbTerms:
     """`LogProbTerms` of dequantised images, from one pass through the flow.
 
     Args:
       flow: `tfd.TransformedDistribution` of batch shape `[]` over `[H, W, C]`.
       y: Dequantised images `[B, H, W, C]` of its dtype.
+      **conditions: Keyword arguments of the flow's bijector.
     """
     # As flow.log_prob does it: the log-determinant at z is known from the evaluation that gave z.
-    z = flow.bijector.inverse(y)
+    z = flow.bijector.inverse(y, **conditions)
     log_prob_z = flow.distribution.log_prob(z)
-    log_det = -flow.bijector.forward_log_det_jacobian(z, event_ndims=len(flow.event_shape))
+    event_ndims = len(flow.event_shape)
+    log_det = -flow.bijector.forward_log_det_jacobian(z, event_ndims=event_ndims, **conditions)
     batch = tf.shape(log_prob_z)
     constant = tf.constant(dequantization_term(flow.event_shape.num_elements()), log_prob_z.dtype)
     # A constant volume is a scalar.

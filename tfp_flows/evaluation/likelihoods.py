@@ -1,15 +1,19 @@
 """Log-probabilities of many images, compiled once and computed in batches."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from tfp_flows import data
 from tfp_flows.distributions import in_parts
+from tfp_flows.distributions.image_distribution import ImageDistribution
+from tfp_flows.distributions.protocols import EstimatedModel
 from tfp_flows.numerics import parts
 
 
-def compiled_log_prob(model):
+def compiled_log_prob(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tensor]:
     """`model.log_prob` as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
     return tf.function(
@@ -19,16 +23,16 @@ def compiled_log_prob(model):
     )
 
 
-def compiled_estimate(model):
+def compiled_estimate(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tensor]:
     """As `compiled_log_prob`, but `[B, 2]` with the standard error of the estimate beside it.
 
     For a model that has `log_prob_and_standard_error`; for any other it is `compiled_log_prob`.
     """
-    if not hasattr(model, "log_prob_and_standard_error"):
+    if not isinstance(model, EstimatedModel):
         return compiled_log_prob(model)
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
 
-    def estimate(images):
+    def estimate(images: tf.Tensor) -> tf.Tensor:
         return tf.stack(model.log_prob_and_standard_error(images), axis=-1)
 
     return tf.function(
@@ -38,7 +42,12 @@ def compiled_estimate(model):
     )
 
 
-def log_probs(log_prob, images, batch_size=256, progress=None):
+def log_probs(
+    log_prob: Callable[[tf.Tensor], tf.Tensor],
+    images: np.ndarray,
+    batch_size: int = 256,
+    progress: str | None = None,
+) -> np.ndarray:
     """The log-probability of many images, in batches.
 
     Args:

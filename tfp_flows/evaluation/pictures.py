@@ -1,5 +1,9 @@
 """Pictures: the only module of the toolkit that imports matplotlib."""
 
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -8,7 +12,7 @@ from matplotlib.text import Text
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def save(figure, target, dpi=130):
+def save(figure: Figure, target: str | os.PathLike | BinaryIO, dpi: int = 130) -> None:
     """Writes a figure as PNG, with its words as they are: a `$` in a file's name starts no formula.
 
     Args:
@@ -22,7 +26,9 @@ def save(figure, target, dpi=130):
     figure.savefig(target, format="png", dpi=dpi)
 
 
-def likelihood_histograms(path, bits_per_dim, title):
+def likelihood_histograms(
+    path: str | os.PathLike | BinaryIO, bits_per_dim: Mapping[str, np.ndarray], title: str
+) -> None:
     """Overlaid histograms of likelihoods, one for each data set, as in the paper's figures.
 
     Args:
@@ -33,10 +39,12 @@ def likelihood_histograms(path, bits_per_dim, title):
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     low, high = window(list(bits_per_dim.values()))
-    edges = np.linspace(low, high, 100)
+    edges = np.linspace(low, high, 100).tolist()
     for i, (label, values) in enumerate(bits_per_dim.items()):
         outside = not low < np.median(values) < high
-        style = dict(color=COLOURS[i % len(COLOURS)], linestyle=("-", "--", ":")[i // len(COLOURS) % 3])
+        style: dict[str, Any] = dict(
+            color=COLOURS[i % len(COLOURS)], linestyle=("-", "--", ":")[i // len(COLOURS) % 3]
+        )
         axes.plot([], label=f"{label}: {values.mean():.2f}{' (off the scale)' * outside}", **style)
         if not ((low <= values) & (values <= high)).any():
             continue
@@ -50,7 +58,7 @@ def likelihood_histograms(path, bits_per_dim, title):
     save(figure, path)
 
 
-def window(sets):
+def window(sets: Sequence[np.ndarray]) -> tuple[float, float]:
     """The range that shows the first set and all those near it: noise would squeeze the others.
 
     Args:
@@ -68,7 +76,7 @@ def window(sets):
     return low - margin, high + margin
 
 
-def image_grid(path, images, title=""):
+def image_grid(path: str | os.PathLike | BinaryIO, images: np.ndarray, title: str = "") -> None:
     """A square-ish grid of images.
 
     Args:

@@ -2,21 +2,29 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tfp_flows import data
 from tfp_flows.evaluation import pictures
 from tfp_flows.evaluation.likelihoods import compiled_estimate, log_probs
-from tfp_flows.evaluation.table import row_of, table, write_csv
+from tfp_flows.evaluation.table import Row, row_of, table, write_csv
 from tfp_flows.models import registry
 from tfp_flows.numerics import quantization
-from tfp_flows.runs import load_model, write_atomically
+from tfp_flows.runs import Run, RunError, RunSpec, load_model, write_atomically
 
 PROTOCOL_FILE = "protocol.json"
 
 
-def load_sets(spec, names, data_dir=None, download=False, max_images=None):
+def load_sets(
+    spec: RunSpec,
+    names: Sequence[str],
+    data_dir: str | None = None,
+    download: bool = False,
+    max_images: int | None = None,
+) -> list[data.ImageSet]:
     """The sets that a run is judged on: its own test images, as many training ones, and the named.
 
     Args:
@@ -31,15 +39,28 @@ def load_sets(spec, names, data_dir=None, download=False, max_images=None):
 
     Raises:
       DataError: If one cannot be loaded or has another shape.
+      RunError: If the run does not say what it was trained on.
     """
-    shared = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
+    if not spec.dataset:
+        raise RunError(
+            "`run`: it was trained on arrays without a name; tfp_flows.fit takes it as `dataset`."
+        )
+    shared: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
     own = data.load(spec.dataset, "test", max_images=max_images, **shared)
     sets = [own, data.load(spec.dataset, "train", max_images=len(own), **shared)]
     others = [name for name in dict.fromkeys(names) if name != spec.dataset]
     return sets + [data.load(name, "test", max_images=max_images, **shared) for name in others]
 
 
-def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progress=True):
+def evaluate(
+    run: Run,
+    sets: Sequence[data.ImageSet],
+    *,
+    batch_size: int = 256,
+    num_samples: int = 64,
+    protocol: Any = None,
+    progress: bool = True,
+) -> list[Row]:
     """Scores data sets under a run's model and writes table, pictures and scores.
 
     Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
@@ -78,9 +99,10 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     write_csv(run.evaluation / "bits_per_dim.csv", rows)
     description = json.dumps({"step": step, **dataclasses.asdict(protocol)}, indent=2)
     write_atomically(run.evaluation / PROTOCOL_FILE, description + "\n")
-    np.savez_compressed(run.evaluation / "log_probs.npz", **dict(zip(labels, values, strict=True)))
+    scores: dict[str, Any] = dict(zip(labels, values, strict=True))
+    np.savez_compressed(run.evaluation / "log_probs.npz", **scores)
     title = f"{run.spec().family} trained on {sets[0].name}, {step:,} steps"
-    bits = {k: quantization.bits_per_dim(v, shape) for k, v in zip(labels, values, strict=True)}
+    bits = {k: quantization.bits_per_dim(v, shape) for k, v in scores.items()}
     pictures.likelihood_histograms(run.evaluation / "likelihoods.png", bits, title)
     if num_samples:
         drawn = registry.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
@@ -89,9 +111,13 @@ def evaluate(run, sets, *, batch_size=256, num_samples=64, protocol=None, progre
     return rows
 
 
-def report(run, rows):
+def report(run: Run, rows: Sequence[Row]) -> str:
     """The table of the rows, what it says, and where the files are, as text."""
-    likelier = [row.dataset for row in rows[1:] if row.split == "test" and row.auroc_high < 0.5]
+    likelier = [
+        row.dataset
+        for row in rows[1:]
+        if row.split == "test" and row.auroc_high is not None and row.auroc_high < 0.5
+    ]
     lines = [table(rows), ""]
     if rows[0].estimate_se is not None:
         protocol = json.loads((run.evaluation / PROTOCOL_FILE).read_text(encoding="utf-8"))

@@ -6,7 +6,12 @@ import sklearn.metrics
 NUM_BOOTSTRAP = 200
 
 
-def auroc(in_distribution, out_of_distribution, num_bootstrap=NUM_BOOTSTRAP, seed=0):
+def auroc(
+    in_distribution: np.ndarray,
+    out_of_distribution: np.ndarray,
+    num_bootstrap: int = NUM_BOOTSTRAP,
+    seed: int = 0,
+) -> tuple[float, float, float]:
     """Area under the ROC curve of a score, higher meaning out of distribution.
 
     Args:

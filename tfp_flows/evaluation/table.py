@@ -3,9 +3,12 @@
 import csv
 import dataclasses
 import io
+import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
+from tfp_flows.data import ImageSet
 from tfp_flows.evaluation.separation import auroc
 from tfp_flows.numerics import quantization
 from tfp_flows.runs import write_atomically
@@ -43,9 +46,11 @@ class Row:
     estimate_se: float | None = None
 
 
-def table(rows):
+def table(rows: Sequence[Row]) -> str:
     """The rows as an aligned text table."""
-    lines = [("dataset", "split", "n", "bits/dim", "log p (nats)", "AUROC of -log p [95 %]")]
+    lines: list[tuple[str, ...]] = [
+        ("dataset", "split", "n", "bits/dim", "log p (nats)", "AUROC of -log p [95 %]")
+    ]
     for row in rows:
         area = "" if row.auroc is None else f"{row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]"
         lines.append(
@@ -69,16 +74,21 @@ def table(rows):
     )
 
 
-def row_of(image_set, scores, reference, estimate_se):
+def row_of(
+    image_set: ImageSet, scores: np.ndarray, reference: np.ndarray | None, estimate_se: float | None
+) -> Row:
     """`Row` of a set from its log-probabilities `[N]`, against the model's own test set's if given."""
     bits = quantization.bits_per_dim(scores, image_set.image_shape)
-    area = (None, None, None) if reference is None else auroc(-reference, -scores)
+    area = {}
+    if reference is not None:
+        value, low, high = auroc(-reference, -scores)
+        area = dict(auroc=value, auroc_low=low, auroc_high=high)
     error = bits.std(ddof=1) / np.sqrt(len(bits)) if len(bits) > 1 else float("nan")
     mean = (bits.mean(), error, scores.mean())
-    return Row(image_set.name, image_set.split, len(scores), *mean, *area, estimate_se)
+    return Row(image_set.name, image_set.split, len(scores), *mean, estimate_se=estimate_se, **area)
 
 
-def write_csv(path, rows):
+def write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
     """Writes rows as CSV, whole or not at all."""
     text = io.StringIO()
     fields = [field.name for field in dataclasses.fields(Row)]

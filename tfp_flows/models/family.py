@@ -2,7 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from tfp_flows.checks.errors import UserError
 
 
 class Method(NamedTuple):
@@ -13,8 +18,13 @@ class Method(NamedTuple):
       inputs: Tuple of `tf.TensorSpec`, named as the arguments.
     """
 
-    function: Callable
-    inputs: tuple
+    function: Callable[..., dict[str, tf.Tensor]]
+    inputs: tuple[tf.TensorSpec, ...]
+
+
+def _sample(model: tfd.Distribution, n: int, seed: object, progress: bool) -> tf.Tensor:
+    del progress
+    return model.sample(n, seed=seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +40,11 @@ class Family:
       initialize: `(model, images, seed) -> None`, data-dependent initialisation from a batch.
       training_log_prob: `(model, images, seed) -> [B]` in nats, with fresh noise from `seed` (as
         `numerics.Seed.of` takes it); a lower bound of the log-probability where the model has no exact one.
+        Both take a `condition` `[B, ...]` besides, where the model has one.
       training_protocol: `config -> protocol`, of the model that is trained, by which validation images are
         scored too.
+      model_class: What its models are instances of.
+      config_of: `model -> config` with which `build` makes such a model; None where there is none.
       sample: `(model, n, seed, progress) -> [n, H, W, C]`, integers.
       methods: `model -> {name: Method}`, what else an exported model offers.
       noisy: Whether `log_prob` is an estimate from noise and takes a `seed`.
@@ -40,10 +53,27 @@ class Family:
     name: str
     config_class: type
     protocol_class: type
-    build: Callable
-    initialize: Callable
-    training_log_prob: Callable
-    training_protocol: Callable
-    sample: Callable = lambda model, n, seed, progress: model.sample(n, seed=seed)
-    methods: Callable = lambda model: {}
+    build: Callable[[Any, tuple[int, ...], Any], tfd.Distribution]
+    initialize: Callable[..., None]
+    training_log_prob: Callable[..., tf.Tensor]
+    training_protocol: Callable[[Any], Any]
+    model_class: type
+    config_of: Callable[[Any], Any]
+    sample: Callable[[tfd.Distribution, int, Any, bool], tf.Tensor] = _sample
+    methods: Callable[[Any], dict[str, Method]] = lambda model: {}
     noisy: bool = True
+
+    def protocol(self, **settings: object) -> Any:
+        """An instance of `protocol_class`.
+
+        Raises:
+          UserError: If it has no setting of such a name, or no such value.
+        """
+        known = [field.name for field in dataclasses.fields(self.protocol_class)]
+        for name in settings:
+            if name not in known:
+                raise UserError(
+                    f"`{name}` is no setting of how a {self.name}'s log-probability is estimated; "
+                    f"there are {', '.join(known) or 'none'}."
+                )
+        return self.protocol_class(**settings)

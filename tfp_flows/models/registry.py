@@ -4,24 +4,34 @@ import functools
 import importlib.util
 import pathlib
 import sys
+import types
+
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.models.family import Family
 from tfp_flows.models.glow.family import FAMILY as GLOW
 
 # Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
 # wheel knows Glow alone.
 BESIDE = ("vae", "pixelcnn")
+NO_FAMILY = ""  # of a stranger's model
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def family(name):
+def family(name: str) -> Family:
     """The family of this name.
 
     Raises:
-      ValueError: If there is none, or it is not at hand; the message says which there are.
+      UserError: If there is none, or it is not at hand; the message says which there are.
     """
     if name == GLOW.name:
         return GLOW
+    if name == NO_FAMILY:
+        raise UserError(
+            "`run`: its model belongs to no family, so that only its own code can build it: build it as "
+            "before, and tfp_flows.fit with the run's folder restores it."
+        )
     if name in names():
         return _load(name)
     if name in BESIDE:
@@ -32,26 +42,42 @@ def family(name):
     raise UserError(f"`family`: unknown family {name!r}; there are {', '.join(names())}.")
 
 
-def names():
+def family_of(model: tfd.Distribution) -> Family | None:
+    """The family whose kind of model this is; None for a stranger's model.
+
+    A model may be of a family without its making: any `Dequantized` is trained as a Glow is.
+    """
+    # Whoever holds a model of a package beside this one has imported that.
+    known = [GLOW, *(_load(name) for name in BESIDE if _is_ours(sys.modules.get(name), name))]
+    return next((family for family in known if isinstance(model, family.model_class)), None)
+
+
+def names() -> list[str]:
     """The names of all families at hand."""
     return [GLOW.name, *(name for name in BESIDE if _file(name).exists())]
 
 
-def _file(name):
+def _file(name: str) -> pathlib.Path:
     return CHECKOUT / name / "family.py"
 
 
 @functools.cache
-def _load(name):
+def _load(name: str) -> Family:
     """Imports the package `name` of the checkout, by its path: never a stranger's of that name."""
     folder = _file(name).parent
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(
             name, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
+        assert spec is not None and spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-    found = [pathlib.Path(path).resolve() for path in getattr(sys.modules[name], "__path__", [])]
-    if folder not in found:
+    if not _is_ours(sys.modules[name], name):
         raise UserError(f"`family`: another module called {name!r} is imported already, not {folder}.")
     return importlib.import_module(f"{name}.family").FAMILY
+
+
+def _is_ours(module: types.ModuleType | None, name: str) -> bool:
+    """Whether a module is the package `name` of the checkout."""
+    found = [pathlib.Path(path).resolve() for path in getattr(module, "__path__", [])]
+    return _file(name).parent in found

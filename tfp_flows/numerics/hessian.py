@@ -1,21 +1,31 @@
 """Traces of Hessians of log-densities: exact, or estimated with random probes."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
 import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.numerics import noise
+from tfp_flows.numerics.seed import Seed, SeedLike
 
 DEFAULT_CHUNK = 64
 
+LogProb: TypeAlias = Callable[[tf.Tensor], tf.Tensor]  # [B] + event -> [B]
+Vectors: TypeAlias = Callable[[tf.Tensor], tf.Tensor]  # indices [k] -> vectors [k, B] + event
+Reduce: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (indices, [k, B] + event) -> [k, B]
+
 
 def hessian_trace(
-    log_prob_fn,
-    x,
-    weights=None,
-    num_probes=None,
-    seed=0,
-    chunk=None,
-    return_standard_error=False,
-):
+    log_prob_fn: LogProb,
+    x: tf.Tensor,
+    weights: tf.Tensor | np.ndarray | None = None,
+    num_probes: int | None = None,
+    seed: SeedLike = 0,
+    chunk: int | None = None,
+    return_standard_error: bool = False,
+) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
     """Tr(H D) of the Hessian H of `log_prob_fn` at each x, D = diag(weights) of any sign.
 
         exact:        sum_i  D_ii  e_i^T H e_i                          (d products with H)
@@ -37,7 +47,7 @@ def hessian_trace(
       x: Floating tensor `[B] + event`; continuous (dequantised) values.
       weights: The diagonal of D, broadcast against the event or `[B] + event`; None for Tr(H).
       num_probes: Positive `int` K for Hutchinson's estimate; None for the exact trace.
-      seed: Python `int` or a pair of them, of the probes.
+      seed: Of the probes; an integer or a pair of them.
       chunk: How many products are taken at once, which bounds memory; by default 64.
       return_standard_error: Whether to return the standard error too: that of the K probes, zero where
         the trace is exact.
@@ -65,7 +75,7 @@ def hessian_trace(
     return (trace, error) if return_standard_error else trace
 
 
-def hessian_diagonal(log_prob_fn, x, chunk=None):
+def hessian_diagonal(log_prob_fn: LogProb, x: tf.Tensor, chunk: int | None = None) -> tf.Tensor:
     """The diagonal of the Hessian of `log_prob_fn` at each x: H_ii = e_i^T H e_i, i < d.
 
     With it Tr(H D) is a sum of products for any diagonal D.
@@ -96,7 +106,9 @@ def hessian_diagonal(log_prob_fn, x, chunk=None):
     return tf.reshape(tf.transpose(values), tf.shape(x))
 
 
-def hessian_quadratic_forms(log_prob_fn, x, vectors, chunk=None):
+def hessian_quadratic_forms(
+    log_prob_fn: LogProb, x: tf.Tensor, vectors: tf.Tensor | np.ndarray, chunk: int | None = None
+) -> tf.Tensor:
     """v_k^T H v_k at each x, for given vectors: the curvature along a direction.
 
     Args:
@@ -128,16 +140,15 @@ def hessian_quadratic_forms(log_prob_fn, x, vectors, chunk=None):
 
 def _hutchinson_forms(log_prob_fn, x, weights, num_probes, seed, chunk):
     """(D v_k)^T H v_k of random v_k in {-1, +1}^d: `[num_probes, B]`."""
-    # Philox by name: the default generator under XLA is another one.
-    seeds = tf.random.experimental.stateless_split(_pair(seed), num_probes, alg="philox")
+    seed = _probe_seed(seed)
+    pairs = seed.pairs(num_probes)
 
     def probes(indices):
-        draw = tf.map_fn(
-            lambda s: tf.random.stateless_uniform(tf.shape(x), s, 0, 2, tf.int32, alg="philox"),
-            tf.gather(seeds, indices),
-            fn_output_signature=tf.int32,
+        return tf.map_fn(
+            lambda pair: noise.signs(tf.shape(x), seed._replace(pair=pair), x.dtype),
+            tf.gather(pairs, indices),
+            fn_output_signature=x.dtype,
         )
-        return tf.cast(2 * draw - 1, x.dtype)
 
     def forms(indices, products):
         axes = list(range(2, x.shape.rank + 1))
@@ -146,16 +157,18 @@ def _hutchinson_forms(log_prob_fn, x, weights, num_probes, seed, chunk):
     return _in_chunks(log_prob_fn, x, probes, forms, num_probes, chunk)
 
 
-def _in_chunks(log_prob_fn, x, vectors, reduce, count, chunk):
-    """Products with the Hessian at x, `chunk` at a time, each reduced to a number for each x.
+def _probe_seed(seed: SeedLike) -> Seed:
+    """An integer n is the pair (n, 0) here, not (0, n): the probes are those of earlier versions."""
+    if seed is None or isinstance(seed, Seed):
+        return Seed.of(seed)
+    integers = tf.convert_to_tensor(seed)
+    return Seed.of(tf.stack([integers, tf.zeros_like(integers)]) if integers.shape.rank == 0 else integers)
 
-    Args:
-      log_prob_fn: Function of `[B] + event` to `[B]`.
-      x: `[B] + event`.
-      vectors: Indices `[k]` -> vectors `[k, B] + event`.
-      reduce: (indices, products `[k, B] + event`) -> `[k, B]`.
-      count: Number of vectors.
-      chunk: How many at once, or None.
+
+def _in_chunks(
+    log_prob_fn: LogProb, x: tf.Tensor, vectors: Vectors, reduce: Reduce, count: int, chunk: int | None
+) -> tf.Tensor:
+    """`count` products of the Hessian at x with `vectors`, `chunk` at a time, each reduced to `[B]`.
 
     Returns:
       `[count, B]`.
@@ -165,29 +178,36 @@ def _in_chunks(log_prob_fn, x, vectors, reduce, count, chunk):
     chunk = min(chunk or DEFAULT_CHUNK, count)
 
     def compute():
-        with tf.GradientTape(persistent=True) as outer:
-            outer.watch(x)
-            with tf.GradientTape() as inner:
-                inner.watch(x)
-                log_prob = log_prob_fn(x)
-            gradient = inner.gradient(log_prob, x)
-        _check_log_prob(log_prob, gradient, x)
+        product = _hessian_product(log_prob_fn, x)
 
-        def product(vector):
-            value = outer.gradient(gradient, x, output_gradients=vector)
-            return tf.zeros_like(x) if value is None else value  # log_prob_fn is linear in x
-
-        def some(start):
+        def of_chunk(start):
             indices = tf.minimum(start + tf.range(chunk), count - 1)
             products = tf.vectorized_map(product, vectors(indices), fallback_to_while_loop=True)
             return reduce(indices, products)
 
         starts = tf.range(0, count, chunk)
-        values = tf.map_fn(some, starts, parallel_iterations=1, fn_output_signature=x.dtype)
+        values = tf.map_fn(of_chunk, starts, parallel_iterations=1, fn_output_signature=x.dtype)
         return tf.reshape(values, [-1, tf.shape(x)[0]])[:count]
 
     # Eagerly each chunk would be vectorised, and traced, anew.
     return tf.function(compute)() if tf.executing_eagerly() else compute()
+
+
+def _hessian_product(log_prob_fn: LogProb, x: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    """v -> H v, both `[B] + event`; the network and its gradient are evaluated once, here."""
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            log_prob = log_prob_fn(x)
+        gradient = inner.gradient(log_prob, x)
+    _check_log_prob(log_prob, gradient, x)
+
+    def product(vector):
+        value = outer.gradient(gradient, x, output_gradients=vector)
+        return tf.zeros_like(x) if value is None else value  # log_prob_fn is linear in x
+
+    return product
 
 
 def _checked(x):
@@ -227,8 +247,3 @@ def _weights(weights, x):
     if shape is None or not shape.is_compatible_with(x.shape):
         raise UserError(f"hessian_trace: `weights` of shape {weights.shape} do not broadcast to {x.shape}.")
     return weights
-
-
-def _pair(seed):
-    seed = tf.convert_to_tensor(seed, tf.int32)
-    return tf.stack([seed, tf.zeros_like(seed)]) if seed.shape.rank == 0 else seed

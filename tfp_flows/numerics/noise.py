@@ -29,6 +29,11 @@ def normal(shape: Shape, seed: SeedLike, dtype: tf.DType = tf.float32) -> tf.Ten
     return _draw(_normal, shape, seed, tf.as_dtype(dtype))
 
 
+def signs(shape: Shape, seed: SeedLike, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """-1 or 1, each with probability 1/2; images are along the first axis."""
+    return _draw(_signs, shape, seed, tf.as_dtype(dtype))
+
+
 def dropout(x: tf.Tensor, rate: float, seed: SeedLike) -> tf.Tensor:
     """`x` with each entry, with probability `rate`, set to 0 and the others divided by 1 - rate."""
     kept = uniform(tf.shape(x), seed, x.dtype) >= rate
@@ -42,6 +47,10 @@ def _draw(draw: Callable, shape: Shape, seed: SeedLike, dtype: tf.DType) -> tf.T
     size = tf.reduce_prod(tf.cast(shape, tf.int64))
     start = tf.cast(index, tf.int64) * size if tf.is_tensor(index) or index else 0
     return tf.reshape(draw(start, size, pair, dtype), shape)
+
+
+def _signs(start, size, pair, dtype):
+    return tf.cast(2 * tf.bitwise.bitwise_and(philox.integers(start, size, pair), 1) - 1, dtype)
 
 
 def _uniform(start, size, pair, dtype):

@@ -1,11 +1,11 @@
 """A batch in parts that are computed side by side, one on each core of a CPU.
 
-TensorFlow gives all threads to one operation after another. A flow is a long chain of small ones, between
-which the threads wait for each other, and those that move data (splits, joins) gain nothing from a second
-thread. With one thread an operation, and as many parts of the batch as there are cores, each core goes
-through the whole chain on its own: on two cores 1.15 to 1.3 times as fast (benchmarks/PROFILES.md).
+TensorFlow gives all threads to one operation after another. In a long chain of small ones the threads wait
+for each other in between, and those that move data (splits, joins) gain nothing from a second thread. With
+one thread an operation, and as many parts of the batch as there are cores, each core goes through the whole
+chain on its own: for a flow, on two cores, 1.15 to 1.3 times as fast (benchmarks/PROFILES.md).
 
-    parts.one_thread_per_operation()    # first of all: TensorFlow fixes its threads when it starts to work
+    parts.choose(0)                     # first of all: TensorFlow fixes its threads when it starts to work
     values = tf.function(lambda batch: parts.concatenated(function, batch, tf.float32))
 
 The functions here belong inside a `tf.function`; eagerly they compute one part after another. A part is one
@@ -15,21 +15,22 @@ number.
 
 import ctypes
 import os
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
 
 M_ARENA_MAX = -8  # of glibc's malloc.h
-SMALLEST = 8  # images: below, convolutions are slower by more than the cores gain
+SMALLEST = 8  # rows: below, convolutions are slower by more than the cores gain
 
 
-def num_cores():
+def num_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def one_thread_per_operation():
+def one_thread_per_operation() -> None:
     """Lets TensorFlow run each operation in one thread, and as many of them at once as there are cores.
 
     They share as many of the allocator's arenas: see `_share_arenas`.
@@ -42,7 +43,7 @@ def one_thread_per_operation():
     _share_arenas(num_cores())
 
 
-def _share_arenas(count):
+def _share_arenas(count: int) -> None:
     """Lets threads allocate from `count` arenas in all, where the C library is glibc.
 
     By default each thread has one of its own, and leaves unused what another has freed: above all what the
@@ -54,20 +55,20 @@ def _share_arenas(count):
             mallopt(M_ARENA_MAX, count)
 
 
-def at_once():
+def at_once() -> int:
     """How many parts TensorFlow computes side by side here: 1, unless an operation has but one thread."""
     if tf.config.threading.get_intra_op_parallelism_threads() != 1:
         return 1
     return tf.config.threading.get_inter_op_parallelism_threads() or num_cores()
 
 
-def choose(asked, batch_size=None):
-    """The number of parts for a batch, and threads for them if it is more than one.
+def choose(asked: int, batch_size: int | None = None) -> int:
+    """Decides the number of parts of a batch, and sets TensorFlow's threads for them if it is more than one.
 
     Args:
       asked: `int`; 0 for as many as there are cores, or 1 where there is a GPU, or where the batch cannot be
         cut into so many equal parts of at least 8 images.
-      batch_size: `int`, images that must be cut into equal parts; None if there is no such need.
+      batch_size: `int`, images that must be cut into equal parts; None where parts may be of any size.
 
     Returns:
       Positive `int`.
@@ -81,7 +82,7 @@ def choose(asked, batch_size=None):
     return count
 
 
-def _as_many_as_cores(batch_size):
+def _as_many_as_cores(batch_size: int | None) -> int:
     if tf.config.list_physical_devices("GPU"):
         return 1
     cores = num_cores()
@@ -89,11 +90,18 @@ def _as_many_as_cores(batch_size):
     return cores if fits else 1
 
 
-def concatenated(function, batch, dtype, row_shape=(), count=None):
+def concatenated(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    batch: tf.Tensor,
+    dtype: tf.DType,
+    row_shape: Sequence[int | None] = (),
+    count: int | None = None,
+) -> tf.Tensor:
     """`function(batch)`, computed in parts.
 
-    Gradients of it are better taken inside the parts, with `total`; those of a reversible flow must be, as
-    TensorFlow cannot differentiate a loop in which a layer's own gradient reads variables.
+    Gradients of it are better taken inside the parts, with `total`; they must be where `function` has a
+    gradient of its own (`tf.custom_gradient`) that reads variables, since TensorFlow cannot differentiate a
+    loop around it.
 
     Args:
       function: From a tensor `[B, ...]` to a tensor `[B, ...]`, each row from its own alone.
@@ -118,8 +126,25 @@ def concatenated(function, batch, dtype, row_shape=(), count=None):
     return tf.ensure_shape(values, batch.shape[:1].concatenate(row_shape))
 
 
-def joined(function, num_parts, count, dtype, row_shape):
-    """What `function(index)` gives for each part, `count` of them side by side, one after another."""
+def joined(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    num_parts: int | tf.Tensor,
+    count: int,
+    dtype: tf.DType,
+    row_shape: Sequence[int | None],
+) -> tf.Tensor:
+    """What `function` gives for each part, one after another.
+
+    Args:
+      function: From the index of a part, a scalar tensor, to its rows `[R, ...]`; R may differ.
+      num_parts: How many parts there are.
+      count: Positive `int`, how many are computed side by side.
+      dtype: Of the rows.
+      row_shape: Of a row, which may have None in it.
+
+    Returns:
+      Tensor `[sum of R, ...]`.
+    """
 
     def body(index, values):
         return index + 1, values.write(index, function(index))
@@ -131,22 +156,30 @@ def joined(function, num_parts, count, dtype, row_shape):
     return values.concat()
 
 
-def num_parts_of(size, count):
-    """How many parts a batch of `size` is cut into, if at most `count` and none smaller than 8; a tensor."""
+def num_parts_of(size: int | tf.Tensor, count: int) -> tf.Tensor:
+    """How many parts a batch of `size` is cut into: at most `count`, and each of 8 rows or more."""
     return tf.clip_by_value(size // SMALLEST, 1, count)
 
 
-def total(function, batch, count, like):
+def total(
+    function: Callable[..., Sequence[tf.Tensor | None]],
+    batch: Sequence[tf.Tensor | None],
+    count: int,
+    like: Sequence[tf.Tensor | tf.Variable],
+) -> list[tf.Tensor]:
     """The sum over `count` equal parts of a batch of what `function` says of each.
 
     Args:
       function: Callable (index, *part of each tensor of the batch) -> list of tensors, or None for zero.
       batch: Sequence of tensors `[B, ...]`, or None for one that is missing; B is a multiple of `count`.
-      count: Positive `int`.
+      count: Positive `int`, the number of parts; for 1, `function(0, *batch)` is returned as it is.
       like: List of tensors of the shapes and dtypes of what `function` returns.
 
     Returns:
       List of tensors.
+
+    Raises:
+      UserError: If a batch of known size cannot be cut into `count` equal parts.
     """
     if count == 1:
         return list(function(0, *batch))
@@ -163,7 +196,7 @@ def total(function, batch, count, like):
     ]
 
 
-def _cut(tensor, count):
+def _cut(tensor: tf.Tensor, count: int) -> tf.Tensor:
     """`[B, ...] -> [count, B / count, ...]`."""
     size = tensor.shape[0]
     if size is not None and size % count:

@@ -12,20 +12,23 @@ https://arxiv.org/abs/1905.12322). Outside `reduced` nothing is cast.
 
 import contextlib
 import contextvars
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 
-CHOICES = ("none", "bfloat16")
-_reduced = contextvars.ContextVar("tfp_flows_precision", default=None)
+_reduced: contextvars.ContextVar[tf.DType | None] = contextvars.ContextVar(
+    "tfp_flows_precision", default=None
+)
 
 
-def dtype(choice):
-    """The `tf.DType` of one of `CHOICES`, or None for "none"."""
+def dtype(choice: str) -> tf.DType | None:
+    """The `tf.DType` of that name, or None for "none"."""
     return None if choice == "none" else tf.as_dtype(choice)
 
 
 @contextlib.contextmanager
-def reduced(products):
+def reduced(products: tf.DType | None) -> Iterator[None]:
     """Lets products that are traced (or run) inside be of dtype `products`; None changes nothing."""
     token = _reduced.set(products)
     try:
@@ -34,22 +37,24 @@ def reduced(products):
         _reduced.reset(token)
 
 
-def matmul(a, b):
+def matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """`tf.matmul(a, b)`."""
     return _product(tf.matmul, a, b)
 
 
-def conv2d(x, kernel, strides, padding):
+def conv2d(x: tf.Tensor, kernel: tf.Tensor, strides: int, padding: str) -> tf.Tensor:
     """`tf.nn.conv2d`."""
     return _product(tf.nn.conv2d, x, kernel, strides, padding)
 
 
-def conv2d_transpose(x, kernel, output_shape, strides, padding):
+def conv2d_transpose(
+    x: tf.Tensor, kernel: tf.Tensor, output_shape: Sequence[int | tf.Tensor], strides: int, padding: str
+) -> tf.Tensor:
     """`tf.nn.conv2d_transpose`."""
     return _product(tf.nn.conv2d_transpose, x, kernel, output_shape, strides, padding)
 
 
-def _product(function, a, b, *args):
+def _product(function: Callable[..., tf.Tensor], a: tf.Tensor, b: tf.Tensor, *args: Any) -> tf.Tensor:
     reduced_dtype = _reduced.get()
     if reduced_dtype is None:
         return function(a, b, *args)

@@ -4,13 +4,15 @@ The one place where the step from grey levels 0..255 to the unit interval is mad
 evaluation and export all come here.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 NUM_LEVELS = 256
 
 
-def bits_per_dim(log_prob, image_shape):
+def bits_per_dim(log_prob: tf.Tensor | np.ndarray, image_shape: Sequence[int]) -> tf.Tensor | np.ndarray:
     """Negative log-likelihood in bits per dimension: -log_prob / (H * W * C * ln 2).
 
     Args:
@@ -23,7 +25,7 @@ def bits_per_dim(log_prob, image_shape):
     return -log_prob / (np.prod(image_shape) * np.log(2.0))
 
 
-def dequantize(images, noise):
+def dequantize(images: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """y = (x + u) / 256 in [0, 1).
 
     Args:
@@ -36,7 +38,7 @@ def dequantize(images, noise):
     return (tf.cast(images, noise.dtype) + noise) / NUM_LEVELS
 
 
-def quantize(values):
+def quantize(values: tf.Tensor) -> tf.Tensor:
     """floor(256 * y), clipped to 0..255: the grey levels that `dequantize` came from.
 
     NaN becomes 0: a few samples of an affine flow overflow, where the inverse of its scale is large

@@ -2,6 +2,7 @@ from .atomic import write_atomically as write_atomically
 from .errors import UNREADABLE as UNREADABLE
 from .errors import RunError as RunError
 from .loading import RunReference as RunReference
+from .loading import load as load
 from .loading import load_model as load_model
 from .loading import load_twin as load_twin
 from .run import FORMAT as FORMAT

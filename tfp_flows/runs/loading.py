@@ -3,16 +3,46 @@
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.models import registry
 from tfp_flows.runs.errors import UNREADABLE, RunError
-from tfp_flows.runs.run import Run
+from tfp_flows.runs.run import Run, RunSpec
 from tfp_flows.runs.weight_average import WeightAverage
 
 
-def load_model(run, protocol=None):
+def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
+    """The trained model of a run.
+
+    #### Example
+
+    ```python
+    model = tfp_flows.load("runs/quickstart")
+    model.log_prob(images)          # uint8 [B, H, W, C] -> [B], nats
+    tfp_flows.load("runs/quickstart", num_dequantization_samples=16, bound="importance")
+    ```
+
+    Args:
+      path: The run's folder, as `--run` of the command or `run` of `tfp_flows.fit`.
+      **protocol: How log-probabilities are estimated, where not by default: fields of the family's
+        `protocol_class`, which are also flags of evaluation.
+
+    Returns:
+      A density model over integer images `[H, W, C]`, with the averaged weights; of the best validation,
+      where training could stop early.
+
+    Raises:
+      RunError: If there is no run or no checkpoint, or the checkpoint is damaged.
+      UserError: If `protocol` has a wrong name or value, or the model belongs to no family.
+    """
+    run = Run(path)
+    return load_model(run, registry.family(run.spec().family).protocol(**protocol))[0]
+
+
+def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
     """Rebuilds a run's model with its trained (averaged) weights.
 
     Args:
@@ -45,7 +75,7 @@ def load_model(run, protocol=None):
     return model, int(step)
 
 
-def _without_modes_of_training(config):
+def _without_modes_of_training(config: Any) -> Any:
     """The config with the defaults of what changes no value, such as a Glow's `reversible`."""
     fields = [field for field in dataclasses.fields(config) if not field.compare]
     return dataclasses.replace(config, **{field.name: field.default for field in fields})
@@ -63,20 +93,20 @@ class RunReference:
 
     folder: pathlib.Path
     digest: str
-    protocol: dict
+    protocol: dict[str, Any]
 
-    def to_json(self, beside):
+    def to_json(self, beside: str | os.PathLike) -> dict[str, Any]:
         """A JSON-ready dict, the folder relative to the folder `beside`."""
         folder = os.path.relpath(self.folder.resolve(), pathlib.Path(beside).resolve())
         return {"run": pathlib.Path(folder).as_posix(), "digest": self.digest, "protocol": self.protocol}
 
     @classmethod
-    def from_json(cls, values, beside):
+    def from_json(cls, values: dict[str, Any], beside: str | os.PathLike) -> "RunReference":
         """The reverse of `to_json`."""
         folder = pathlib.Path(beside).resolve() / values["run"]
         return cls(pathlib.Path(os.path.normpath(folder)), values["digest"], values["protocol"])
 
-    def load_model(self):
+    def load_model(self) -> tfd.Distribution:
         """The model.
 
         Raises:
@@ -89,7 +119,7 @@ class RunReference:
         return load_model(run, family.protocol_class(**self.protocol))[0]
 
 
-def load_twin(run, spec):
+def load_twin(run: Run, spec: RunSpec) -> tfd.Distribution:
     """The trained model of a run that has the family, shape and settings of `spec`, but for the seed.
 
     Raises:

@@ -1,6 +1,6 @@
 """A run's folder: the flags that made it, its checkpoints, and the model rebuilt from them.
 
-RUN/flags.flags      the training command, re-runnable with --flagfile
+RUN/flags.flags      the training command, re-runnable with --flagfile; not of `tfp_flows.fit`
 RUN/run.json         the same as values: family, model, training, data, versions
 RUN/checkpoints/     the newest checkpoints of the whole training state
 RUN/best/            the checkpoint of the best validation score, with --early_stopping
@@ -12,7 +12,10 @@ RUN/evaluation/      what `python -m tfp_flows.evaluate` wrote
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -30,29 +33,29 @@ class RunSpec:
     """What makes a run what it is: two runs of equal specs give equal numbers.
 
     Attributes:
-      family: Name of the model family.
-      model: The family's config, a frozen dataclass.
-      training: `training_config.TrainingConfig` as a dict.
-      dataset: Name as in `tfp_flows.data`.
-      image_shape: (H, W, C).
+      family: Name of the model family; `registry.NO_FAMILY` for a stranger's model.
+      model: The family's config, a frozen dataclass; of a stranger's model a dict that describes it.
+      training: `training.TrainingConfig` as a dict.
+      dataset: Name as in `tfp_flows.data`; "" for arrays that have none.
+      image_shape: (H, W, C), or what else the shape of an example is.
     """
 
     family: str
-    model: object
-    training: dict
+    model: Any
+    training: dict[str, Any]
     dataset: str
-    image_shape: tuple
+    image_shape: tuple[int, ...]
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
         return {**dataclasses.asdict(self), "image_shape": list(self.image_shape)}
 
     @classmethod
-    def from_json(cls, values):
+    def from_json(cls, values: dict[str, Any]) -> "RunSpec":
         """The reverse of `to_json`.
 
         Raises:
-          ValueError: If an entry is not of its kind; KeyError or TypeError, if one is missing or too many.
+          UserError: If an entry is not of its kind; KeyError or TypeError, if one is missing or too many.
         """
         for key, kind in (("family", str), ("dataset", str), ("model", dict), ("training", dict)):
             if not isinstance(values[key], kind):
@@ -60,10 +63,12 @@ class RunSpec:
         for key in ("steps", "seed", "ema_decay"):
             if key not in values["training"]:
                 raise UserError(f"'training' has no {key!r}")
-        config_class = registry.family(values["family"]).config_class
+        model = values["model"]
+        if values["family"] != registry.NO_FAMILY:
+            model = registry.family(values["family"]).config_class(**model)
         return cls(
             family=values["family"],
-            model=config_class(**values["model"]),
+            model=model,
             training=values["training"],
             dataset=values["dataset"],
             image_shape=tuple(values["image_shape"]),
@@ -73,7 +78,7 @@ class RunSpec:
 class Run:
     """A run's folder on disk."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike):
         """Names the folder; nothing is read or written yet."""
         self.folder = pathlib.Path(folder)
         self.flags_file = self.folder / "flags.flags"
@@ -84,12 +89,12 @@ class Run:
         self.events = self.folder / "events"
         self.evaluation = self.folder / "evaluation"
 
-    def exists(self):
+    def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.spec_file.exists()
 
-    def create(self, spec, flags_text):
-        """Makes the folder and writes spec and flags.
+    def create(self, spec: RunSpec, flags_text: str | None) -> None:
+        """Makes the folder and writes spec and flags, as `write`.
 
         Raises:
           RunError: If the folder holds something else already.
@@ -99,18 +104,19 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write(spec, flags_text)
 
-    def _holds_something_else(self):
+    def _holds_something_else(self) -> bool:
         # A command that was killed while it made the folder leaves no more than these.
         own = {file.name for file in (self.flags_file, self.spec_file)}
         return any(path.name.removesuffix(".tmp") not in own for path in self.folder.iterdir())
 
-    def write(self, spec, flags_text):
-        """Writes spec and flags, each at once or not at all."""
-        write_atomically(self.flags_file, flags_text)
+    def write(self, spec: RunSpec, flags_text: str | None) -> None:
+        """Writes spec and flags, each at once or not at all; no flags where `flags_text` is None."""
+        if flags_text is not None:
+            write_atomically(self.flags_file, flags_text)
         values = {"format": FORMAT, **spec.to_json(), "versions": versions()}
         write_atomically(self.spec_file, json.dumps(values, indent=2) + "\n")
 
-    def spec(self):
+    def spec(self) -> RunSpec:
         """The `RunSpec` of the folder.
 
         Raises:
@@ -131,7 +137,7 @@ class Run:
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"`run`: {self.spec_file} is damaged: {error}.") from error
 
-    def check_same(self, spec, defaults):
+    def check_same(self, spec: RunSpec, defaults: Mapping[str, object]) -> None:
         """Raises `RunError` where `spec` is not the run's own, but for a larger number of steps.
 
         `defaults` are the values of settings that the run may be too old to know.
@@ -143,9 +149,10 @@ class Run:
             if old.get(key) != new.get(key) and key != "training.steps"
         ]
         if changed:
+            own = f" (`flagfile={self.flags_file}`)" if self.flags_file.exists() else ""
             raise RunError(
                 f"`run`: {self.folder} was made with other settings ({'; '.join(changed)}); "
-                f"resume with its own (`flagfile={self.flags_file}`) or choose another `run`."
+                f"resume with its own{own} or choose another `run`."
             )
         if new["training.steps"] < old["training.steps"]:
             raise RunError(
@@ -153,7 +160,7 @@ class Run:
                 f"but not shrink to {new['training.steps']}."
             )
 
-    def checkpoint_path(self):
+    def checkpoint_path(self) -> str:
         """Path of the checkpoint to evaluate: the best one if there is one, else the newest.
 
         Raises:
@@ -164,7 +171,7 @@ class Run:
             raise RunError(f"`run`: {self.folder} has no checkpoint yet.")
         return path
 
-    def checkpoint_digest(self):
+    def checkpoint_digest(self) -> str:
         """A digest of the files of `checkpoint_path`."""
         prefix = pathlib.Path(self.checkpoint_path())
         digest = hashlib.sha256()
@@ -173,7 +180,7 @@ class Run:
         return digest.hexdigest()
 
 
-def _flat(spec):
+def _flat(spec: RunSpec) -> dict[str, Any]:
     values = spec.to_json()
     flat = {k: v for k, v in values.items() if k not in ("model", "training")}
     flat.update({f"model.{k}": v for k, v in values["model"].items()})

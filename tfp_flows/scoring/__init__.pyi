@@ -1,9 +1,12 @@
+from .scorers import of_detector as of_detector
+from .scorers import of_export as of_export
 from .table import COLUMNS as COLUMNS
 from .table import ERROR_COLUMNS as ERROR_COLUMNS
 from .table import Counts as Counts
 from .table import FailedImage as FailedImage
 from .table import Job as Job
 from .table import ScoredImage as ScoredImage
+from .table import Scorer as Scorer
 from .table import ScoringError as ScoringError
 from .table import csv_text as csv_text
 from .table import score_items as score_items

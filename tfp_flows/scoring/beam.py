@@ -5,6 +5,8 @@ found.scores | ...  # table.ScoredImage: key, log_prob, bits_per_dim, score, p_v
 found.errors | ...  # table.FailedImage: key, error
 """
 
+import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -48,7 +50,7 @@ class ScoreImages(beam.PTransform):
     of the namespace "tfp_flows" count along.
     """
 
-    def __init__(self, model, alpha=0.05, batch_size=128):
+    def __init__(self, model: str | os.PathLike, alpha: float = 0.05, batch_size: int = 128) -> None:
         """Makes the transform; the model's shape is read at once, the model itself by the workers.
 
         Args:
@@ -62,15 +64,15 @@ class ScoreImages(beam.PTransform):
         """
         super().__init__()
         if not 0 < alpha < 1:
-            raise table.ScoringError(f"alpha must be in (0, 1), got {alpha}.")
+            raise table.ScoringError(f"`alpha` must be in (0, 1), got {alpha}.")
         if batch_size < 1:
-            raise table.ScoringError(f"batch_size must be 1 or more, got {batch_size}.")
+            raise table.ScoringError(f"`batch_size` must be 1 or more, got {batch_size}.")
         self._image_shape = exported_model.image_shape(model)
         self._model = str(model)
         self._alpha = alpha
         self._batch_size = batch_size
 
-    def expand(self, pcoll):
+    def expand(self, pcoll: beam.PCollection) -> Scores:
         """See the class."""
         read = pcoll | "Read" >> beam.ParDo(_Read(self._image_shape)).with_outputs(_ERRORS, main="images")
         scores = (
@@ -88,11 +90,11 @@ class ScoreImages(beam.PTransform):
 class _Read(beam.DoFn):
     """Elements -> `Item`s with an image of the right shape; the others to the errors."""
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape: tuple[int, int, int]) -> None:
         self._image_shape = image_shape
         self._failed = Metrics.counter(NAMESPACE, "failed")
 
-    def process(self, element):
+    def process(self, element: tuple) -> Iterator[streams.Item | beam.pvalue.TaggedOutput]:
         item = streams.with_shape(_item(element), self._image_shape)
         if item.image is None:
             self._failed.inc()
@@ -101,7 +103,7 @@ class _Read(beam.DoFn):
             yield item
 
 
-def _item(element):
+def _item(element: tuple) -> streams.Item:
     if not (isinstance(element, tuple) and len(element) in (2, 3) and isinstance(element[0], str)):
         raise table.ScoringError(f"ScoreImages takes pairs (key, image), got {type(element).__name__}.")
     item = streams.Item(*element)
@@ -113,18 +115,18 @@ def _item(element):
 class _Score(beam.DoFn):
     """Lists of `Item`s -> `scoring.ScoredImage`s."""
 
-    def __init__(self, model, alpha, batch_size):
+    def __init__(self, model: str, alpha: float, batch_size: int) -> None:
         self._model = model
         self._alpha = alpha
         self._batch_size = batch_size
         self._shared = shared.Shared()
         self._scored = Metrics.counter(NAMESPACE, "scored")
 
-    def setup(self):
+    def setup(self) -> None:
         self._scorer = self._shared.acquire(
             lambda: exported_model.ExportedModel(self._model, self._batch_size)
         )
 
-    def process(self, items):
+    def process(self, items: list[streams.Item]) -> Iterator[table.ScoredImage]:
         yield from table.score_items(self._scorer, items, self._alpha)
         self._scored.inc(len(items))

@@ -12,17 +12,18 @@ import io
 import os
 import shlex
 import tempfile
+from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import PipelineState
+from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from tfp_flows import _start
 from tfp_flows.data import streams
 from tfp_flows.scoring import table
-from tfp_flows.scoring.beam import NAMESPACE, ScoreImages
+from tfp_flows.scoring.beam import NAMESPACE, ScoreImages, Scores
 from tfp_flows.serving import exported_model
 
 # Beam's DirectRunner first tries to download an executable (Prism) from GitHub and to run it, and then there
@@ -48,13 +49,13 @@ class Source:
 class ReadImages(beam.PTransform):
     """Beginning of a pipeline -> PCollection of `data.streams.Item`, a `Source` read by all workers."""
 
-    def __init__(self, source, image_shape):
+    def __init__(self, source: Source, image_shape: Sequence[int]) -> None:
         """The source is listed and read by the workers, under the same paths."""
         super().__init__()
         self._source = source
         self._image_shape = tuple(image_shape)
 
-    def expand(self, pbegin):
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
         """See the class."""
         return (
             pbegin
@@ -65,17 +66,17 @@ class ReadImages(beam.PTransform):
         )
 
 
-def _pieces(source):
+def _pieces(source: Source) -> Iterator[streams.Piece]:
     return streams.pieces(source.name, source.data_dir, source.split)
 
 
 class _ReadPiece(beam.DoFn):
-    def __init__(self, source, image_shape):
+    def __init__(self, source: Source, image_shape: tuple[int, ...]) -> None:
         self._source = source
         self._image_shape = image_shape
         self._read = Metrics.counter(NAMESPACE, "read")
 
-    def process(self, piece):
+    def process(self, piece: streams.Piece) -> Iterator[streams.Item]:
         source = self._source
         for item in streams.stream(
             source.name, self._image_shape, source.data_dir, source.split, piece=piece
@@ -104,7 +105,7 @@ class BeamJob:
     batch_size: int = 128
     num_shards: int = 0
 
-    def run(self, runner, beam_args=""):
+    def run(self, runner: str, beam_args: str = "") -> table.Counts:
         """Runs the job to its end.
 
         Args:
@@ -132,21 +133,23 @@ class BeamJob:
         self._write(found)
         return _counts(_run(pipeline, runner))
 
-    def _refuse_existing(self):
+    def _refuse_existing(self) -> None:
         stem, ending = self._stem_and_ending()
         for match in FileSystems.match([self.out, f"{stem}-*-of-*{ending}"]):
             for file in match.metadata_list:
-                raise table.ScoringError(f"--out: {file.path} is there already; remove it to score anew.")
+                raise table.ScoringError(f"`out`: {file.path} is there already; remove it to score anew.")
 
-    def _stem_and_ending(self):
+    def _stem_and_ending(self) -> tuple[str, str]:
         stem, ending = os.path.splitext(self.out)
         if ending not in (".csv", ".parquet"):
-            raise table.ScoringError(f"--out: {self.out} must end in .csv or .parquet.")
+            raise table.ScoringError(f"`out`: {self.out} must end in .csv or .parquet.")
         return stem, ending
 
-    def _write(self, found):
+    def _write(self, found: Scores) -> None:
         stem, ending = self._stem_and_ending()
-        where = dict(file_path_prefix=stem, file_name_suffix=ending, num_shards=self.num_shards)
+        where: dict[str, str | int] = dict(
+            file_path_prefix=stem, file_name_suffix=ending, num_shards=self.num_shards
+        )
         if self.num_shards == 1:
             where["shard_name_template"] = ""
         if ending == ".csv":
@@ -154,20 +157,22 @@ class BeamJob:
         else:
             rows = found.scores | "Dicts" >> beam.Map(lambda row: row._asdict())
             rows | "Table" >> beam.io.WriteToParquet(schema=table.table_schema(), **where)
-        errors = dict(file_path_prefix=f"{self.out}.errors.csv", num_shards=1, shard_name_template="")
+        errors: dict[str, str | int] = dict(
+            file_path_prefix=f"{self.out}.errors.csv", num_shards=1, shard_name_template=""
+        )
         _write_csv(found.errors, table.ERROR_COLUMNS, "Table of errors", **errors)
 
 
-def _write_csv(rows, columns, label, **where):
+def _write_csv(rows: beam.PCollection, columns: tuple[str, ...], label: str, **where: str | int) -> None:
     lines = rows | f"{label} as text" >> beam.Map(_line)
     lines | label >> beam.io.WriteToText(header=_line(columns), **where)
 
 
-def _line(row):
+def _line(row: Sequence[str | float | None]) -> str:
     return table.csv_text([row]).removesuffix("\n")
 
 
-def _pipeline(runner, beam_args):
+def _pipeline(runner: str, beam_args: str) -> beam.Pipeline:
     """An empty pipeline; argparse's page of help and Beam's lists of faults become one line."""
     arguments = [f"--runner={_RUNNERS.get(runner, runner)}", *shlex.split(beam_args)]
     said = io.StringIO()
@@ -178,16 +183,16 @@ def _pipeline(runner, beam_args):
             unknown = options.get_all_options(retain_unknown_options=True).keys() - known.keys()
     except SystemExit as error:
         reason = said.getvalue().strip().splitlines()[-1:] or ["not understood"]
-        raise table.ScoringError(f"--beam_args: {reason[0].split('error: ')[-1]}") from error
+        raise table.ScoringError(f"`beam_args`: {reason[0].split('error: ')[-1]}") from error
     if unknown and runner in _RUNNERS:  # other runners may have options that Beam's Python does not know
-        raise table.ScoringError(f"--beam_args: {runner} has no option {', '.join(sorted(unknown))}.")
+        raise table.ScoringError(f"`beam_args`: {runner} has no option {', '.join(sorted(unknown))}.")
     try:
         return beam.Pipeline(options=options)
     except ValueError as error:
-        raise table.ScoringError(f"--runner={runner}: {' '.join(str(error).split())}") from error
+        raise table.ScoringError(f"`runner={runner}`: {' '.join(str(error).split())}") from error
 
 
-def _run(pipeline, runner):
+def _run(pipeline: beam.Pipeline, runner: str) -> PipelineResult:
     """The finished pipeline's result; whatever a runner or a worker raised becomes one line."""
     log = _log_of_workers() if runner in _RUNNERS else contextlib.nullcontext("")
     with log as where:
@@ -195,14 +200,14 @@ def _run(pipeline, runner):
             result = pipeline.run()
             state = result.wait_until_finish()
         except Exception as error:  # runners raise what they like
-            raise table.ScoringError(f"--runner={runner}: {_last_line(error)}{where}") from error
+            raise table.ScoringError(f"`runner={runner}`: {_last_line(error)}{where}") from error
     if state != PipelineState.DONE:
-        raise table.ScoringError(f"--runner={runner}: the job ended as {state}.")
+        raise table.ScoringError(f"`runner={runner}`: the job ended as {state}.")
     return result
 
 
 @contextlib.contextmanager
-def _log_of_workers():
+def _log_of_workers() -> Iterator[str]:
     """Sends stderr, which the runner's worker processes inherit, to a file that is kept after an error.
 
     Yields:
@@ -221,12 +226,12 @@ def _log_of_workers():
         os.unlink(file.name)
 
 
-def _last_line(error):
+def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
-def _counts(result):
+def _counts(result: PipelineResult) -> table.Counts:
     """`scoring.Counts` from the counters of a finished job."""
     counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     found = {counter.key.metric.name: counter.result or 0 for counter in counters}

@@ -11,7 +11,8 @@ import io
 import json
 import os
 import pathlib
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tqdm
@@ -19,8 +20,14 @@ import tqdm
 from tfp_flows import runs
 from tfp_flows.checks import extras
 from tfp_flows.checks.errors import UserError
+from tfp_flows.data import streams
+
+if TYPE_CHECKING:  # of an extra
+    import pyarrow
 
 FOREIGN, OWN = "out", "in"
+# Function from uint8 `[B, H, W, C]` to a dict of arrays `[B]`.
+Scorer = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class ScoringError(UserError):
@@ -80,12 +87,19 @@ class Job:
     alpha: float
 
 
-def verdicts(p_values, alpha):
+def verdicts(p_values: np.ndarray | Sequence[float], alpha: float) -> np.ndarray:
     """The word for each p-value: "out" where p <= alpha, else "in"."""
     return np.where(np.asarray(p_values) <= alpha, FOREIGN, OWN)
 
 
-def score_stream(scorer, open_stream, out, job, batch_size=128, progress=True):
+def score_stream(
+    scorer: Scorer,
+    open_stream: Callable[[int], Iterable[streams.Item]],
+    out: str | os.PathLike,
+    job: Job,
+    batch_size: int = 128,
+    progress: bool = True,
+) -> Counts:
     """Scores every image of a stream.
 
     Rows in = rows out + errors, always: tables and progress are written after each batch, and what a killed
@@ -121,7 +135,7 @@ def score_stream(scorer, open_stream, out, job, batch_size=128, progress=True):
     return counts
 
 
-def score_items(scorer, items, alpha):
+def score_items(scorer: Scorer, items: Sequence[streams.Item], alpha: float) -> list[ScoredImage]:
     """The rows of a batch.
 
     Args:
@@ -132,28 +146,29 @@ def score_items(scorer, items, alpha):
     Returns:
       List of `ScoredImage`, in the same order.
     """
-    values = {k: np.asarray(v) for k, v in scorer(np.stack([item.image for item in items])).items()}
+    images = np.stack([item.image for item in items if item.image is not None])
+    values = {name: np.asarray(value) for name, value in scorer(images).items()}
     numbers = {name: value.astype(np.float32).tolist() for name, value in values.items()}
     columns = [numbers.get(name, [None] * len(items)) for name in COLUMNS[1:-1]]
     verdict = verdicts(values["p_value"], alpha).tolist() if "p_value" in values else [""] * len(items)
     return [ScoredImage(item.key, *row) for item, *row in zip(items, *columns, verdict, strict=True)]
 
 
-def csv_text(rows):
+def csv_text(rows: Iterable[Sequence[str | float | None]]) -> str:
     """Rows of either table as CSV; a number is the shortest text that reads back as the same float32."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(map(_text, row) for row in rows)
     return text.getvalue()
 
 
-def _text(value):
+def _text(value: str | float | None) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return np.format_float_positional(np.float32(value), trim="0")
 
 
-def _batches(items, size):
-    batch = []
+def _batches(items: Iterable[streams.Item], size: int) -> Iterator[list[streams.Item]]:
+    batch: list[streams.Item] = []
     for item in items:
         batch.append(item)
         if len(batch) == size:
@@ -166,10 +181,10 @@ def _batches(items, size):
 class _Journal:
     """Two growing tables and a note of how far they are trusted."""
 
-    def __init__(self, out, job):
+    def __init__(self, out: str | os.PathLike, job: Job) -> None:
         self._out = pathlib.Path(out)
         if self._out.suffix not in (".csv", ".parquet"):
-            raise ScoringError(f"--out: {out} must end in .csv or .parquet.")
+            raise ScoringError(f"`out`: {out} must end in .csv or .parquet.")
         if self._out.suffix == ".parquet":
             table_schema()  # where it cannot be made, that is said now, and not at the end
         # A table that is not finished is always text: Parquet cannot be appended to.
@@ -178,35 +193,35 @@ class _Journal:
         self._progress = self._out.with_name(self._out.name + ".progress.json")
         self._job = dataclasses.asdict(job)
 
-    def begin(self):
+    def begin(self) -> Counts:
         """Opens the tables at the end of what is trusted; the counts so far."""
         if self._out.exists():
-            raise ScoringError(f"--out: {self._out} is there already; remove it to score anew.")
+            raise ScoringError(f"`out`: {self._out} is there already; remove it to score anew.")
         self._out.parent.mkdir(parents=True, exist_ok=True)
         if not self._was_begun():
-            for path, columns in ((self._rows, COLUMNS), (self._errors, ERROR_COLUMNS)):
-                path.write_text(csv_text([columns]), encoding="utf-8")
+            self._rows.write_text(csv_text([COLUMNS]), encoding="utf-8")
+            self._errors.write_text(csv_text([ERROR_COLUMNS]), encoding="utf-8")
             self._note(Counts(0, 0))
         noted = json.loads(self._progress.read_text(encoding="utf-8"))
         if noted["job"] != self._job:
             changed = [k for k, v in self._job.items() if noted["job"].get(k) != v]
             raise ScoringError(
-                f"--out: {self._progress} is of a job with another {', '.join(changed)}; finish that "
+                f"`out`: {self._progress} is of a job with another {', '.join(changed)}; finish that "
                 f"one, or remove it."
             )
         for path, size in ((self._rows, noted["rows"]), (self._errors, noted["errors"])):
             if not path.exists() or path.stat().st_size < size:
-                raise ScoringError(f"--out: {path} is shorter than {self._progress} says; remove both.")
+                raise ScoringError(f"`out`: {path} is shorter than {self._progress} says; remove both.")
             os.truncate(path, size)
         return Counts(*noted["counts"])
 
-    def _was_begun(self):
+    def _was_begun(self) -> bool:
         """Whether there are rows to go on from: a job that failed at once, for a wrong name, has none."""
         if not self._progress.exists():
             return False
         return sum(json.loads(self._progress.read_text(encoding="utf-8"))["counts"]) > 0
 
-    def append(self, rows, errors, counts):
+    def append(self, rows: list[ScoredImage], errors: list[FailedImage], counts: Counts) -> None:
         """Adds to both tables, then notes it."""
         for path, new in ((self._rows, rows), (self._errors, errors)):
             with open(path, "a", encoding="utf-8", newline="") as file:
@@ -215,7 +230,7 @@ class _Journal:
                 os.fsync(file.fileno())
         self._note(counts)
 
-    def finish(self):
+    def finish(self) -> None:
         """Gives the table its name; the note goes last."""
         if self._out.suffix == ".parquet":
             _to_parquet(self._rows, self._out)
@@ -224,13 +239,13 @@ class _Journal:
             os.replace(self._rows, self._out)
         self._progress.unlink()
 
-    def _note(self, counts):
+    def _note(self, counts: Counts) -> None:
         sizes = {"rows": self._rows.stat().st_size, "errors": self._errors.stat().st_size}
         text = json.dumps({"job": self._job, "counts": list(counts), **sizes})
         runs.write_atomically(self._progress, text + "\n")
 
 
-def table_schema():
+def table_schema() -> "pyarrow.Schema":
     """`pyarrow.Schema` of the table as Parquet; raises `UserError` where pyarrow is not installed."""
     with extras.needed("parquet", "a .parquet table"):
         import pyarrow
@@ -238,7 +253,7 @@ def table_schema():
     return pyarrow.schema([("key", pyarrow.string()), *numbers, ("verdict", pyarrow.string())])
 
 
-def _to_parquet(source, target):
+def _to_parquet(source: pathlib.Path, target: pathlib.Path) -> None:
     """Rewrites the text table as Parquet, a block at a time."""
     import pyarrow.csv
     import pyarrow.parquet

@@ -16,7 +16,7 @@ class ExportedModelError(UserError):
     """A folder holds no exported model; the message is one line."""
 
 
-def image_shape(folder):
+def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
     """(H, W, C) of the images that the export in `folder` takes; the model itself is not loaded.
 
     Raises:
@@ -30,7 +30,7 @@ def image_shape(folder):
         raise _no_export(folder, error) from error
     if described.get("export_format") == "stablehlo":
         raise ExportedModelError(
-            f"--model: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
+            f"`model`: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
         )
     return height, width, channels
 
@@ -48,7 +48,7 @@ class ExportedModel:
       batch_size: Images that the model runs on at once.
     """
 
-    def __init__(self, folder, batch_size=128):
+    def __init__(self, folder: str | os.PathLike, batch_size: int = 128) -> None:
         """Loads the model.
 
         Args:
@@ -66,7 +66,7 @@ class ExportedModel:
         except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
             raise _no_export(folder, error) from error
 
-    def __call__(self, images):
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The numbers of up to `batch_size` images.
 
         Raises:
@@ -83,6 +83,6 @@ class ExportedModel:
         return {name: values.numpy()[: len(images)] for name, values in found.items()}
 
 
-def _no_export(folder, error):
+def _no_export(folder: str | os.PathLike, error: Exception) -> ExportedModelError:
     reason = str(error).strip().splitlines()[0]
-    return ExportedModelError(f"--model: {folder} is no exported model: {reason}")
+    return ExportedModelError(f"`model`: {folder} is no exported model: {reason}")

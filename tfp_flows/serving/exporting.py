@@ -4,6 +4,9 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable, Sequence
+
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows import detectors, runs
 from tfp_flows.models import registry
@@ -18,13 +21,13 @@ BATCH_SIZES = (1, 64)
 
 
 def export(
-    run,
-    out,
-    detector_path=None,
-    jit_compile=False,
-    export_format=SAVED_MODEL,
-    batch_sizes=BATCH_SIZES,
-):
+    run: runs.Run,
+    out: str | os.PathLike,
+    detector_path: str | os.PathLike | None = None,
+    jit_compile: bool = False,
+    export_format: str = SAVED_MODEL,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+) -> dict:
     """Exports a run's model, and with `detector_path` a detector of it.
 
     Args:
@@ -45,7 +48,7 @@ def export(
     """
     out = pathlib.Path(out)
     if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise runs.RunError(f"--out: {out} is there already and is no export.")
+        raise runs.RunError(f"`out`: {out} is there already and is no export.")
     model, step = runs.load_model(run)
     family = registry.family(run.spec().family)
     detector = None if detector_path is None else _load_detector(detector_path, model)
@@ -62,7 +65,7 @@ def export(
         "methods": servable.signature(offered),
         "versions": runs.versions(),
     }
-    save = offered.save
+    save: Callable[[pathlib.Path], None] = offered.save
     if export_format == STABLEHLO:
         bundle, left_out = _lowered(offered, batch_sizes, detector)
         methods = {name: m for name, m in described["methods"].items() if name not in left_out}
@@ -73,23 +76,23 @@ def export(
     return described
 
 
-def _load_detector(path, model):
+def _load_detector(path: str | os.PathLike, model: tfd.Distribution) -> detectors.Detector:
     """The detector, with `model` in the place of its own copy of the same run."""
     detector = detectors.load(path)
     detector.check_exportable()
     if not detector.models and detector.name != detectors.Critics.name:
-        raise detectors.DetectorError(f"--detector: {path} is not of a run, but of a stored model.")
+        raise detectors.DetectorError(f"`detector`: {path} is not of a run, but of a stored model.")
     own = model.run_reference
     same = [m.run_reference.digest == own.digest for m in detector.models]
     if detector.models and not any(same):
         raise detectors.DetectorError(
-            f"--detector: {path} is of {detector.models[0].run_reference.folder}, not of {own.folder}."
+            f"`detector`: {path} is of {detector.models[0].run_reference.folder}, not of {own.folder}."
         )
     detector.models = [model if s else m for m, s in zip(detector.models, same, strict=True)]
     return detector
 
 
-def _describe_detector(detector):
+def _describe_detector(detector: detectors.Detector) -> dict:
     calibration = detector.calibration_scores
     return {
         "name": detector.name,
@@ -98,9 +101,11 @@ def _describe_detector(detector):
     }
 
 
-def _lowered(offered, batch_sizes, detector):
+def _lowered(
+    offered: servable.Servable, batch_sizes: Sequence[int], detector: detectors.Detector | None
+) -> tuple[stablehlo.Bundle, dict[str, str]]:
     """(`stablehlo.Bundle` of every method that XLA can compile, {method: reason} of the others)."""
-    bundle, left_out = stablehlo.Bundle(), {}
+    bundle, left_out = stablehlo.Bundle(), dict[str, str]()
     for name in offered.methods:
         try:
             programs = [_lower(offered, name, size) for size in batch_sizes]
@@ -111,19 +116,19 @@ def _lowered(offered, batch_sizes, detector):
             if detector is None:
                 raise stablehlo.LoweringError(f"XLA cannot compile this model: {error}") from error
             raise detectors.DetectorError(
-                f"{detector.name}: XLA cannot compile this score ({error}); use --format={SAVED_MODEL}."
+                f"{detector.name}: XLA cannot compile this score ({error}); use `format={SAVED_MODEL}`."
             ) from error
         for size, program in zip(batch_sizes, programs, strict=True):
             bundle.add(name, size, program)
     return bundle, left_out
 
 
-def _lower(offered, name, size):
+def _lower(offered: servable.Servable, name: str, size: int) -> stablehlo.Program:
     function, specs = offered.of_size(name, size)
     return stablehlo.lower(function, *specs)
 
 
-def _write(out, save, described, card):
+def _write(out: pathlib.Path, save: Callable[[pathlib.Path], None], described: dict, card: str) -> None:
     """Writes the folder as a whole or not at all; `save(folder)` makes it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:

@@ -17,8 +17,13 @@ import argparse
 import json
 import pathlib
 import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import jax
 
 SIGNATURE_FILE = "signature.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -33,7 +38,7 @@ class ModelError(ValueError):
 class Program:
     """One compiled program: arrays on the device in, arrays on the device out."""
 
-    def __init__(self, text, device):
+    def __init__(self, text: str, device: "jax.Device") -> None:
         """Compiles StableHLO text for a JAX device."""
         from jax.extend import backend
         from jaxlib import xla_client
@@ -42,12 +47,12 @@ class Program:
             text, xla_client.DeviceList((device,)), xla_client.CompileOptions()
         )
 
-    def __call__(self, arguments):
+    def __call__(self, arguments: "Sequence[jax.Array]") -> "list[jax.Array]":
         """A list of results; where an argument is updated by the program, its array is used up."""
         results = self._executable.execute_sharded(arguments)
         return [shards[0] for shards in results.disassemble_into_single_device_arrays()]
 
-    def temporary_bytes(self):
+    def temporary_bytes(self) -> int:
         """The memory that a run takes beside its arguments and results."""
         return self._executable.get_compiled_memory_stats().temp_size_in_bytes
 
@@ -61,7 +66,7 @@ class Model:
       weights: dict from name to array on the device; programs that update weights replace them.
     """
 
-    def __init__(self, folder, device=None):
+    def __init__(self, folder: str | pathlib.Path, device: "jax.Device | None" = None) -> None:
         """Reads the folder; programs are compiled when they are first used.
 
         Args:
@@ -78,22 +83,22 @@ class Model:
         self.signature = read_json(self._folder / SIGNATURE_FILE)
         arrays = read_arrays(self._folder / WEIGHTS_FILE)
         try:
-            self._described = {}
+            self._described: dict[str, dict[int, dict]] = {}
             for entry in self.signature["programs"]:
                 _check_program(entry, arrays)
                 self._described.setdefault(entry["function"], {})[entry["batch_size"]] = entry
             self._methods = {name: self.signature["methods"][name] for name in self._described}
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{self._folder / SIGNATURE_FILE} is damaged: {error!r}.") from error
-        self._programs = {}
+        self._programs: dict[tuple[str, int], Program] = {}
         self.weights = {name: self.put(array) for name, array in arrays.items()}
 
     @property
-    def functions(self):
+    def functions(self) -> list[str]:
         """The names of the functions."""
         return list(self._described)
 
-    def __call__(self, function, **inputs):
+    def __call__(self, function: str, **inputs: np.ndarray | int) -> dict[str, np.ndarray]:
         """Runs a function on any number of images.
 
         Args:
@@ -119,7 +124,7 @@ class Model:
             chunks.append({name: np.asarray(value)[: count - start] for name, value in found.items()})
         return {name: np.concatenate([chunk[name] for chunk in chunks])[:count] for name in chunks[0]}
 
-    def run(self, function, batch_size, inputs):
+    def run(self, function: str, batch_size: int, inputs: "dict[str, jax.Array]") -> "dict[str, jax.Array]":
         """Runs the one program for this batch size on arrays that are on the device.
 
         Args:
@@ -142,7 +147,7 @@ class Model:
                 found[described["name"]] = result
         return found
 
-    def program(self, function, batch_size):
+    def program(self, function: str, batch_size: int) -> tuple[Program, dict]:
         """(`Program`, its entry in signature.json); compiled at the first call."""
         key = (function, batch_size)
         entry = self._described[function][batch_size]
@@ -159,14 +164,14 @@ class Model:
                 raise ModelError(f"{path} cannot be compiled: {reason}") from error
         return self._programs[key], entry
 
-    def put(self, array):
+    def put(self, array: np.ndarray) -> "jax.Array":
         """An array on the device, of its own dtype (JAX alone would make 32 bits of 64)."""
         import jax
 
         with jax.enable_x64(True):
             return jax.device_put(np.asarray(array), self.device)
 
-    def _check_function(self, function):
+    def _check_function(self, function: str) -> None:
         if function in self._described:
             return
         reason = self.signature.get("left_out", {}).get(function)
@@ -174,7 +179,9 @@ class Model:
             raise ModelError(f"{function} was left out of this export: {reason}")
         raise ModelError(f"there is no function {function!r}; there are {', '.join(self.functions)}.")
 
-    def _checked(self, function, inputs):
+    def _checked(
+        self, function: str, inputs: dict[str, np.ndarray | int]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
         """(inputs with an image or latent in each row, other inputs, number of rows)."""
         described = self._methods[function]["inputs"]
         if set(inputs) != set(described):
@@ -189,7 +196,7 @@ class Model:
             raise ModelError(f"{function}: one number of rows is wanted, at least 1, got {counts}.")
         return batched, {name: a for name, a in arrays.items() if name not in batched}, counts[0]
 
-    def _batches(self, function, count):
+    def _batches(self, function: str, count: int) -> Iterator[tuple[int, int]]:
         """(start, size) of each batch: the largest size, and for the rest the smallest that holds it."""
         sizes = sorted(self._described[function])
         start = 0
@@ -199,7 +206,7 @@ class Model:
             start += size
 
 
-def read_json(path):
+def read_json(path: pathlib.Path) -> dict:
     """The contents of a signature.json; raises `ModelError`."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -210,7 +217,7 @@ def read_json(path):
     return values
 
 
-def read_arrays(path):
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     """dict from name to array of a .safetensors file; raises `ModelError`."""
     import safetensors
     from safetensors.numpy import load_file
@@ -221,7 +228,7 @@ def read_arrays(path):
         raise ModelError(f"{path} cannot be read: {error}.") from error
 
 
-def _check_program(entry, weights):
+def _check_program(entry: dict, weights: dict[str, np.ndarray]) -> None:
     """Raises `ModelError` where a program is not a plain file beside, or its weights are not there."""
     file = entry["file"]
     plain = isinstance(file, str) and file.endswith(".mlir") and not set(file) & set("/\\:\0")
@@ -235,7 +242,7 @@ def _check_program(entry, weights):
         raise ModelError(f"{WEIGHTS_FILE}: {file} takes {missing[0]}, which is not there.")
 
 
-def _checked(name, value, wanted):
+def _checked(name: str, value: np.ndarray | int, wanted: dict) -> np.ndarray:
     """`value` as an array of the dtype and shape that signature.json gives; a number may be Python's."""
     array = np.asarray(value)
     dtype = np.dtype(wanted["dtype"])
@@ -252,17 +259,17 @@ def _checked(name, value, wanted):
     return array
 
 
-def _kind(dtype, shape):
+def _kind(dtype: np.dtype, shape: Sequence[int | str]) -> str:
     return f"{dtype} [{', '.join(map(str, shape))}]" if shape else f"one {dtype}"
 
 
-def _filled(array, size):
+def _filled(array: np.ndarray, size: int) -> np.ndarray:
     """The array with rows of zeros up to `size`."""
     missing = size - len(array)
     return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) if missing else array
 
 
-def _seed_of_batch(seed, number):
+def _seed_of_batch(seed: np.ndarray, number: int) -> np.ndarray:
     """The seed of a batch of draws: `seed` itself for the first, others made of it for the rest."""
     if number == 0:
         return seed
@@ -270,7 +277,7 @@ def _seed_of_batch(seed, number):
     return (state >> np.uint64(1)).astype(seed.dtype)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a function on the arrays of files, and writes what it gives."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=pathlib.Path(__file__).parent, help="folder; that of this file")
@@ -286,12 +293,12 @@ def main(arguments=None):
     given = vars(inputs.parse_args(rest))
     values = {name: _load(value) if isinstance(value, str) else value for name, value in given.items()}
     found = model(options.function, **values)
-    np.savez(options.out, **found)
+    np.savez(options.out, **found)  # type: ignore[arg-type]  # its stub takes them for allow_pickle
     for name, array in found.items():
         print(f"{name}: {_kind(array.dtype, list(array.shape))}")
 
 
-def _load(path):
+def _load(path: str) -> np.ndarray:
     """The array of a .npy file."""
     try:
         return np.load(path, allow_pickle=False)

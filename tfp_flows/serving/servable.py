@@ -1,14 +1,19 @@
 """A trained model, with a detector if there is one, as functions that run without this package."""
 
 import inspect
+import os
+from collections.abc import Callable
 
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
-from tfp_flows.detectors import calibration
+from tfp_flows.detectors import Detector, calibration
+from tfp_flows.models import Family
 from tfp_flows.numerics import Seed, quantization
 
 SEED = 0  # of the noise in log_prob; written into signature.json, so that a call can be repeated
 PADDED_SIZES = (1, 16, 128)
+Scores = Callable[[tf.Tensor], dict[str, tf.Tensor]]  # of uint8 images `[B, H, W, C]`; each `[B]`
 
 
 class Servable:
@@ -23,7 +28,13 @@ class Servable:
     Images are uint8 `[None, H, W, C]`; all but `log_prob` return named tensors.
     """
 
-    def __init__(self, model, family, detector=None, jit_compile=False):
+    def __init__(
+        self,
+        model: tfd.Distribution,
+        family: Family,
+        detector: Detector | None = None,
+        jit_compile: bool = False,
+    ) -> None:
         """Makes the functions; nothing is traced yet.
 
         Args:
@@ -31,8 +42,7 @@ class Servable:
           family: Its `Family`.
           detector: Fitted, exportable `detectors.Detector`, or None.
           jit_compile: Whether `log_prob` and `serving_default` are compiled by XLA; batches are then
-          padded to a
-            multiple of 1, 16 or 128 images, so that few sizes are ever compiled.
+            padded to a multiple of 1, 16 or 128 images, so that few sizes are ever compiled.
 
         Raises:
           DetectorError: If the detector does not run inside a graph.
@@ -45,7 +55,7 @@ class Servable:
         images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
         seed = tf.TensorSpec([], tf.int64, name="seed")
         scores = padded(self._scores, model.event_shape) if jit_compile else self._scores
-        self.methods = {
+        self.methods: dict[str, tf.types.experimental.PolymorphicFunction] = {
             "serving_default": _named(scores, images),
             "log_prob_seeded": _named(self._log_prob_seeded, images, seed),
             "sample": _named(self._sample, tf.TensorSpec([], tf.int32, name="n"), seed),
@@ -58,7 +68,7 @@ class Servable:
             lambda images: scores(images)["log_prob"], input_signature=[images], autograph=False
         )
 
-    def of_size(self, name, size):
+    def of_size(self, name: str, size: int) -> tuple[Callable, list[tf.TensorSpec]]:
         """(function, specs): a method for exactly `size` images, as XLA needs it; then `n` is no input."""
         method = self.methods[name]
         specs = [spec for spec in method.input_signature if spec.name != "n"]
@@ -68,7 +78,7 @@ class Servable:
         fixed = [size] if len(specs) < len(method.input_signature) else []
         return lambda *inputs: method.python_function(*fixed, *inputs), static
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike) -> None:
         """Writes the SavedModel; all functions are traced."""
         module = tf.Module(name="servable")
         module.log_prob = self.log_prob
@@ -80,7 +90,7 @@ class Servable:
         module.captured = list({id(v): v for graph in graphs for v in graph.variables}.values())
         tf.saved_model.save(module, str(folder), signatures=signatures)
 
-    def _scores(self, images):
+    def _scores(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         if self._detector is None:
             log_prob = self._model.log_prob(images)
             return {"log_prob": log_prob, "bits_per_dim": self._bits_per_dim(log_prob)}
@@ -93,18 +103,18 @@ class Servable:
             found["p_value"] = calibration.p_value(score, tf.constant(self._detector.calibration_scores))
         return found
 
-    def _bits_per_dim(self, log_prob):
+    def _bits_per_dim(self, log_prob: tf.Tensor) -> tf.Tensor:
         return quantization.bits_per_dim(log_prob, self._model.event_shape)
 
-    def _log_prob_seeded(self, images, seed):
+    def _log_prob_seeded(self, images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"log_prob": self._model.log_prob(images, seed=seed)}
 
-    def _sample(self, n, seed):
+    def _sample(self, n: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         pair = tf.cast(Seed.of(seed).pair, tf.int32)
         return {"images": tf.cast(self._family.sample(self._model, n, pair, False), tf.uint8)}
 
 
-def padded(function, image_shape):
+def padded(function: Scores, image_shape: tuple[int, ...]) -> Scores:
     """`function` compiled by XLA for a few batch sizes, and the batch cut and padded to them.
 
     Args:
@@ -115,10 +125,10 @@ def padded(function, image_shape):
       Such a function of any batch size.
     """
 
-    def of_size(size):
+    def of_size(size: int) -> Scores:
         compiled = tf.function(function, jit_compile=True, autograph=False)
 
-        def run(images):
+        def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
             count = tf.shape(images)[0]
             missing = -count % size
             filled = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
@@ -132,7 +142,7 @@ def padded(function, image_shape):
 
     branches = [of_size(size) for size in PADDED_SIZES]
 
-    def run(images):
+    def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         count = tf.shape(images)[0]
         index = tf.searchsorted(PADDED_SIZES, [tf.minimum(count, PADDED_SIZES[-1])])[0]
         return tf.switch_case(index, [lambda branch=branch: branch(images) for branch in branches])
@@ -140,7 +150,7 @@ def padded(function, image_shape):
     return run
 
 
-def signature(servable):
+def signature(servable: Servable) -> dict:
     """What `signature.json` says of the functions: {name: {inputs, outputs}}, dtypes and shapes."""
     described = {}
     for name, function in servable.methods.items():
@@ -153,17 +163,17 @@ def signature(servable):
     return described
 
 
-def _describe(spec):
+def _describe(spec: tf.TensorSpec) -> dict:
     return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
 
 
-def _named(function, *specs):
+def _named(function: Callable, *specs: tf.TensorSpec) -> tf.types.experimental.PolymorphicFunction:
     """`function` as a `tf.function` of keyword arguments, so that a signature has their names."""
     keywords = {spec.name: spec for spec in specs}
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in keywords]
 
-    def call(*positional, **named):
+    def call(*positional: tf.Tensor, **named: tf.Tensor) -> dict[str, tf.Tensor]:
         return function(*positional, *named.values())
 
-    call.__signature__ = inspect.Signature(parameters)
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return tf.function(call, input_signature=list(specs), autograph=False)

@@ -8,10 +8,12 @@ FOLDER/run_stablehlo.py     what reads the folder, with NumPy, JAX and safetenso
 """
 
 import contextlib
+import os
 import pathlib
 import re
 import shutil
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,13 +49,15 @@ class Program(NamedTuple):
     """
 
     text: str
-    inputs: tuple
-    captures: tuple
-    outputs: tuple
-    updates: tuple
+    inputs: tuple[tf.TensorSpec, ...]
+    captures: tuple[tf.Variable | tf.Tensor, ...]
+    outputs: tuple[tuple[str, tf.TensorSpec], ...]
+    updates: tuple[tf.Variable, ...]
 
 
-def lower(function, *specs, variables=(), tf32=False):
+def lower(
+    function: Callable, *specs: tf.TensorSpec, variables: Sequence[tf.Variable] = (), tf32: bool = False
+) -> Program:
     """Lowers a Python function of tensors, by way of TensorFlow's XLA bridge.
 
     Args:
@@ -95,17 +99,17 @@ def lower(function, *specs, variables=(), tf32=False):
 class Bundle:
     """Programs and the arrays that they share."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Starts empty; raises `UserError` where safetensors is not installed."""
         with extras.needed("stablehlo", "an export as StableHLO"):
             import safetensors.numpy
         self._serialized = safetensors.numpy.save
-        self._weights = {}
-        self._names = {}
-        self._texts = {}
-        self._described = []
+        self._weights: dict[str, tf.Variable | tf.Tensor] = {}
+        self._names: dict[int, str] = {}
+        self._texts: dict[str, str] = {}
+        self._described: list[dict] = []
 
-    def add_weight(self, value):
+    def add_weight(self, value: tf.Variable | tf.Tensor) -> str:
         """Keeps a variable or tensor once; returns its name, which is unique."""
         if id(value) not in self._names:
             base = value.name.split(":")[0] if isinstance(value, tf.Variable) else "constant"
@@ -116,7 +120,7 @@ class Bundle:
             self._weights[name] = value  # held, so that the id stays its own
         return self._names[id(value)]
 
-    def add(self, function, batch_size, program):
+    def add(self, function: str, batch_size: int, program: Program) -> None:
         """Adds a `Program` of the function of this name, for so many images."""
         file = f"{function}_{batch_size}.mlir"
         arguments = [{"input": spec.name, **_describe(spec)} for spec in program.inputs]
@@ -134,11 +138,11 @@ class Bundle:
             }
         )
 
-    def describe(self):
+    def describe(self) -> list[dict]:
         """The programs, JSON-ready: for each its file, and what its arguments and results are, in order."""
         return self._described
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike) -> None:
         """Writes programs, arrays and the reader to `folder`, which is made."""
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True)
@@ -150,7 +154,7 @@ class Bundle:
 
 
 @contextlib.contextmanager
-def _products_in(tf32):
+def _products_in(tf32: bool) -> Iterator[None]:
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(tf32)
     try:
@@ -159,7 +163,7 @@ def _products_in(tf32):
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def _portable(text):
+def _portable(text: str) -> str:
     """The text without `mhlo.copy`, which TensorFlow puts into loops and no GPU's client takes.
 
     StableHLO's conversion of an array to the type that it has is the same, and is compiled away.
@@ -167,7 +171,9 @@ def _portable(text):
     return text.replace(" = mhlo.copy ", " = stablehlo.convert ")
 
 
-def _captures(concrete, variables):
+def _captures(
+    concrete: tf.types.experimental.ConcreteFunction, variables: Sequence[tf.Variable]
+) -> tuple[tf.Variable | tf.Tensor, ...]:
     """What the function takes beside its arguments, in order, variables in the place of their handles."""
     known = {id(variable.handle): variable for variable in (*concrete.variables, *variables)}
     captures = tuple(known.get(id(captured), captured) for captured in concrete.captured_inputs)
@@ -176,27 +182,27 @@ def _captures(concrete, variables):
     return captures
 
 
-def _updated_arguments(text):
+def _updated_arguments(text: str) -> list[int]:
     """The numbers of the arguments whose new values are among the results, in the order of the results."""
-    module = re.search(r"^module @.*$", text, re.MULTILINE).group()
+    (module,) = re.findall(r"^module @.*$", text, re.MULTILINE)
     alias = r"parameter_number = (\d+) : i64\}, output_index = array<i64(?:: (\d+))?>"
     found = sorted((int(result or 0), int(argument)) for argument, result in re.findall(alias, module))
     return [argument for _, argument in found]
 
 
-def _named_outputs(structured):
+def _named_outputs(structured: dict | list | tuple | tf.Tensor) -> tuple[tuple[str, tf.TensorSpec], ...]:
     """(name, spec) of each output in the order of the program's results, which is that of `tf.nest`."""
     if isinstance(structured, dict):
         return tuple((name, structured[name]) for name in sorted(structured))
     return tuple((f"output_{i}", spec) for i, spec in enumerate(tf.nest.flatten(structured)))
 
 
-def _check_types(program):
+def _check_types(program: Program) -> None:
     """Raises `LoweringError` unless the program takes and gives what it is said to.
 
     XLA leaves out arguments whose values it must know when it compiles.
     """
-    header = re.search(r"func\.func (?:public )?@main\((.*)$", program.text, re.MULTILINE).group(1)
+    (header,) = re.findall(r"func\.func (?:public )?@main\((.*)$", program.text, re.MULTILINE)
     arguments, results = header.split(" -> ", 1)
     specs = [spec for _, spec in program.outputs]
     for what, found, wanted in (
@@ -208,14 +214,14 @@ def _check_types(program):
             raise LoweringError(f"the program's {what} are {found}, but {wanted} were expected.")
 
 
-def _mlir_type(value):
+def _mlir_type(value: tf.TensorSpec | tf.Variable | tf.Tensor) -> str:
     return "x".join([*map(str, value.shape.as_list()), MLIR_TYPES[value.dtype.name]])
 
 
-def _describe(spec):
+def _describe(spec: tf.TensorSpec) -> dict:
     return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()[0]
     return text.removeprefix("Failed getting HLO text: ").strip("'\"")

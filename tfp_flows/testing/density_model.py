@@ -2,13 +2,15 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 
-def check_density_model(model, images, atol=1e-3):
+def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float = 1e-3) -> None:
     """Puts a density model over integer images through its contract.
 
     uint8 and other integer types are accepted and agree; values that are no grey level are refused;
-    `log_prob` is deterministic and depends on neither batch nor order; samples are grey levels.
+    `log_prob` is deterministic and depends on neither batch nor order; samples are grey levels;
+    a copy is the same model.
 
     Args:
       model: `tfd.Distribution` with events `[H, W, C]`.
@@ -32,6 +34,8 @@ def check_density_model(model, images, atol=1e-3):
         bad = images.astype(np.float64)
         bad[0, 0, 0, 0] = wrong
         _check_refused(model, bad, wrong)
+    for same in (model.copy(), model[...]):
+        np.testing.assert_array_equal(same.log_prob(images), log_prob, err_msg="a copy is another model")
     sample = model.sample(2, seed=(3, 4)).numpy()
     assert sample.shape == (2, *images.shape[1:]), f"samples have shape {sample.shape}"
     assert ((sample >= 0) & (sample <= 255) & (sample == np.floor(sample))).all()

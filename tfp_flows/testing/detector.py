@@ -1,15 +1,30 @@
 """The contract of detectors of out-of-distribution images."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+# A detector is Any here: what a `detectors.Detector` is, rooms above this one know.
+COSTS = ("fast", "slow", "jacobian")
 
-def check_detector(build, fit_images, calibration_images, images, rtol=2e-4, atol=2e-3):
+
+def check_detector(
+    build: Callable[[], Any],
+    fit_images: np.ndarray,
+    calibration_images: np.ndarray,
+    images: np.ndarray,
+    rtol: float = 2e-4,
+    atol: float = 2e-3,
+    build_other: Callable[[], Any] | None = None,
+) -> Any:
     """Puts a detector of out-of-distribution images through its contract.
 
     What needs `fit` or `calibrate` says so; a score is float32, finite, and depends on neither batch nor
-    order; p-values are those of split conformal prediction; images that are none are refused in one line; an
-    exportable score runs inside a graph, traced once for any batch.
+    order; p-values are those of split conformal prediction; images that are none are refused in one line;
+    what the class declares of its statistics is true; an exportable score runs inside a graph, traced once
+    for any batch.
 
     Args:
       build: Callable without arguments, a new, unfitted `detectors.Detector` at each call.
@@ -18,6 +33,8 @@ def check_detector(build, fit_images, calibration_images, images, rtol=2e-4, ato
       images: uint8 `[B, H, W, C]`, B >= 3, to be scored.
       rtol: Allowed relative difference of scores between batch sizes.
       atol: Allowed absolute difference.
+      build_other: As `build`, on the same models, with other values of the settings that are declared not to
+        matter to the statistics; None where there are no such settings.
 
     Returns:
       The detector, fitted and calibrated.
@@ -34,7 +51,7 @@ def check_detector(build, fit_images, calibration_images, images, rtol=2e-4, ato
     scores = detector.score(images)
     assert scores.dtype == np.float32 and scores.shape == (len(images),), f"{scores.dtype} {scores.shape}"
     assert np.isfinite(scores).all() and np.ptp(scores) > 0, f"the scores are {scores}"
-    close = dict(rtol=rtol, atol=atol)
+    close: dict[str, Any] = dict(rtol=rtol, atol=atol)
     in_turn = np.concatenate([detector.score(images[i : i + 1]) for i in range(len(images))])
     np.testing.assert_allclose(in_turn, scores, **close, err_msg="depends on the batch size")
     reverse = detector.score(images[::-1])[::-1]
@@ -46,6 +63,9 @@ def check_detector(build, fit_images, calibration_images, images, rtol=2e-4, ato
     np.testing.assert_allclose(detector.p_value(images), expected, rtol=1e-6, err_msg="p-values")
     np.testing.assert_array_equal(detector.predict(images, 0.5), np.array(expected) <= 0.5)
     _check_detector_refuses(detector, images)
+    _check_declarations(detector, images, close)
+    if build_other is not None:
+        _check_settings_that_do_not_matter(detector, build_other().fit(fit_images), images)
     _check_graph_score(detector, images, scores)
     return detector
 
@@ -59,6 +79,40 @@ def _check_detector_refuses(detector, images):
         (images.astype(str), "0..255"),
     ):
         _check_refused_in_one_line(lambda wrong=wrong: detector.score(wrong), message)
+
+
+def _check_declarations(detector, images, close):
+    """What the class says of its statistics, and the study of detectors and the exports rely on."""
+    assert detector.cost in COSTS, f"cost is {detector.cost!r}; it must be one of {COSTS}"
+    unknown = set(detector.settings_of_statistics or ()) - set(detector.settings)
+    assert not unknown, f"settings_of_statistics names {unknown}, which are no settings"
+    statistics = detector.statistics(images)
+    if detector.models and detector.log_prob_first:
+        expected = _log_prob(detector.models[0], images)
+        message = "log_prob_first is declared, and the first statistic is not log_prob"
+        np.testing.assert_allclose(statistics[:, 0], expected, **close, err_msg=message)
+    if detector.statistics_name == "log_prob":
+        shared = statistics.shape == (len(images), 1) and detector.log_prob_first and not detector.prepares
+        assert shared, "statistics_name is log_prob, and the statistics are not log_prob alone"
+
+
+def _log_prob(model, images):
+    dtype = getattr(model, "dtype", tf.float32)
+    return model.log_prob(tf.cast(images, dtype if dtype.is_floating else tf.float32))
+
+
+def _check_settings_that_do_not_matter(detector, other, images):
+    changed = {k for k, v in detector.settings.items() if other.settings[k] != v}
+    declared = detector.settings_of_statistics
+    assert changed and declared is not None and not changed & set(declared), (
+        f"build_other changes {changed or 'nothing'}; settings_of_statistics is {declared}"
+    )
+    assert detector.identity_of_statistics(detector.settings) == other.identity_of_statistics(other.settings)
+    np.testing.assert_array_equal(
+        other.statistics(images),
+        detector.statistics(images),
+        err_msg=f"the statistics depend on {changed}, which settings_of_statistics leaves out",
+    )
 
 
 def _check_graph_score(detector, images, scores):

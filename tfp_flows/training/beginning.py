@@ -5,6 +5,8 @@ import dataclasses
 import tensorflow as tf
 
 from tfp_flows import data, runs
+from tfp_flows.checks.errors import UserError
+from tfp_flows.models import registry
 from tfp_flows.training.checkpoints import InFolder
 from tfp_flows.training.config import TrainingConfig
 from tfp_flows.training.examples import Examples
@@ -62,7 +64,7 @@ def initialize(
     state: TrainingState,
     config: TrainingConfig,
     examples: Examples,
-    spec: runs.RunSpec | None = None,
+    spec: runs.RunSpec,
     from_data: bool = True,
 ) -> None:
     """Sets a fresh state's weights: another run's, or data-dependent ones from the first training images.
@@ -76,8 +78,10 @@ def initialize(
       from_data: Whether they are initialised from data; else they stay as they are.
     """
     if config.init_from:
+        if spec.family == registry.NO_FAMILY:
+            raise UserError("`init_from` is for models that a family's config makes.")
         source = runs.load_twin(runs.Run(config.init_from), spec)
-        for variable, value in zip(subject.model.variables, source.variables, strict=True):
+        for variable, value in zip(state.model.variables, source.variables, strict=True):
             variable.assign(value)
     elif from_data:
         count = min(len(examples), max(256, config.batch_size))

@@ -31,6 +31,10 @@ class Examples:
         arrays = (self.values,) if self.condition is None else (self.values, self.condition)
         return tuple(tf.convert_to_tensor(array) for array in arrays)
 
+    def signature(self) -> tuple[tf.TensorSpec, ...]:
+        """Of a function of any number of such `tensors`."""
+        return tuple(tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in self[:1].tensors())
+
     def sources(self) -> dict[str, np.ndarray]:
         """The arrays by the name that a training step knows them by."""
         condition = {} if self.condition is None else {"condition": self.condition}

@@ -5,6 +5,7 @@ import signal
 import threading
 import types
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -14,11 +15,11 @@ def interruption() -> Iterator[list[int]]:
     Outside the main thread, which alone Python lets handle signals, it stays empty.
     """
     received: list[int] = []
-    handlers = {}
+    handlers: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: types.FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, handlers[number])
+        signal.signal(number, handlers[signal.Signals(number)])
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -120,15 +120,14 @@ class Loop:
         self, batches: tf.distribute.DistributedDataset, validation: Examples | None, bar: tqdm.tqdm
     ) -> Outcome:
         config = self._config
-        validate_every = 0 if validation is None else config.validate_every
-        agenda = Agenda(config.steps, config.log_every, validate_every, config.checkpoint_every)
+        agenda = Agenda(config.steps, config.log_every, config.validate_every, config.checkpoint_every)
         leaving, self._clock, self._clock_step = False, time.perf_counter(), self._step()
         for batch in batches if self._step() < config.steps else ():
             step = self._one_step(batch, bar)
             due = agenda.due(step)
             if due.log:
                 self._log(step)
-            stop = due.validate and self._validate(step, validation)
+            stop = validation is not None and due.validate and self._validate(step, validation)
             self._tell(step)
             leaving = self._hosts.mean(len(self.signals)) > 0
             end = due.end or stop or leaving

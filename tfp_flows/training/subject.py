@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from tfp_flows import evaluation
 from tfp_flows.checks.errors import UserError
+from tfp_flows.distributions import in_parts
+from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.models.family import Family
 from tfp_flows.training import units
 from tfp_flows.training.examples import Examples
@@ -54,14 +56,17 @@ class Subject:
         return self.unit.of(log_prob, self.event_shape)
 
 
-def subject_of_family(family: Family, model: DensityModel, conditional: bool = False) -> Subject:
+def subject_of_family(family: Family, model: ImageDistribution, examples: Examples | None = None) -> Subject:
     """A model over integer images, trained as its family trains: its noise, its bound, its initialisation.
 
     Args:
       family: The model's family.
       model: As `family.build` makes it.
-      conditional: Whether its log-probability takes a `condition`.
+      examples: Some of those that it will be trained on, where they have conditions.
     """
+    log_prob = evaluation.compiled_log_prob(model)
+    if examples is not None and examples.condition is not None:
+        log_prob = _compiled(lambda images, condition: model.log_prob(images, condition=condition), examples)
     return Subject(
         model=model,
         event_shape=tuple(model.event_shape),
@@ -69,7 +74,7 @@ def subject_of_family(family: Family, model: DensityModel, conditional: bool = F
         unit=units.BITS_PER_DIM,
         training_log_prob=functools.partial(family.training_log_prob, model),
         initialize=functools.partial(family.initialize, model),
-        log_prob=_compiled(model.log_prob) if conditional else evaluation.compiled_log_prob(model),
+        log_prob=log_prob,
     )
 
 
@@ -88,7 +93,9 @@ def subject_of_stranger(model: DensityModel, examples: Examples) -> Subject:
     def log_prob(values: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         if dtype is not None and values.dtype != dtype:
             values = tf.cast(values, dtype)
-        given = {} if condition is None else {"condition": condition}
+        given: dict = {} if condition is None else {"condition": condition}
+        if given and isinstance(model, in_parts.TRANSFORMED):  # which leaves other arguments unread
+            given = {"bijector_kwargs": given}
         # Another tensor at each call, or TFP's bijectors give an earlier call's result.
         found = model.log_prob(tf.identity(values), **given)
         if found.shape.rank is not None and found.shape.rank != 1:
@@ -115,7 +122,7 @@ def subject_of_stranger(model: DensityModel, examples: Examples) -> Subject:
         unit=units.BITS_PER_DIM if is_image else units.NATS_PER_DIM,
         training_log_prob=training_log_prob,
         initialize=lambda *examples, **condition: None,
-        log_prob=_compiled(log_prob),
+        log_prob=_compiled(log_prob, examples),
     )
 
 
@@ -130,11 +137,6 @@ def _dtype(model: DensityModel) -> tf.DType | None:
         return None
 
 
-def _compiled(log_prob: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """Traced once for any batch."""
-
-    @tf.function(reduce_retracing=True)
-    def compiled(values: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        return log_prob(values) if condition is None else log_prob(values, condition=condition)
-
-    return compiled
+def _compiled(log_prob: Callable[..., tf.Tensor], examples: Examples) -> Callable[..., tf.Tensor]:
+    """Traced once for any number of examples."""
+    return tf.function(lambda *tensors: log_prob(*tensors), input_signature=examples.signature())

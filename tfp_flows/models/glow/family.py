@@ -49,13 +49,18 @@ def _fresh_noise(model, images, seed):
     return noise.uniform(tf.shape(images), seed, model.dtype)
 
 
-def _initialize(model, images, seed):
+def _initialize(model, images, seed, **condition):
     y = quantization.dequantize(images, _fresh_noise(model, images, seed))
-    bijectors.initialize_actnorms(model.flow.bijector, y)
+    bijectors.initialize_actnorms(model.flow.bijector, y, **condition)
 
 
-def _training_log_prob(model, images, seed):
-    return model.log_prob_of_draw(images, _fresh_noise(model, images, seed))
+def _training_log_prob(model, images, seed, **condition):
+    return model.log_prob_of_draw(images, _fresh_noise(model, images, seed), **condition)
+
+
+def _config_of(model):
+    config = getattr(model.flow, "config", None)
+    return config if isinstance(config, GlowConfig) else None
 
 
 def _methods(model):
@@ -88,5 +93,7 @@ FAMILY = Family(
     initialize=_initialize,
     training_log_prob=_training_log_prob,
     training_protocol=lambda config: GlowProtocol(),
+    model_class=Dequantized,
+    config_of=_config_of,
     methods=_methods,
 )

@@ -78,7 +78,10 @@ def glow(
     else:
         scalar = priors.CLASSES[config.prior](tf.zeros([], dtype), tf.constant(config.prior_scale, dtype))
         latent = priors.over(scalar, bijector.image_shape, dtype)
-    return tfd.TransformedDistribution(distribution=latent, bijector=bijector, name=name)
+    flow = tfd.TransformedDistribution(distribution=latent, bijector=bijector, name=name)
+    if network is None and prior is None and not condition_channels:
+        flow.config = config  # by which a run's folder can make it again
+    return flow
 
 
 def _prior_groups(config: GlowConfig, bijector: bijectors.Glow) -> np.ndarray:

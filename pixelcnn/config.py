@@ -1,0 +1,41 @@
+"""What determines a PixelCNN; nothing here needs TensorFlow."""
+
+import dataclasses
+from typing import Any
+
+from tfp_flows.checks.errors import UserError
+
+DTYPES = ("float32", "float64")
+
+
+def _field(default: Any, text: str, **metadata: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelCNNConfig:
+    """What determines a PixelCNN, apart from the shape of its images; each field is also a flag."""
+
+    num_resnet: int = _field(2, "Residual blocks of each hierarchy and stack on the way down.")
+    num_hierarchies: int = _field(2, "Resolutions, each half the one before.")
+    num_filters: int = _field(32, "Channels of the network.")
+    num_logistic_mix: int = _field(10, "Logistic components of a pixel's distribution.")
+    dropout: float = _field(0.0, "Probability of dropout in training.")
+    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where a value makes no sense."""
+        for field in ("num_resnet", "num_hierarchies", "num_filters", "num_logistic_mix"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"`{field}` must be a positive integer, got {value!r}.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"`dropout` must be in [0, 1), got {self.dropout!r}.")
+        if self.dtype not in DTYPES:
+            raise UserError(f"`dtype` must be one of {', '.join(DTYPES)}, got {self.dtype!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelCNNProtocol:
+    """Nothing to choose: a PixelCNN's log-probability is exact."""

@@ -1,0 +1,84 @@
+"""What a kind of detector is made of: what its class declares, and the methods that it gives."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows.detectors import models
+from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions.protocols import DensityModel
+
+
+class Hooks:
+    """What a subclass of `Detector` overrides. The least is a `name` and `_formula`.
+
+        score(x) = _formula(_graph_statistics(x) and _host_statistics(x), what was fitted)
+
+    Attributes:
+      name: As in files and flags.
+      prepares: Whether the statistics depend on what `fit` saw: then there is `_prepare`.
+      log_prob_first: Whether the first statistic is log p(x) under the first model, in nats.
+      cost: Of the statistics of an image: "fast" is a pass or a few through each model, "slow" a gradient or
+        an optimisation, "jacobian" a Jacobian.
+      statistics_name: What the statistics are called, where kinds of detectors of the same models share
+        them, as "log_prob"; None where they are this kind's own.
+      settings_of_statistics: Names of the settings that the statistics depend on; None for all of them.
+      settings: Constructor arguments other than models, JSON-ready.
+      models: The density models that it looks at.
+    """
+
+    name: ClassVar[str] = "detector"
+    prepares: ClassVar[bool] = False
+    log_prob_first: ClassVar[bool] = True
+    cost: ClassVar[Literal["fast", "slow", "jacobian"]] = "fast"
+    statistics_name: ClassVar[str | None] = None
+    settings_of_statistics: ClassVar[tuple[str, ...] | None] = None
+    settings: dict
+    models: list[DensityModel]
+
+    @property
+    def exportable(self) -> bool:
+        """Whether the whole score runs inside a graph, and so in an exported model."""
+        return False
+
+    @classmethod
+    def identity_of_statistics(cls, settings: Mapping) -> tuple[str, dict]:
+        """(name, settings) of the statistics: the same for detectors that ask the same of their models."""
+        names = cls.settings_of_statistics
+        own = {name: value for name, value in settings.items() if names is None or name in names}
+        return cls.statistics_name or cls.name, own
+
+    def _prepare(self, images: np.ndarray) -> None:
+        """Fits what the statistics depend on, to uint8 `[N, H, W, C]`; writes into `self.fitted`."""
+
+    def _before_tracing(self) -> None:
+        """Makes what the graph of the statistics uses and must not make itself, as variables."""
+
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
+        """What the model says: uint8 `[B, H, W, C]` -> `[B, S]`, in a graph."""
+        return models.log_prob(self.models[0], images)[:, tf.newaxis]
+
+    def _host_statistics(self, images: np.ndarray) -> np.ndarray | None:
+        """Statistics that are not TensorFlow's: NumPy uint8 `[B, H, W, C]` -> `[B, S']`, or None."""
+        return None
+
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
+        """What the formula needs, as a dict of arrays, from statistics float64 `[N, S]`."""
+        return {}
+
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Statistics float64 `[B, S]` and fitted tensors -> score `[B]`, in TensorFlow."""
+        raise NotImplementedError(f"{type(self).__name__} has no formula.")
+
+    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
+        """How much each pixel adds to the score: uint8 `[B, H, W, C]` -> `[B, H, W]`."""
+        raise DetectorError(f"{self.name}: there is no map of pixels for this score and model.")
+
+    def _needed(self) -> tuple[str, ...]:
+        """Names of the fitted arrays without which there is no score."""
+        return ()
+
+    def _check_prepared(self) -> None:
+        """Raises `DetectorError` where statistics cannot be computed before `fit`."""

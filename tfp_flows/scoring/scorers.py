@@ -1,0 +1,57 @@
+"""What scores: a function from images to numbers, of an exported model or of a saved detector."""
+
+import os
+
+import numpy as np
+
+from tfp_flows import detectors
+from tfp_flows.numerics import quantization
+from tfp_flows.scoring.table import Scorer
+from tfp_flows.serving import ExportedModel
+
+
+def of_export(path: str | os.PathLike, batch_size: int) -> tuple[Scorer, tuple[int, int, int]]:
+    """The scorer of an exported model.
+
+    Args:
+      path: Its folder.
+      batch_size: Images that it runs on at once.
+
+    Returns:
+      (scorer, shape (H, W, C) of its images).
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    model = ExportedModel(path, batch_size)
+    return model, model.image_shape
+
+
+def of_detector(path: str | os.PathLike) -> tuple[Scorer, tuple[int, int, int]]:
+    """The scorer of a saved detector, exportable or not.
+
+    Args:
+      path: Its folder.
+
+    Returns:
+      (scorer, shape (H, W, C) of its images). Its numbers are `score`; `log_prob` in nats and `bits_per_dim`
+      where the detector has them; `p_value` where it is calibrated.
+
+    Raises:
+      DetectorError: If the folder holds no detector.
+    """
+    detector = detectors.load(path)
+
+    def scorer(images: np.ndarray) -> dict[str, np.ndarray]:
+        statistics = detector.statistics(images)
+        score = detector.score_statistics(statistics)
+        found = {"score": score}
+        if detector.log_prob_first:
+            log_prob = statistics[:, 0].astype(np.float32)
+            bits = quantization.bits_per_dim(log_prob, detector.image_shape)
+            found.update(log_prob=log_prob, bits_per_dim=bits.astype(np.float32))
+        if detector.calibration_scores is not None:
+            found["p_value"] = detector.p_value_of_scores(score)
+        return found
+
+    return scorer, detector.image_shape

@@ -1,0 +1,71 @@
+"""What determines a VAE, and how it is evaluated; nothing here needs TensorFlow."""
+
+import dataclasses
+from typing import Any
+
+from tfp_flows.checks.errors import UserError
+
+# (channels, stride) of the encoder's layers; the decoder mirrors them.
+ARCHITECTURES = {
+    "rosca": ((8, 2), (16, 1), (32, 2), (64, 1), (64, 2)),
+    "small": ((16, 2), (32, 2)),
+}
+LIKELIHOODS = ("categorical", "logistic", "bernoulli")
+DTYPES = ("float32", "float64")
+
+
+def _field(default: Any, text: str, **metadata: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig:
+    """What determines a VAE, apart from the shape of its images; each field is also a flag."""
+
+    latent_size: int = _field(50, "Dimensions of the latent.")
+    architecture: str = _field(
+        "rosca", "Networks: after Rosca et al., or two layers.", choices=tuple(ARCHITECTURES)
+    )
+    likelihood: str = _field(
+        "categorical",
+        "The decoder's distribution of a pixel: 256 levels, a mixture of discretised logistics, or black "
+        "and white (for @binarize).",
+        choices=LIKELIHOODS,
+    )
+    num_mixtures: int = _field(5, "Components of the logistic mixture.")
+    num_importance_samples: int = _field(
+        1, "Samples of the latent per image and step: 1 maximises the ELBO, more the tighter bound."
+    )
+    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where a value makes no sense."""
+        for field in ("latent_size", "num_mixtures", "num_importance_samples"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"`{field}` must be a positive integer, got {value!r}.")
+        for field, choices in (
+            ("architecture", ARCHITECTURES),
+            ("likelihood", LIKELIHOODS),
+            ("dtype", DTYPES),
+        ):
+            if getattr(self, field) not in choices:
+                raise UserError(
+                    f"`{field}` must be one of {', '.join(choices)}, got {getattr(self, field)!r}."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEProtocol:
+    """How a VAE's log-probability is estimated: see `importance_weighted_log_prob`."""
+
+    num_importance_samples: int = _field(64, "Samples of the latent per image.")
+    noise_seed: int = _field(0, "Seed of the noise in log-probabilities.")
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` where a value makes no sense."""
+        if self.num_importance_samples < 1:
+            raise UserError(f"`num_importance_samples` must be positive, got {self.num_importance_samples}.")
+        if self.noise_seed < 0:
+            raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
