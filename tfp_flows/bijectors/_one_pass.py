@@ -34,9 +34,10 @@ class OnePassBijector(tfb.Bijector):
     own minimal rank, which both sides share: shape `[...]`, or `[]` where they do not depend on the input.
     `log_prob` of a `tfd.TransformedDistribution` then makes one pass, not two.
 
-    `forward(z)` of the very tensor z that `inverse(x)` returned is x, and their log-determinant is known;
-    any other call computes anew, so that a result never is that of older variables, nor without the
-    gradient that a new tape asks for. Two instances are never equal, however alike their arguments are.
+    `forward(z)` of the very tensor z that `inverse(x)` returned is x, and their log-determinant is known, as
+    it was then: once a variable has been assigned, or for the gradients of a tape begun since, ask for
+    `forward(tf.identity(z))`. The same holds for `inverse`, and for `log_prob` of samples. Any other call
+    computes anew. Two instances are never equal, however alike their arguments are.
 
     With `validate_args` every input must be finite, and so must be the parameters.
     """

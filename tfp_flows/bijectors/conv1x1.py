@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 import tensorflow as tf
 from tensorflow_probability import util as tfu
 
-from tfp_flows.bijectors import _one_pass
+from tfp_flows.bijectors import _lu, _one_pass
 from tfp_flows.bijectors._one_pass import Pair
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
@@ -72,7 +71,7 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
         self._num_channels = arguments.check_count(num_channels, "num_channels", name)
         given: Any = (lower_upper, log_diagonal, permutation, sign)
         if all(value is None for value in given):
-            given = _rotation_variables(self._num_channels, seed, dtype, name)
+            given = _lu.rotation_variables(self._num_channels, seed, dtype, name)
         elif any(value is None for value in given):
             raise UserError(
                 f"{name}: give all of `lower_upper`, `log_diagonal`, `permutation` and `sign`, or none "
@@ -141,7 +140,7 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
         parameters = (self._lower_upper, self._log_diagonal, self._permutation, self._sign)
         if not all(isinstance(parameter, tf.Variable) for parameter in parameters):
             raise UserError(f"{self.name}: `weight` can be set only where all parameters are variables.")
-        values = _decomposed(matrix, self._num_channels, self.name)
+        values = _lu.decomposed(matrix, self._num_channels, self.name)
         for variable, value in zip(parameters, values, strict=True):
             variable.assign(tf.constant(value, variable.dtype))
 
@@ -230,42 +229,3 @@ def apply_kernel(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None)
     return tf.ensure_shape(
         tf.reshape(product, tf.concat([tf.shape(x)[:-1], [kernel.shape[0]]], axis=0)), shape
     )
-
-
-def _rotation_variables(
-    num_channels: int, seed: int | Sequence[int], dtype: tf.DType, name: str
-) -> tuple[tf.Variable, tf.Variable, tf.Variable, tf.Variable]:
-    """New variables that hold the LU decomposition of a random rotation."""
-    rng = np.random.default_rng(seed)
-    rotation, triangle = np.linalg.qr(rng.standard_normal([num_channels, num_channels]))
-    rotation *= np.sign(np.diag(triangle))  # uniform over the orthogonal group (Mezzadri 2007)
-    lower_upper, log_diagonal, permutation, sign = _decomposed(rotation, num_channels, name)
-
-    def variable(value: np.ndarray, part: str, dtype: tf.DType, trainable: bool = True) -> tf.Variable:
-        return tf.Variable(tf.constant(value, dtype), trainable=trainable, name=f"{name}_{part}")
-
-    return (
-        variable(lower_upper, "lower_upper", dtype),
-        variable(log_diagonal, "log_diagonal", dtype),
-        variable(permutation, "permutation", tf.int32, trainable=False),
-        variable(sign, "sign", dtype, trainable=False),
-    )
-
-
-def _decomposed(
-    matrix: tf.Tensor | npt.ArrayLike, num_channels: int, name: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(lower_upper, log_diagonal, permutation, sign) of an invertible matrix, in float64."""
-    arguments.check_shape(matrix, [num_channels] * 2, "weight", name)
-    if tf.is_symbolic_tensor(matrix):
-        raise UserError(f"{name}: `weight` must be known when it is set: not within a tf.function.")
-    matrix = np.asarray(matrix, np.float64)
-    if not np.isfinite(matrix).all():
-        raise UserError(f"{name}: `weight` must be finite, but holds NaN or an infinity.")
-    rank = np.linalg.matrix_rank(matrix)
-    if rank < num_channels:
-        raise UserError(f"{name}: `weight` must be invertible, but has rank {rank}.")
-    permutation, lower, upper = scipy.linalg.lu(matrix, p_indices=True)
-    diagonal = np.diag(upper)
-    lower_upper = np.tril(lower, -1) + np.triu(upper, 1)
-    return lower_upper, np.log(np.abs(diagonal)), permutation, np.sign(diagonal)

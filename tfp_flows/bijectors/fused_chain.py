@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _one_pass, _reversible, folding, steps
+from tfp_flows.bijectors import _members, _one_pass, _reversible, folding, steps
 from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.checks.errors import UserError
 
@@ -70,13 +70,13 @@ class FusedChain(_one_pass.OnePassBijector):
         """
         parameters = dict(locals())
         bijectors = list(bijectors)
-        _check_members(bijectors, name)
+        _members.check_members(bijectors, name)
         self._bijectors = bijectors
         self._reversible = bool(reversible)
         super().__init__(
             forward_min_event_ndims=max(b.forward_min_event_ndims for b in bijectors),
             is_constant_jacobian=all(b.is_constant_jacobian for b in bijectors),
-            dtype=_common_dtype(bijectors, name),
+            dtype=_members.common_dtype(bijectors, name),
             validate_args=validate_args,
             parameters=parameters,
             name=name,
@@ -99,7 +99,7 @@ class FusedChain(_one_pass.OnePassBijector):
         return self._call(z, False, conditions)
 
     def _call(self, value: tf.Tensor, inverse: bool, conditions: Mapping[str, Any]) -> Pair:
-        _check_names(conditions, self._bijectors, self.name)
+        _members.check_names(conditions, self._bijectors, self.name)
         if not self._reversible:
             return self._walk(value, inverse, conditions)
         conditions = tf.nest.map_structure(
@@ -220,36 +220,3 @@ def _floating_tensors(chain: FusedChain, conditions: Mapping[str, Any]) -> list[
     leaves = tf.nest.flatten([conditions, *(dict(m.parameters) for m in members)])
     tensors = {v.ref(): v for v in leaves if isinstance(v, tf.Tensor) and v.dtype.is_floating}
     return list(tensors.values())
-
-
-def _check_members(bijectors: list[tfb.Bijector], name: str) -> None:
-    if not bijectors:
-        raise UserError(f"{name}: `bijectors` must not be empty.")
-    for bijector in bijectors:
-        if not isinstance(bijector, tfb.Bijector):
-            raise UserError(f"{name}: `bijectors` must all be tfb.Bijector, got {bijector!r}.")
-        if bijector.forward_min_event_ndims != bijector.inverse_min_event_ndims or not isinstance(
-            bijector.forward_min_event_ndims, int
-        ):
-            raise UserError(
-                f"{name}: every member must keep the rank of its event, but {bijector.name} maps rank "
-                f"{bijector.forward_min_event_ndims} to {bijector.inverse_min_event_ndims}; "
-                f"use tfb.Chain for it."
-            )
-
-
-def _common_dtype(bijectors: list[tfb.Bijector], name: str) -> tf.DType | None:
-    dtypes = {b.dtype for b in bijectors if b.dtype is not None}
-    if len(dtypes) > 1:
-        listed = ", ".join(f"{b.name}: {tf.as_dtype(b.dtype).name}" for b in bijectors if b.dtype)
-        raise UserError(f"{name}: the members' dtypes differ ({listed}).")
-    return dtypes.pop() if dtypes else None
-
-
-def _check_names(conditions: Mapping[str, Any], bijectors: list[tfb.Bijector], name: str) -> None:
-    unknown = sorted(set(conditions) - {b.name for b in bijectors})
-    if unknown:
-        raise UserError(
-            f"{name}: keyword arguments go to members by name, but there is no member called "
-            f"{', '.join(map(repr, unknown))}; the members are {[b.name for b in bijectors]}."
-        )
