@@ -82,11 +82,13 @@ def _load_detector(path: str | os.PathLike, model: Any) -> detectors.Detector:
     if not detector.models and detector.name != detectors.Critics.name:
         raise detectors.DetectorError(f"`detector`: {path} is not of a run, but of a stored model.")
     own = model.run_reference
-    referred = [getattr(m, "run_reference") for m in detector.models]  # noqa: B009 (a stored model's)
-    same = [reference.digest == own.digest for reference in referred]
-    if detector.models and not any(same):
-        raise detectors.DetectorError(f"`detector`: {path} is of {referred[0].folder}, not of {own.folder}.")
-    detector.models = [model if s else m for m, s in zip(detector.models, same, strict=True)]
+    loaded: list[Any] = detector.models
+    same = [m.run_reference.digest == own.digest for m in loaded]
+    if loaded and not any(same):
+        raise detectors.DetectorError(
+            f"`detector`: {path} is of {loaded[0].run_reference.folder}, not of {own.folder}."
+        )
+    detector.models = [model if s else m for m, s in zip(loaded, same, strict=True)]
     return detector
 
 
