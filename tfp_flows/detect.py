@@ -9,10 +9,10 @@ neither was trained on, and no other image is seen. `tfp_flows.detectors.load` r
 
 import json
 
-import numpy as np
 from absl import flags
 
 from tfp_flows import commands, detectors
+from tfp_flows.detectors import calibration
 from tfp_flows.numerics import parts
 from tfp_flows.runs import Run
 
@@ -67,12 +67,17 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _summary(detector: detectors.Detector, num_fit: int) -> str:
-    scores = detector.calibration_scores
-    threshold = np.quantile(scores, 1 - ALPHA, method="higher")
+    scores = detector.conformal.known()
+    if calibration.attainable(ALPHA, len(scores)):
+        level = (
+            f"scores above {calibration.threshold(ALPHA, scores):.6g} have a p-value of {ALPHA:g} or less"
+        )
+    else:
+        level = calibration.unattainable(ALPHA, len(scores)).removesuffix(".")
     export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"
     return (
-        f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; scores above "
-        f"{threshold:.6g} have a p-value of about {ALPHA:g} or less.\n{export}. Saved to {FLAGS.out}."
+        f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; "
+        f"{level}.\n{export}. Saved to {FLAGS.out}."
     )
 
 

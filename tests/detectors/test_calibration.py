@@ -29,6 +29,21 @@ def test_conformal_p_values_hold_both_sides(n, draw):
             assert rate >= alpha - 1 / (n + 1) - error, (alpha, rate)
 
 
+@pytest.mark.parametrize("n", [1, 5, 18, 19, 20, 99, 100, 999])
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.05, 0.07, 0.1, 0.29, 0.5, 0.95])
+def test_a_score_above_the_threshold_is_a_p_value_at_or_below_the_level(n, alpha):
+    """And no other, with ties too; against comparing every p-value."""
+    rng = np.random.default_rng(n)
+    calibrated = calibration.sorted_scores(rng.integers(0, 1 + n // 3, n))
+    scores = np.concatenate([np.unique(calibrated), rng.uniform(-1, n, 50)]).astype(np.float32)
+    p_values = calibration.p_value(tf.constant(scores), calibrated).numpy()
+    np.testing.assert_array_equal(scores > calibration.threshold(alpha, calibrated), p_values <= alpha)
+    smallest = calibration.p_value(tf.constant([np.inf], tf.float32), calibrated).numpy()
+    assert calibration.attainable(alpha, n) == bool(smallest[0] <= alpha)
+    needed = calibration.images_needed(alpha)
+    assert calibration.attainable(alpha, needed) and not calibration.attainable(alpha, needed - 1)
+
+
 def test_too_small_a_calibration_set_warns_and_bad_levels_are_refused():
     detector = detectors.Likelihood(gaussian()).calibrate(random_images(10))
     with pytest.warns(UserWarning, match="10 calibration images cannot give a p-value of 0.05.*at least 19"):

@@ -1,3 +1,4 @@
+from . import calibration as calibration
 from .critics import Critics as Critics
 from .density_of_states import DensityOfStates as DensityOfStates
 from .detector import Detector as Detector

@@ -1,5 +1,6 @@
 """Split conformal p-values: a threshold for any score, valid for any distribution."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -53,17 +54,59 @@ def sorted_scores(scores: npt.ArrayLike) -> np.ndarray:
     return np.sort(values)
 
 
-def check_level(alpha: float, num_calibration: int) -> None:
-    """Warns where no p-value can be as small as `alpha`.
+def rank(alpha: float, num_calibration: int) -> int:
+    """k, the largest integer with k / (n + 1) <= alpha: p(s) <= alpha where fewer than k of the n reach s.
+
+    In float32, as p-values are, so that the answer is that of comparing them. The one function from which
+    `attainable`, `images_needed` and `threshold` follow.
 
     Raises:
       DetectorError: If `alpha` is no number in (0, 1).
     """
     if not 0 < alpha < 1:
         raise DetectorError(f"`alpha` must be in (0, 1), got {alpha}.")
-    if num_calibration < 1 / alpha - 1:
-        warnings.warn(
-            f"{num_calibration} calibration images cannot give a p-value of {alpha:g} or less, so nothing "
-            f"will be called out of distribution; give at least {int(np.ceil(1 / alpha - 1))}.",
-            stacklevel=4,
-        )
+    k = int(alpha * (num_calibration + 1))
+    return k + 1 if np.float32(k + 1) / np.float32(num_calibration + 1) <= np.float32(alpha) else k
+
+
+def attainable(alpha: float, num_calibration: int) -> bool:
+    """Whether a p-value against so many calibration images can be as small as `alpha`."""
+    return rank(alpha, num_calibration) >= 1
+
+
+def images_needed(alpha: float) -> int:
+    """The fewest calibration images with which `alpha` is `attainable`."""
+    fewest = max(int(1 / alpha) - 2, 0)
+    return next(n for n in itertools.count(fewest) if attainable(alpha, n))
+
+
+def threshold(alpha: float, ascending: np.ndarray) -> float:
+    """The score above which, and only above which, p <= alpha: the k-th largest of the calibration scores.
+
+    Args:
+      alpha: In (0, 1).
+      ascending: Calibration scores `[n]` in ascending order.
+
+    Returns:
+      Infinity where `alpha` is not `attainable`.
+    """
+    k = rank(alpha, len(ascending))
+    return float(ascending[-k]) if k else float("inf")
+
+
+def unattainable(alpha: float, num_calibration: int) -> str:
+    """Why no image can be called out of distribution at `alpha`, and what to do, in one line."""
+    return (
+        f"{num_calibration} calibration images cannot give a p-value of {alpha:g} or less, so nothing "
+        f"will be called out of distribution; give at least {images_needed(alpha)}."
+    )
+
+
+def check_level(alpha: float, num_calibration: int) -> None:
+    """Warns where no p-value can be as small as `alpha`.
+
+    Raises:
+      DetectorError: If `alpha` is no number in (0, 1).
+    """
+    if not attainable(alpha, num_calibration):
+        warnings.warn(unattainable(alpha, num_calibration), stacklevel=4)

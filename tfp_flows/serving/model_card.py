@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfp_flows.detectors import Detector
+from tfp_flows.detectors import Detector, calibration
 from tfp_flows.models import Family
 from tfp_flows.runs import Run, RunSpec
 
@@ -30,8 +30,10 @@ distribution. {calibrated}
 """
 CALIBRATED = """\
 Calibrated with {count:,} held-out images: an image
-of the same kind has a p-value of at most alpha with a probability of at most alpha. At alpha = {alpha}
-the threshold is a score of about {threshold:.6g}."""
+of the same kind has a p-value of at most alpha with a probability of at most alpha. {level}"""
+LEVEL = (
+    "At alpha = {alpha}\nan image is called out of distribution where its score is above {threshold:.6g}."
+)
 NOT_CALIBRATED = """\
 It was not calibrated: there are
 no p-values."""
@@ -108,8 +110,10 @@ def _detector(detector: Detector) -> str:
     settings = ", ".join(f"{key} {value}" for key, value in detector.settings.items())
     calibrated, scores = NOT_CALIBRATED, detector.calibration_scores
     if scores is not None:
-        threshold = float(np.quantile(scores, 1 - ALPHA))
-        calibrated = CALIBRATED.format(count=len(scores), alpha=ALPHA, threshold=threshold)
+        level = calibration.unattainable(ALPHA, len(scores))
+        if calibration.attainable(ALPHA, len(scores)):
+            level = LEVEL.format(alpha=ALPHA, threshold=calibration.threshold(ALPHA, scores))
+        calibrated = CALIBRATED.format(count=len(scores), level=level)
     return DETECTOR.format(name=detector.name, settings=settings and f" ({settings})", calibrated=calibrated)
 
 
