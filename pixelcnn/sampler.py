@@ -158,12 +158,12 @@ class Sampler:
         """Goes through `period` rows: (the next state, what `rule` records, `[n, period, W, ...]`)."""
         weights = SamplingWeights(self._model.network, condition)
         recorded = []
-        vertical_kept, horizontal_kept = {}, {}
+        vertical_below, horizontal_below = {}, {}
         for phase in range(self._period):
             deepest = deepest_level(phase, len(weights.levels) - 1)
-            context, state = vertical_row(weights, state, deepest, vertical_kept)
+            context, state = vertical_row(weights, state, deepest, vertical_below)
             row = HorizontalRow(
-                self._model, rule, weights, state, deepest, context, horizontal_kept, draws[:, phase]
+                rule, self._model.high, weights, state, deepest, context, horizontal_below, draws[:, phase]
             )
             records, state = row.draw()
             recorded.append(records)

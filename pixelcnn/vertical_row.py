@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from pixelcnn.layers import concat_elu
 from pixelcnn.network import gate
+from pixelcnn.sampling_state import State
+from pixelcnn.sampling_weights import SamplingWeights
 
 
 class Context(NamedTuple):
@@ -17,15 +19,30 @@ class Context(NamedTuple):
     """
 
     first: tf.Tensor
-    skips: list
+    skips: list[list[tf.Tensor]]
 
 
-def vertical_row(weights, state, deepest, kept):
-    """The vertical stack at one row: (`Context`, the state with its rows replaced)."""
+def vertical_row(
+    weights: SamplingWeights, state: State, deepest: int, below: dict[int, tf.Tensor]
+) -> tuple[Context, State]:
+    """The vertical stack at one row.
+
+    An expansion makes two rows of one: the first is used at once, the second waits in `below` until the next
+    row of its level is drawn, whose way up starts from it (see `horizontal_row`).
+
+    Args:
+      weights: `SamplingWeights`.
+      state: What is known of the rows above.
+      deepest: The coarsest level at work in this row.
+      below: For a level, the row `[n, W, F]` that waits; those of the levels that expand are replaced.
+
+    Returns:
+      (`Context`, the state with its rows replaced).
+    """
     network = weights.network
     seen = [list(level) for level in state.vertical]
     contracted = list(state.contracted)
-    skips = [[] for _ in range(deepest + 1)]
+    skips: list[list[tf.Tensor]] = [[] for _ in range(deepest + 1)]
     stacks = []
     value = _row_conv(network.vertical_init, *state.pixels)
     for level in range(deepest + 1):
@@ -40,7 +57,7 @@ def vertical_row(weights, state, deepest, kept):
         elif level < len(contracted):
             contracted[level] = value
     if deepest < len(weights.levels) - 1:
-        value = kept[deepest]
+        value = below[deepest]
     else:
         stacks[-1].pop()
     for level in reversed(range(deepest + 1)):
@@ -50,7 +67,7 @@ def vertical_row(weights, state, deepest, kept):
         if level:
             expand = network.expand[len(network.expand) - level].vertical
             both = expand(value[:, tf.newaxis])
-            value, kept[level - 1] = both[:, 0], both[:, 1]
+            value, below[level - 1] = both[:, 0], both[:, 1]
     above = state.pixels[1]
     first = _row_conv(network.horizontal_up, above) + network.horizontal_left.bias
     first += tf.matmul(_to_the_right(above), weights.left_kernel[0])
