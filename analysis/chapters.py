@@ -1,6 +1,7 @@
 """The chapters of a report: each turns numbers of the runs into text, tables and pictures."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from tfp_flows.numerics import quantization
 def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
     """Mean likelihoods and AUROC of every data set under every run."""
     page.section("Likelihoods", "likelihoods")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for study in studies:
         for name in [study.spec.dataset, *study.others]:
             log_probs = study.log_probs(name)

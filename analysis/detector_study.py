@@ -85,7 +85,7 @@ class Roles:
 def candidates(
     roles: Roles,
     limits: Limits,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     with_critics: bool = True,
     load: Callable[[Run], DensityModel] | None = None,
 ) -> list[Candidate]:
@@ -130,7 +130,7 @@ def _of_run(
     model: DensityModel,
     backgrounds: Sequence[Run],
     limits: Limits,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
 ) -> list[Candidate]:
     spec = run.spec()
     simple = [
@@ -239,7 +239,7 @@ class DetectorStudy:
     def __init__(
         self,
         own: str,
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         cache: Cache,
         data_dir: str | None = None,
         download: bool = False,
@@ -280,7 +280,7 @@ class DetectorStudy:
             candidate=candidate,
             foreign=foreign,
             counts=(len(own), len(other)),
-            separation=separation.separation(*scores),
+            separation=separation.separation(scores[0], scores[1]),
             false_alarms=false_alarms,
             detected=detected,
             seconds=seconds,

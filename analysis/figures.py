@@ -184,7 +184,7 @@ def constant_curve(
     reach = 2 * np.ptp(shown)
     for i, (name, level) in enumerate(bits.items()):
         if min(shown) - reach < level < max(shown) + reach:
-            axes.axhline(level, color=_colour(i), linestyle="--", label=f"{name}: mean {level:.2f}")
+            axes.axhline(float(level), color=_colour(i), linestyle="--", label=f"{name}: mean {level:.2f}")
         else:
             axes.plot([], "--", color=_colour(i), label=f"{name}: mean {level:.2f} (off the scale)")
     axes.set_xlabel("grey level of the constant image")

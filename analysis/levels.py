@@ -1,15 +1,17 @@
 """At which level each latent dimension leaves a multi-scale flow."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from tfp_flows import bijectors
 
-tfb = tfp.bijectors
 
-
-def latent_levels(bijector, image_event_shape):
+def latent_levels(
+    bijector: tfb.Bijector, image_event_shape: Sequence[int] | tf.TensorShape
+) -> np.ndarray | None:
     """The level of each latent dimension: 0 for those that leave first, with the finest detail.
 
     Args:
@@ -24,7 +26,7 @@ def latent_levels(bijector, image_event_shape):
         return _levels(bijector, tf.TensorShape(image_event_shape))
 
 
-def _levels(bijector, shape):
+def _levels(bijector: tfb.Bijector, shape: tf.TensorShape) -> np.ndarray | None:
     if bijectors.is_chain(bijector):
         return _levels_of_chain(bijector, shape)
     if isinstance(bijector, bijectors.FactorOut):
@@ -36,22 +38,22 @@ def _levels(bijector, shape):
     return np.zeros(bijector.inverse_event_shape(shape), int)
 
 
-def _levels_of_chain(chain, shape):
-    levels = np.zeros(shape, int)
+def _levels_of_chain(chain: tfb.Bijector, shape: tf.TensorShape) -> np.ndarray | None:
+    levels: np.ndarray | None = np.zeros(shape, int)
     for member in chain.bijectors:
+        if levels is None:
+            return None
         if not levels.any():
             levels = _levels(member, shape)
         elif _reorders(member):
             levels = member.inverse(tf.constant(levels, tf.float32)).numpy().astype(int)
         else:
             return None
-        if levels is None:
-            return None
         shape = member.inverse_event_shape(shape)
     return levels
 
 
-def _reorders(bijector):
+def _reorders(bijector: tfb.Bijector) -> bool:
     if bijectors.is_inverted(bijector):
         return _reorders(bijector.bijector)
     return isinstance(bijector, bijectors.Squeeze | tfb.Reshape | tfb.Permute | tfb.Transpose)

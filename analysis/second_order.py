@@ -10,13 +10,12 @@ the last term, with diagonal covariances. All x here are dequantised, y = (x + u
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from analysis.errors import AnalysisError
+from analysis.moments import Moments
 from tfp_flows import bijectors
 from tfp_flows.numerics import hessian
-
-tfd = tfp.distributions
 
 
 class Expansion:
@@ -29,7 +28,14 @@ class Expansion:
       diagonal: H_ii, float64 `[H, W, C]`, exact.
     """
 
-    def __init__(self, flow, x0, log_prob, gradient, diagonal):
+    def __init__(
+        self,
+        flow: tfd.Distribution,
+        x0: np.ndarray,
+        log_prob: float,
+        gradient: np.ndarray,
+        diagonal: np.ndarray,
+    ):
         """Keeps the parts; `expand` computes them."""
         self.x0 = x0
         self.log_prob = log_prob
@@ -47,30 +53,32 @@ class Expansion:
         )
         self._dtype = flow.dtype
 
-    def first_order(self, mean):
+    def first_order(self, mean: np.ndarray) -> float:
         """g^T (mean - x0), nats; `mean` `[H, W, C]` in the unit interval."""
         return float(np.sum(self.gradient * (mean - self.x0)))
 
-    def mean_curvature(self, mean):
+    def mean_curvature(self, mean: np.ndarray) -> float:
         """1/2 (mean - x0)^T H (mean - x0), nats."""
         return 0.5 * float(self.quadratic_forms((mean - self.x0)[np.newaxis])[0])
 
-    def trace_term(self, variance_difference):
+    def trace_term(self, variance_difference: np.ndarray) -> float:
         """1/2 Tr(H D), D = diag(Sigma_q - Sigma_p*) `[H, W, C]`, nats: exact for diagonal D."""
         return 0.5 * float(np.sum(self.diagonal * variance_difference))
 
-    def hutchinson_trace_term(self, variance_difference, num_probes, seed=0):
+    def hutchinson_trace_term(
+        self, variance_difference: np.ndarray, num_probes: int, seed: int = 0
+    ) -> tuple[float, float]:
         """(estimate of 1/2 Tr(H D), its standard error) from random probes."""
         weights = tf.constant(variance_difference, self._dtype)
         trace, error = self._hutchinson(weights, num_probes, tf.constant(seed))
         return 0.5 * float(trace[0]), 0.5 * float(error[0])
 
-    def quadratic_forms(self, vectors):
+    def quadratic_forms(self, vectors: np.ndarray) -> np.ndarray:
         """v^T H v of each row of `vectors` `[K, H, W, C]`: `[K]`, nats."""
         vectors = tf.constant(vectors[:, np.newaxis], self._dtype)
         return self._forms(vectors).numpy()[:, 0].astype(np.float64)
 
-    def full_covariance_term(self, images, mean):
+    def full_covariance_term(self, images: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
         """1/2 Tr(H Sigma) with the full covariance, from samples, without a d x d matrix.
 
             1/2 E[(y - mean)^T H (y - mean)]
@@ -86,7 +94,7 @@ class Expansion:
         return float(forms.mean()), float(forms.std(ddof=1) / np.sqrt(len(forms)))
 
 
-def expand(flow, moments, chunk=None):
+def expand(flow: tfd.Distribution, moments: Moments, chunk: int | None = None) -> Expansion:
     """Expands a flow's log-density around the mean of its training data.
 
     Args:
@@ -125,7 +133,7 @@ def expand(flow, moments, chunk=None):
     return Expansion(flow, moments.unit_mean, float(log_prob), gradient, diagonal)
 
 
-def linear_part_diagonal(flow):
+def linear_part_diagonal(flow: tfd.Distribution) -> np.ndarray:
     """The diagonal of -J0^T J0 / sigma_psi^2, J0 the flow's Jacobian with every shift network at zero.
 
         H_ii ~ -(1 / sigma_psi^2) ||J0 e_i||^2
@@ -154,7 +162,7 @@ def linear_part_diagonal(flow):
     return -np.concatenate(columns).astype(np.float64).reshape(shape) / scale**2
 
 
-def paper_estimate(flow, moments_q, moments_p):
+def paper_estimate(flow: tfd.Distribution, moments_q: Moments, moments_p: Moments) -> float:
     """The paper's closed form (section 5), a heuristic.
 
         -(1 / (2 sigma_psi^2)) sum_c alpha_c^2 sum_{h,w} (sigma^2_{q,hwc} - sigma^2_{p*,hwc})

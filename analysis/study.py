@@ -302,7 +302,7 @@ class RunStudy:
         )
 
 
-def _identify(config: StudyConfig, image_shape: tuple[int, int, int], name: str, split: str) -> dict:
+def _identify(config: StudyConfig, image_shape: tuple[int, ...], name: str, split: str) -> dict:
     """What the images of a data set depend on."""
     return {
         "name": name,
@@ -315,7 +315,7 @@ def _identify(config: StudyConfig, image_shape: tuple[int, int, int], name: str,
 
 
 def _moments(
-    results: cache.Cache, config: StudyConfig, image_shape: tuple[int, int, int], name: str, split: str
+    results: cache.Cache, config: StudyConfig, image_shape: tuple[int, ...], name: str, split: str
 ) -> Moments:
     def compute() -> dict:
         images = data.load(

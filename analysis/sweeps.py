@@ -43,7 +43,7 @@ def contrast_sweep(
 
 def constant_sweep(
     log_prob: Callable[[tf.Tensor], tf.Tensor],
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     levels: Sequence[int] = range(0, 256, 5),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-likelihood of constant images against their grey level.

@@ -1,5 +1,7 @@
 """PixelCNN as a family: what training, evaluation and export need to know of it."""
 
+import dataclasses
+
 import tensorflow as tf
 
 from pixelcnn.config import PixelCNNConfig, PixelCNNProtocol

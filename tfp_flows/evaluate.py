@@ -6,6 +6,8 @@ The model's own test images come first and some of its training images second. W
 RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 """
 
+from typing import Any
+
 from absl import flags
 
 from tfp_flows import commands, evaluation, runs
@@ -33,7 +35,7 @@ def main() -> None:
     run = runs.Run(FLAGS.run)
     family = registry.family(run.spec().family)
     commands.refuse_flags_of_others(family.name, _protocol_classes())
-    protocol = commands.config_from_flags(family.protocol_class)
+    protocol: Any = commands.config_from_flags(family.protocol_class)
     sets = evaluation.load_sets(
         run.spec(),
         FLAGS.datasets,

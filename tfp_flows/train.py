@@ -64,7 +64,7 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
     config = commands.config_from_flags(training.TrainingConfig)
     family = registry.family(FLAGS.family)
     commands.refuse_flags_of_others(family.name, _config_classes())
-    model_config = commands.config_from_flags(family.config_class)
+    model_config: Any = commands.config_from_flags(family.config_class)
     where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     train_set = data.load(FLAGS.dataset, "train", **where)
     validation_set = data.load(FLAGS.dataset, "validation", **where)

@@ -1,5 +1,7 @@
 """The VAE as a family: what training, evaluation and export need to know of it."""
 
+import dataclasses
+
 import tensorflow as tf
 
 from tfp_flows.models.family import Family, Method

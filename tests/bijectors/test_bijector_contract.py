@@ -75,7 +75,7 @@ REGISTRY = {
         lambda dtype: bijectors.FusedChain(chain(dtype).bijectors, reversible=True),
         (4, 4, 2),
     ),
-    "Glow": (
+    "Glow-as-it-is": (
         lambda dtype: bijectors.Glow((4, 4, 1), levels=2, steps_per_level=1, hidden_channels=3, dtype=dtype),
         (4, 4, 1),
     ),

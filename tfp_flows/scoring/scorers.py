@@ -41,6 +41,9 @@ def of_detector(path: str | os.PathLike) -> tuple[Scorer, tuple[int, int, int]]:
       DetectorError: If the folder holds no detector.
     """
     detector = detectors.load(path)
+    image_shape = detector.image_shape
+    if image_shape is None:
+        raise detectors.DetectorError(f"`detector`: {path} does not say the shape of its images.")
 
     def scorer(images: np.ndarray) -> dict[str, np.ndarray]:
         statistics = detector.statistics(images)
@@ -48,10 +51,10 @@ def of_detector(path: str | os.PathLike) -> tuple[Scorer, tuple[int, int, int]]:
         found = {"score": score}
         if detector.log_prob_first:
             log_prob = statistics[:, 0].astype(np.float32)
-            bits = quantization.bits_per_dim(log_prob, detector.image_shape)
+            bits = quantization.bits_per_dim(log_prob, image_shape)
             found.update(log_prob=log_prob, bits_per_dim=bits.astype(np.float32))
         if detector.calibration_scores is not None:
             found["p_value"] = detector.p_value_of_scores(score)
         return found
 
-    return scorer, detector.image_shape
+    return scorer, image_shape

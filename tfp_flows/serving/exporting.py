@@ -5,8 +5,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
-
-from tensorflow_probability import distributions as tfd
+from typing import Any
 
 from tfp_flows import detectors, runs
 from tfp_flows.models import registry
@@ -53,7 +52,7 @@ def export(
     family = registry.family(run.spec().family)
     detector = None if detector_path is None else _load_detector(detector_path, model)
     offered = servable.Servable(model, family, detector, jit_compile)
-    described = {
+    described: dict[str, Any] = {
         "format": FORMAT,
         "export_format": export_format,
         "family": family.name,
@@ -76,19 +75,20 @@ def export(
     return described
 
 
-def _load_detector(path: str | os.PathLike, model: tfd.Distribution) -> detectors.Detector:
+def _load_detector(path: str | os.PathLike, model: Any) -> detectors.Detector:
     """The detector, with `model` in the place of its own copy of the same run."""
     detector = detectors.load(path)
     detector.check_exportable()
     if not detector.models and detector.name != detectors.Critics.name:
         raise detectors.DetectorError(f"`detector`: {path} is not of a run, but of a stored model.")
     own = model.run_reference
-    same = [m.run_reference.digest == own.digest for m in detector.models]
-    if detector.models and not any(same):
+    loaded: list[Any] = detector.models
+    same = [m.run_reference.digest == own.digest for m in loaded]
+    if loaded and not any(same):
         raise detectors.DetectorError(
-            f"`detector`: {path} is of {detector.models[0].run_reference.folder}, not of {own.folder}."
+            f"`detector`: {path} is of {loaded[0].run_reference.folder}, not of {own.folder}."
         )
-    detector.models = [model if s else m for m, s in zip(detector.models, same, strict=True)]
+    detector.models = [model if s else m for m, s in zip(loaded, same, strict=True)]
     return detector
 
 

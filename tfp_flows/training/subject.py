@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tfp_flows import evaluation
 from tfp_flows.checks.errors import UserError
-from tfp_flows.distributions import in_parts
 from tfp_flows.distributions.image_distribution import ImageDistribution
+from tfp_flows.distributions.protocols import ChangeOfVariables
 from tfp_flows.models.family import Family
 from tfp_flows.training import units
 from tfp_flows.training.examples import Examples
@@ -94,7 +94,7 @@ def subject_of_stranger(model: DensityModel, examples: Examples) -> Subject:
         if dtype is not None and values.dtype != dtype:
             values = tf.cast(values, dtype)
         given: dict = {} if condition is None else {"condition": condition}
-        if given and isinstance(model, in_parts.TRANSFORMED):  # which leaves other arguments unread
+        if given and isinstance(model, ChangeOfVariables):  # which leaves other arguments unread
             given = {"bijector_kwargs": given}
         # Another tensor at each call, or TFP's bijectors give an earlier call's result.
         found = model.log_prob(tf.identity(values), **given)
