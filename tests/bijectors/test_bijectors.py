@@ -72,7 +72,7 @@ def test_squeeze_is_space_to_depth_by_brute_force():
 
 @pytest.mark.parametrize("scale", ["sigmoid", "exp"])
 def test_affine_coupling_closed_form(scale):
-    coupling = bijectors.AffineCoupling(4, CONV, scale=scale)
+    coupling = bijectors.AffineCoupling(4, CONV, scale_form=scale)
     testing.perturb(coupling)
     x = tf.random.stateless_uniform([2, 3, 3, 4], (0, 1))
     raw, shift = np.split(coupling.network(x[..., 2:]).numpy(), 2, axis=-1)
