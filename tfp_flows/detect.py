@@ -67,7 +67,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _summary(detector: detectors.Detector, num_fit: int) -> str:
-    scores = detector.calibration_scores
+    scores = detector.conformal.known_scores()
     threshold = np.quantile(scores, 1 - ALPHA, method="higher")
     export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"
     return (
