@@ -67,7 +67,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _summary(detector: detectors.Detector, num_fit: int) -> str:
-    scores = detector.conformal.known()
+    scores = detector.conformal.known_scores()
     if calibration.attainable(ALPHA, len(scores)):
         level = (
             f"scores above {calibration.threshold(ALPHA, scores):.6g} have a p-value of {ALPHA:g} or less"

@@ -38,7 +38,7 @@ class Conformal:
         Raises:
           DetectorError: If `calibrate` must come first.
         """
-        return calibration.p_value(tf.constant(scores, tf.float32), self.known()).numpy()
+        return calibration.p_value(tf.constant(scores, tf.float32), self.known_scores()).numpy()
 
     def predict(self, scores: npt.ArrayLike, alpha: float) -> np.ndarray:
         """Whether each score is called out of distribution: bool `[N]`, p <= alpha.
@@ -47,10 +47,10 @@ class Conformal:
           DetectorError: If `calibrate` must come first, or `alpha` is no number in (0, 1).
         """
         p_values = self.p_values(scores)
-        calibration.check_level(alpha, len(self.known()))
+        calibration.check_level(alpha, len(self.known_scores()))
         return p_values <= alpha
 
-    def known(self) -> np.ndarray:
+    def known_scores(self) -> np.ndarray:
         """The scores, if there are any.
 
         Raises:
