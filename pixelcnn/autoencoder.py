@@ -1,10 +1,14 @@
 """The PixelCNN auto-encoder (van den Oord et al. 2016, section 2.4): a code, and a PixelCNN to decode it."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from pixelcnn.model import PixelCNN
+from tfp_flows.numerics import SeedLike
 
 
 class PixelCNNAutoencoder(tf.Module):
@@ -34,7 +38,15 @@ class PixelCNNAutoencoder(tf.Module):
          https://arxiv.org/abs/1606.05328
     """
 
-    def __init__(self, image_shape, code_size, encoder=None, seed=0, name="pixelcnn_autoencoder", **decoder):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        code_size: int,
+        encoder: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        seed: int = 0,
+        name: str = "pixelcnn_autoencoder",
+        **decoder: Any,
+    ):
         """Creates encoder and decoder.
 
         Args:
@@ -50,24 +62,26 @@ class PixelCNNAutoencoder(tf.Module):
         self.decoder = PixelCNN(image_shape, condition_size=code_size, seed=seed, **decoder)
         self.encoder = encoder or _convolutional_encoder(image_shape, code_size, seed, self.decoder.dtype)
 
-    def initialize(self, images):
+    def initialize(self, images: np.ndarray | tf.Tensor) -> None:
         """Data-dependent initialisation of the decoder, with the codes of these images."""
         self.decoder.initialize(images, self.encode(images))
 
-    def encode(self, images):
+    def encode(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
         """The codes `[N, K]` of integer images `[N, H, W, C]`."""
         images = tf.cast(images, self.decoder.dtype)
         return self.encoder(2.0 * images / self.decoder.high - 1.0)
 
-    def log_prob_given_code(self, images, dropout_seed=None):
+    def log_prob_given_code(
+        self, images: np.ndarray | tf.Tensor, dropout_seed: SeedLike = None
+    ) -> tf.Tensor:
         """log p(x | h(x)) `[N]` in nats: what training maximises."""
         return self.decoder.log_prob(images, condition=self.encode(images), dropout_seed=dropout_seed)
 
-    def reconstruct(self, images, seed):
+    def reconstruct(self, images: np.ndarray | tf.Tensor, seed: SeedLike) -> tf.Tensor:
         """An image drawn from p(x | h(x)) for each of `images`, `[N, H, W, C]` integers."""
         return self.sample(self.encode(images), seed)
 
-    def sample(self, codes, seed):
+    def sample(self, codes: np.ndarray | tf.Tensor, seed: SeedLike) -> tf.Tensor:
         """An image drawn from p(x | h) for each of the codes `[N, K]`."""
         codes = tf.convert_to_tensor(codes)
         count = codes.shape[0] if codes.shape[0] is not None else tf.shape(codes)[0]

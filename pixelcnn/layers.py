@@ -9,6 +9,8 @@ stack sees rows r - 1 and r of its input, columns c - 1 to c + 1; the horizontal
 columns c - 1 and c.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -24,7 +26,15 @@ class WeightNormed(tf.Module):
     A subclass implements `linear(x, kernel)`, the layer without its bias.
     """
 
-    def __init__(self, kernel_shape, out_channels, seed, dtype, name, out_axis=-1):
+    def __init__(
+        self,
+        kernel_shape: Sequence[int],
+        out_channels: int,
+        seed: np.random.SeedSequence,
+        dtype: tf.DType,
+        name: str,
+        out_axis: int = -1,
+    ):
         """Creates the variables; `v` is normal with deviation 0.05 as in the paper's code."""
         super().__init__(name=name)
         self.norm_axes = [axis for axis in range(len(kernel_shape)) if axis != out_axis % len(kernel_shape)]
@@ -33,17 +43,17 @@ class WeightNormed(tf.Module):
         self.g = tf.Variable(tf.ones([out_channels], dtype), name=f"{name}_g")
         self.bias = tf.Variable(tf.zeros([out_channels], dtype), name=f"{name}_bias")
 
-    def kernel(self):
+    def kernel(self) -> tf.Tensor:
         """g v / ||v||, of the shape of v."""
         direction = tf.math.l2_normalize(self.v, axis=self.norm_axes)
         missing = self.v.shape.rank - 1 - max(set(range(self.v.shape.rank)) - set(self.norm_axes))
         return direction * tf.reshape(self.g, [-1] + [1] * missing)
 
-    def linear(self, x, kernel):
+    def linear(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The layer without its bias."""
         raise NotImplementedError
 
-    def __call__(self, x, initialize=False):
+    def __call__(self, x: tf.Tensor, initialize: bool = False) -> tf.Tensor:
         """Applies the layer; with `initialize`, first sets g and bias from the data x.
 
         Data-dependent initialisation: the outputs have mean 0 and variance 1 over batch and positions.
@@ -66,14 +76,24 @@ class CausalConv(WeightNormed):
     Tap (i, j) of the kernel is at row `stride * r + i - pad_top` and column `stride * c + j - pad_left`.
     """
 
-    def __init__(self, in_channels, out_channels, size, pad_left, seed, dtype, name, stride=1):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: tuple[int, int],
+        pad_left: int,
+        seed: np.random.SeedSequence,
+        dtype: tf.DType,
+        name: str,
+        stride: int = 1,
+    ):
         """Takes the kernel's `size` (height, width) and the number of columns on its left."""
         super().__init__([*size, in_channels, out_channels], out_channels, seed, dtype, name)
         self.stride = stride
         pad_right = max(size[1] - 1 - pad_left, 0) if stride == 1 else 0
         self.paddings = [[0, 0], [size[0] - 1, 0], [pad_left, pad_right], [0, 0]]
 
-    def linear(self, x, kernel):
+    def linear(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The convolution."""
         return precision.conv2d(tf.pad(x, self.paddings), kernel, self.stride, "VALID")
 
@@ -84,13 +104,22 @@ class CausalUpsample(WeightNormed):
     Input (r, c) reaches outputs (2 r + i, 2 c + j - pad_left) through tap (i, j).
     """
 
-    def __init__(self, in_channels, out_channels, size, pad_left, seed, dtype, name):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: tuple[int, int],
+        pad_left: int,
+        seed: np.random.SeedSequence,
+        dtype: tf.DType,
+        name: str,
+    ):
         """Takes the kernel's `size` (height, width) and how many columns it reaches to the left."""
         super().__init__([*size, out_channels, in_channels], out_channels, seed, dtype, name, out_axis=-2)
         self._width = size[1]
         self._pad_left = pad_left
 
-    def linear(self, x, kernel):
+    def linear(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The transposed convolution."""
         height, width = 2 * x.shape[1], 2 * x.shape[2]
         full = width + self._width - 2
@@ -102,11 +131,13 @@ class CausalUpsample(WeightNormed):
 class Pointwise(WeightNormed):
     """A matrix product along the channels, at every position."""
 
-    def __init__(self, in_channels, out_channels, seed, dtype, name):
+    def __init__(
+        self, in_channels: int, out_channels: int, seed: np.random.SeedSequence, dtype: tf.DType, name: str
+    ):
         """Creates the layer's variables."""
         super().__init__([in_channels, out_channels], out_channels, seed, dtype, name)
 
-    def linear(self, x, kernel):
+    def linear(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """The product."""
         product = precision.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel)
         return tf.reshape(product, tf.concat([tf.shape(x)[:-1], [self.bias.shape[0]]], 0))
@@ -115,17 +146,24 @@ class Pointwise(WeightNormed):
 class Projection(tf.Module):
     """The condition's part of a block, without bias: `[N, K] -> [N, O]`."""
 
-    def __init__(self, condition_size, out_channels, seed, dtype, name):
+    def __init__(
+        self,
+        condition_size: int,
+        out_channels: int,
+        seed: np.random.SeedSequence,
+        dtype: tf.DType,
+        name: str,
+    ):
         """Creates the variables, normal with deviation 0.05."""
         super().__init__(name=name)
         values = 0.05 * np.random.default_rng(seed).standard_normal([condition_size, out_channels])
         self.kernel = tf.Variable(values, dtype=dtype, name=f"{name}_kernel")
 
-    def __call__(self, condition):
+    def __call__(self, condition: tf.Tensor) -> tf.Tensor:
         """The product."""
         return precision.matmul(condition, self.kernel)
 
 
-def concat_elu(x):
+def concat_elu(x: tf.Tensor) -> tf.Tensor:
     """elu([x, -x]) along the channels (Shang et al. 2016)."""
     return tf.nn.elu(tf.concat([x, -x], axis=-1))

@@ -33,12 +33,12 @@ class Mixture(NamedTuple):
     coeffs: tf.Tensor
 
 
-def num_parameters(num_components, num_channels):
+def num_parameters(num_components: int, num_channels: int) -> int:
     """Numbers that the network gives for each pixel."""
     return num_components * (1 + 2 * num_channels + num_channels * (num_channels - 1) // 2)
 
 
-def mixture(parameters, num_components, num_channels):
+def mixture(parameters: tf.Tensor, num_components: int, num_channels: int) -> Mixture:
     """Splits the network's output `[..., num_parameters]` into a `Mixture`."""
     size = parameters.shape[-1] // num_components
     shape = tf.concat([tf.shape(parameters)[:-1], [num_components, size]], 0)
@@ -51,12 +51,12 @@ def mixture(parameters, num_components, num_channels):
     return Mixture(logits[..., 0], locs, tf.nn.softplus(raw_scales) + SMALLEST_SCALE, coeffs)
 
 
-def to_unit(images, high):
+def to_unit(images: tf.Tensor, high: float | tf.Tensor) -> tf.Tensor:
     """Grey levels 0..high -> [-1, 1]."""
     return 2.0 * images / high - 1.0
 
 
-def log_prob(pixels, parameters, high):
+def log_prob(pixels: tf.Tensor, parameters: Mixture, high: float | tf.Tensor) -> tf.Tensor:
     """log P of pixels under their mixtures, in nats.
 
     Args:
@@ -81,7 +81,9 @@ def log_prob(pixels, parameters, high):
     return tf.reduce_logsumexp(components, axis=-1)
 
 
-def sample(parameters, uniforms, high, rounded=True):
+def sample(
+    parameters: Mixture, uniforms: tf.Tensor, high: float | tf.Tensor, rounded: bool = True
+) -> tf.Tensor:
     """Draws pixels: the same from the same noise.
 
     Args:
@@ -103,7 +105,9 @@ def sample(parameters, uniforms, high, rounded=True):
         tf.gather(part, chosen, axis=-2, batch_dims=chosen.shape.rank) for part in parameters[1:]
     )
     noise = tf.math.log(uniforms[..., num_components:]) - tf.math.log1p(-uniforms[..., num_components:])
-    values, levels, units = [], [], []
+    values: list[tf.Tensor] = []
+    levels: list[tf.Tensor] = []
+    units: list[tf.Tensor] = []
     for c in range(locs.shape[-1]):
         loc = locs[..., c : c + 1]
         for d, unit in enumerate(units):

@@ -6,13 +6,14 @@ from one to the other.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from pixelcnn.layers import CausalConv, CausalUpsample, Pointwise, Projection, concat_elu
-from tfp_flows.numerics import Seed, noise
+from tfp_flows.numerics import Seed, SeedLike, noise
 
 # Kernel (height, width) and columns to the left of the current one, for each stack.
 VERTICAL = ((2, 3), 1)
@@ -35,26 +36,42 @@ class Block(tf.Module):
     block(x) = x + u sigmoid(w),      a = concat_elu
     """
 
-    def __init__(self, filters, kernel, skip_channels, condition_size, seed, dtype, name):
+    def __init__(
+        self,
+        filters: int,
+        kernel: tuple[tuple[int, int], int],
+        skip_channels: int,
+        condition_size: int,
+        seed: np.random.SeedSequence,
+        dtype: tf.DType,
+        name: str,
+    ):
         """Creates the layers; `skip_channels` of activated input, 0 for none; `seed`: a `SeedSequence`."""
         super().__init__(name=name)
         seeds = seed.spawn(4)
         self.conv_in = CausalConv(2 * filters, filters, *kernel, seeds[0], dtype, "conv_in")
         self.conv_out = CausalConv(2 * filters, 2 * filters, *kernel, seeds[1], dtype, "conv_out")
-        self.skip = None
+        self.skip: Pointwise | None = None
         if skip_channels:
             self.skip = Pointwise(skip_channels, filters, seeds[2], dtype, "skip")
-        self.projection = None
+        self.projection: Projection | None = None
         if condition_size:
             self.projection = Projection(condition_size, 2 * filters, seeds[3], dtype, "projection")
 
-    def __call__(self, x, skip, condition, dropout, initialize):
+    def __call__(
+        self,
+        x: Features,
+        skip: tf.Tensor | None,
+        condition: tf.Tensor | None,
+        dropout: Callable[[tf.Tensor], tf.Tensor],
+        initialize: bool,
+    ) -> Features:
         """`x`: `Features`; `skip`: None or activated `[N, H, W, S]`; `dropout`: a function."""
         y = self.conv_in(x.activated, initialize)
-        if skip is not None:
+        if self.skip is not None:
             y += self.skip(skip, initialize)
         y = self.conv_out(dropout(concat_elu(y)), initialize)
-        if condition is not None:
+        if self.projection is not None:
             y += self.projection(condition)[:, tf.newaxis, tf.newaxis]
         return features(x.value + gate(y))
 
@@ -62,7 +79,7 @@ class Block(tf.Module):
 class Pair(tf.Module):
     """The same layer of both stacks."""
 
-    def __init__(self, vertical, horizontal, name):
+    def __init__(self, vertical: tf.Module, horizontal: tf.Module, name: str):
         """Holds a layer of each stack."""
         super().__init__(name=name)
         self.vertical = vertical
@@ -77,16 +94,16 @@ class PixelCNNNetwork(tf.Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        num_resnet,
-        num_hierarchies,
-        num_filters,
-        condition_size=0,
-        dropout_p=0.0,
-        seed=0,
-        dtype=tf.float32,
-        name="pixelcnn_network",
+        in_channels: int,
+        out_channels: int,
+        num_resnet: int,
+        num_hierarchies: int,
+        num_filters: int,
+        condition_size: int = 0,
+        dropout_p: float = 0.0,
+        seed: int = 0,
+        dtype: tf.DType = tf.float32,
+        name: str = "pixelcnn_network",
     ):
         """Creates all layers, in the order in which they are applied.
 
@@ -124,7 +141,13 @@ class PixelCNNNetwork(tf.Module):
         self.output = Pointwise(num_filters, out_channels, next(self._seeds), self._dtype, "output")
         del self._seeds
 
-    def __call__(self, x, condition=None, dropout_seed=None, initialize=False):
+    def __call__(
+        self,
+        x: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        dropout_seed: SeedLike = None,
+        initialize: bool = False,
+    ) -> tf.Tensor:
         """The parameters of every pixel's distribution, given the pixels before it.
 
         Args:
@@ -225,22 +248,22 @@ class _Pass:
         return block(x, skip, self._condition, next(self._dropouts), self._initialize)
 
 
-def features(value):
+def features(value: tf.Tensor) -> Features:
     """A value with its activation."""
     return Features(value, concat_elu(value))
 
 
-def gate(y):
+def gate(y: tf.Tensor) -> tf.Tensor:
     """[u, w] -> u sigmoid(w)."""
     u, w = tf.split(y, 2, axis=-1)
     return u * tf.sigmoid(w)
 
 
-def shift_down(x):
+def shift_down(x: tf.Tensor) -> tf.Tensor:
     """Row r of the result is row r - 1 of `[N, H, W, C]`, the first is 0."""
     return tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0], [0, 0]])
 
 
-def shift_right(x):
+def shift_right(x: tf.Tensor) -> tf.Tensor:
     """Column c of the result is column c - 1 of `[N, H, W, C]`, the first is 0."""
     return tf.pad(x[:, :, :-1], [[0, 0], [0, 0], [1, 0], [0, 0]])

@@ -24,18 +24,21 @@ from pixelcnn.horizontal_row import HorizontalRow
 from pixelcnn.sampling_state import deepest_level, state_shapes
 from pixelcnn.sampling_weights import SamplingWeights
 from pixelcnn.vertical_row import vertical_row
-from tfp_flows.numerics import noise
+from tfp_flows.distributions.image_distribution import ImageDistribution
+from tfp_flows.numerics import SeedLike, noise
 
 PROGRESS_DELAY_S = 2.0
 
 
-def uniforms(model, n, seed):
+def uniforms(model: ImageDistribution, n: int | tf.Tensor, seed: SeedLike) -> tf.Tensor:
     """The noise of n images `[n, H, W, K + C]`, in [0, 1)."""
     height, width, channels = model.event_shape
     return noise.uniform([n, height, width, model.num_components + channels], seed, model.dtype)
 
 
-def sample_slowly(model, draws, condition=None):
+def sample_slowly(
+    model: ImageDistribution, draws: np.ndarray | tf.Tensor, condition: np.ndarray | tf.Tensor | None = None
+) -> tf.Tensor:
     """Draws images by a full pass through the network for each pixel.
 
     Args:
@@ -59,7 +62,7 @@ def sample_slowly(model, draws, condition=None):
 class Sampler:
     """The fast way, for one model; holds the compiled functions of a few rows."""
 
-    def __init__(self, model):
+    def __init__(self, model: ImageDistribution):
         """Compiles nothing yet."""
         self._model = model
         network = model.network
@@ -81,7 +84,13 @@ class Sampler:
         self._draw_rows = compiled(self._drawn_pixel, model.num_components + channels)
         self._force_rows = compiled(self._forced_pixel, channels)
 
-    def sample(self, n, seed, condition=None, progress=None):
+    def sample(
+        self,
+        n: int | tf.Tensor,
+        seed: SeedLike,
+        condition: tf.Tensor | None = None,
+        progress: bool | None = None,
+    ) -> tf.Tensor:
         """Draws images.
 
         Args:
@@ -96,7 +105,9 @@ class Sampler:
         """
         return self.sample_from(uniforms(self._model, n, seed), condition, progress)
 
-    def sample_from(self, draws, condition=None, progress=None):
+    def sample_from(
+        self, draws: tf.Tensor, condition: tf.Tensor | None = None, progress: bool | None = None
+    ) -> tf.Tensor:
         """Draws images from given noise, `uniforms(model, n, seed)`."""
         given = [] if condition is None else [condition]
         state = self._empty_state(tf.shape(draws)[0])
@@ -104,7 +115,7 @@ class Sampler:
             return self._in_turns(self._draw_rows, state, draws, given, progress)
         return self._in_graph(state, draws, given)
 
-    def teacher_forced(self, images, condition=None):
+    def teacher_forced(self, images: tf.Tensor, condition: tf.Tensor | None = None) -> mixture.Mixture:
         """The `Mixture` of every pixel, computed as in sampling, where what is drawn is `images`.
 
         It says how far rounding takes the cached activations from those of a full pass.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pixelcnn.sampling_weights import levels
+from tfp_flows.distributions.image_distribution import ImageDistribution
 
 
 class State(NamedTuple):
@@ -18,14 +19,14 @@ class State(NamedTuple):
         side: `[W, n, channels]`.
     """
 
-    pixels: list
-    vertical: list
-    contracted: list
-    horizontal: list
+    pixels: list[tf.Tensor]
+    vertical: list[list[tf.Tensor]]
+    contracted: list[tf.Tensor]
+    horizontal: list[tf.Tensor]
 
 
-def state_shapes(model):
-    """Shapes of what passes from one block of rows to the next: `State`, None for the batch."""
+def state_shapes(model: ImageDistribution) -> State:
+    """Of a `PixelCNN`, the shapes of what passes between blocks of rows: `State`, None for the batch."""
     _, width, channels = model.event_shape
     network = model.network
     filters = network.filters
@@ -39,7 +40,7 @@ def state_shapes(model):
     return State(pixels, vertical, contracted, horizontal)
 
 
-def deepest_level(number, most):
+def deepest_level(number: int, most: int) -> int:
     """How often `number` can be halved, at most `most`: the coarsest level at work at this row or column."""
     count = 0
     while count < most and number % 2 ** (count + 1) == 0:

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from pixelcnn.layers import CausalConv
+from pixelcnn.network import Pair, PixelCNNNetwork
+
 
 class HorizontalBlock(NamedTuple):
     """A block's kernels, cut into the part of the row above and the part of the current row."""
@@ -20,7 +23,7 @@ class HorizontalBlock(NamedTuple):
 class SamplingWeights:
     """All kernels, normalised once for a few rows."""
 
-    def __init__(self, network, condition):
+    def __init__(self, network: PixelCNNNetwork, condition: tf.Tensor | None):
         self.network = network
         self.condition = condition
         self.filters = network.filters
@@ -59,12 +62,12 @@ class SamplingWeights:
         )
 
 
-def above_and_now(conv):
+def above_and_now(conv: CausalConv) -> tuple[tf.Tensor, tf.Tensor]:
     """A kernel [2, 2, I, O] as two matrices [2 I, O]: of the row above and of the current one."""
     kernel = conv.kernel()
     return tuple(tf.reshape(kernel[row], [-1, kernel.shape[-1]]) for row in (0, 1))
 
 
-def levels(network):
+def levels(network: PixelCNNNetwork) -> list[list[Pair]]:
     """For each resolution, finest first, the pairs of blocks on its way down and then on its way up."""
     return [[*down, *up] for down, up in zip(network.down, reversed(network.up), strict=True)]

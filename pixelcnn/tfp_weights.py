@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+from tensorflow_probability import distributions as tfd
 
 from pixelcnn.model import PixelCNN
 from tfp_flows.checks.errors import UserError
 
-tfd = tfp.distributions
 WeightNorm = tfp.layers.weight_norm.WeightNorm
 
 KINDS = {
@@ -24,7 +24,7 @@ KINDS = {
 }
 
 
-def from_tfp(distribution):
+def from_tfp(distribution: tfd.PixelCNN) -> PixelCNN:
     """A `PixelCNN` with the weights of a `tfd.PixelCNN`, which is left as it is.
 
     Args:
@@ -63,7 +63,7 @@ def from_tfp(distribution):
     return model
 
 
-def to_tfp(model):
+def to_tfp(model: PixelCNN) -> tfd.PixelCNN:
     """A `tfd.PixelCNN` with the weights of a `PixelCNN`: the reverse of `from_tfp`."""
     settings = model.parameters
     distribution = tfd.PixelCNN(

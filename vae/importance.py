@@ -1,12 +1,14 @@
 """The importance-weighted bound of a latent-variable model's log-likelihood."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.numerics import Seed
+from tfp_flows.numerics import Seed, SeedLike
 
 
 class ImportanceEstimate(NamedTuple):
@@ -22,7 +24,15 @@ class ImportanceEstimate(NamedTuple):
     standard_error: tf.Tensor
 
 
-def importance_weighted_log_prob(x, prior, encoder, decoder, num_samples, chunk=1, seed=0):
+def importance_weighted_log_prob(
+    x: tf.Tensor,
+    prior: tfd.Distribution,
+    encoder: Callable[[tf.Tensor], tfd.Distribution],
+    decoder: Callable[[tf.Tensor], tfd.Distribution],
+    num_samples: int,
+    chunk: int = 1,
+    seed: SeedLike = 0,
+) -> ImportanceEstimate:
     """Estimates log p(x) = log E_q[w] by K samples of the encoder's posterior.
 
         log (1/K) sum_k w_k,    w_k = p(x | z_k) p(z_k) / q(z_k | x),    z_k ~ q(. | x)

@@ -101,7 +101,7 @@ class _Elementwise(tfd.Distribution):
 class DiscretizedLogistic(_Elementwise):
     """A logistic variable rounded to 0..255; see `discretized_logistic_log_prob`."""
 
-    def __init__(self, loc, scale, name="discretized_logistic"):
+    def __init__(self, loc: tf.Tensor, scale: tf.Tensor, name: str = "discretized_logistic"):
         """`loc` and `scale` in grey levels, of one shape."""
         parameters = dict(locals())
         self._scale = scale
@@ -119,7 +119,7 @@ class DiscretizedLogistic(_Elementwise):
 class BlackOrWhite(_Elementwise):
     """255 with probability sigmoid(logit), else 0."""
 
-    def __init__(self, logits, name="black_or_white"):
+    def __init__(self, logits: tf.Tensor, name: str = "black_or_white"):
         """`logits` of any shape."""
         parameters = dict(locals())
         super().__init__(logits, parameters, name)

@@ -1,5 +1,7 @@
 """Encoder and decoder of the VAE: convolutions after Rosca et al. 2018 (https://arxiv.org/abs/1802.06847)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -12,7 +14,15 @@ KERNEL_SIZE = 5
 class Encoder(tf.Module):
     """Images `[N, H, W, C]` -> `[N, num_outputs]`."""
 
-    def __init__(self, image_shape, num_outputs, architecture, seed, dtype, name="encoder"):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_outputs: int,
+        architecture: str,
+        seed: int,
+        dtype: tf.DType,
+        name: str = "encoder",
+    ):
         """Creates the variables; `architecture` is a key of `ARCHITECTURES`."""
         super().__init__(name=name)
         layers = ARCHITECTURES[architecture]
@@ -26,7 +36,7 @@ class Encoder(tf.Module):
         ]
         self._dense = _Dense(int(np.prod(shapes[-1])), num_outputs, seeds[-1], dtype, "dense")
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Applies the network."""
         for convolution in self._convolutions:
             x = tf.nn.relu(convolution(x))
@@ -36,7 +46,16 @@ class Encoder(tf.Module):
 class Decoder(tf.Module):
     """Latents `[..., L]` -> `[..., H, W, num_outputs]`, with any leading dimensions."""
 
-    def __init__(self, image_shape, latent_size, num_outputs, architecture, seed, dtype, name="decoder"):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        latent_size: int,
+        num_outputs: int,
+        architecture: str,
+        seed: int,
+        dtype: tf.DType,
+        name: str = "decoder",
+    ):
         """Creates the variables; `architecture` is a key of `ARCHITECTURES`."""
         super().__init__(name=name)
         layers = ARCHITECTURES[architecture]
@@ -52,7 +71,7 @@ class Decoder(tf.Module):
             )
         ]
 
-    def __call__(self, z):
+    def __call__(self, z: tf.Tensor) -> tf.Tensor:
         """Applies the network."""
         leading = tf.shape(z)[:-1]
         x = tf.nn.relu(self._dense(tf.reshape(z, [-1, z.shape[-1]])))
@@ -63,7 +82,7 @@ class Decoder(tf.Module):
         return tf.reshape(x, tf.concat([leading, x.shape[1:]], 0))
 
 
-def feature_shapes(image_shape, architecture):
+def feature_shapes(image_shape: Sequence[int], architecture: str) -> list[tuple[int, ...]]:
     """[(H, W, C) of the image, and after each of the encoder's layers]."""
     shapes = [tuple(int(size) for size in image_shape)]
     for channels, stride in ARCHITECTURES[architecture]:

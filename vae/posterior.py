@@ -14,7 +14,9 @@ class Posterior(tfd.Normal):
     its order. A seed may be a part of a batch's (`Seed.part`).
     """
 
-    def __init__(self, loc, scale, shared_noise=False, name="posterior"):
+    def __init__(
+        self, loc: tf.Tensor, scale: tf.Tensor, shared_noise: bool = False, name: str = "posterior"
+    ):
         """Takes `loc` and `scale` `[B, L]`."""
         parameters = dict(loc=loc, scale=scale, shared_noise=shared_noise, name=name)
         super().__init__(loc, scale, name=name)
