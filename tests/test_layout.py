@@ -289,3 +289,33 @@ def _code(path):
 def test_nothing_that_is_loaded_is_executed(name):
     found = {match[0] for text in _code(MODULES[name]) for match in EXECUTES.finditer(text)}
     assert found <= EXECUTES_ALLOWED.get(name, set())
+
+
+SPECIAL = ("__init__", "__call__", "__len__", "__enter__", "__iter__")  # methods that a user's code calls
+
+
+def _public(body, of_class=None):
+    """(name, function, whether it takes self) of the public functions and methods in a body."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from _public(node.body, node.name)
+        elif isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name in SPECIAL):
+            static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
+            name = f"{of_class}.{node.name}" if of_class else node.name
+            yield name, node, of_class is not None and not static
+
+
+def _unannotated(function, takes_self):
+    """The arguments of a function that have no type, and "return" where its result has none."""
+    given = function.args
+    arguments = [*given.posonlyargs, *given.args][takes_self:] + given.kwonlyargs
+    arguments += [argument for argument in (given.vararg, given.kwarg) if argument]
+    missing = [argument.arg for argument in arguments if argument.annotation is None]
+    return missing + ["return"] * (function.returns is None and function.name != "__init__")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_is_public_is_annotated(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    found = {name: _unannotated(function, takes_self) for name, function, takes_self in _public(tree.body)}
+    assert not {name: missing for name, missing in found.items() if missing}
