@@ -49,7 +49,7 @@ def _assert_same(found, expected):
 def test_which_dimensions_of_the_latent_hold_which_channel_of_which_level(leaves):
     """An actnorm that scales channel c by exp(c) marks what passed it, couplings being the identity."""
     shape, levels = (8, 16, 3), 3
-    bijector = bijectors.Glow(shape, levels, 1, hidden_channels=1, scale="exp", leaves=leaves)
+    bijector = bijectors.Glow(shape, levels, 1, hidden_channels=1, scale_form="exp", leaves=leaves)
     for conv in _members(bijector, bijectors.InvertibleConv1x1).values():
         for name, value in {"lower_upper": 0, "log_diagonal": 0, "sign": 1}.items():
             conv.parameters[name].assign(tf.fill(conv.parameters[name].shape, float(value)))
@@ -212,14 +212,15 @@ def test_a_shift_before_the_scale():
 
 
 @pytest.mark.parametrize(
-    ("scale", "factor_out_scale", "scaled"),
+    ("scale_form", "factor_out_scale_form", "scaled"),
     [("sigmoid", None, 40), ("sigmoid", "exp", 24), ("exp", "sigmoid", 16), ("exp", None, 0)],
 )
-def test_the_factor_outs_scale_is_apart(scale, factor_out_scale, scaled):
+def test_the_factor_outs_scale_is_apart(scale_form, factor_out_scale_form, scaled):
     """New networks return 0: a sigmoid scale is sigmoid(2), an exponential one 1; of 32 dimensions the
     couplings transform 16 and 8, and 16 leave.
     """
-    bijector = bijectors.Glow((4, 8, 1), **SMALL, scale=scale, factor_out_scale=factor_out_scale)
+    forms = dict(scale_form=scale_form, factor_out_scale_form=factor_out_scale_form)
+    bijector = bijectors.Glow((4, 8, 1), **SMALL, **forms)
     _, log_det = _inverse(bijector, None)
     np.testing.assert_allclose(log_det, -scaled * np.log1p(np.exp(-2.0)), atol=1e-9)
 
@@ -247,9 +248,9 @@ def test_factories_of_networks_are_called_for_each_step():
         (dict(steps_per_level=1.5), "`steps_per_level` must be a positive integer, got 1.5"),
         (dict(condition_channels=-1), "`condition_channels` must be a positive integer, got -1"),
         (dict(coupling="spline"), "`coupling` must be one of.*'spline'"),
-        (dict(scale="tanh"), "glow: `scale` must be one of.*'tanh'"),
+        (dict(scale_form="tanh"), "glow: `scale_form` must be one of.*'tanh'"),
         (dict(factor_out="all"), "`factor_out` must be one of.*'all'"),
-        (dict(factor_out_scale="tanh"), "`factor_out_scale` must be one of.*'tanh'"),
+        (dict(factor_out_scale_form="tanh"), "`factor_out_scale_form` must be one of.*'tanh'"),
         (dict(leaves="both"), "`leaves` must be one of.*'both'"),
         (dict(network="dense"), "`network` must be one of.*'dense'"),
         (dict(dtype=tf.int32), "`dtype` must be a floating type"),

@@ -32,10 +32,10 @@ class Plan:
     network: str | Factory
     hidden_channels: int
     coupling: str
-    scale: str
+    scale_form: str
     shift_first: bool
     factor_out: str | None
-    factor_out_scale: str | None
+    factor_out_scale_form: str | None
     factor_out_network: Factory | None
     leaves: str
     condition_channels: int
@@ -82,7 +82,7 @@ class Plan:
             "name": f"{name}_coupling",
         }
         if self.coupling == "affine":
-            coupled = coupling.AffineCoupling(channels, scale_form=self.scale, **settings)
+            coupled = coupling.AffineCoupling(channels, scale_form=self.scale_form, **settings)
         else:
             coupled = coupling.AdditiveCoupling(channels, **settings)
         return [
@@ -103,13 +103,13 @@ class Plan:
                 dtype=self.dtype,
             )
         if self.shift_first and self.coupling == "affine":
-            return _shifting_first(factory, self.scale, owner)
+            return _shifting_first(factory, self.scale_form, owner)
         return factory
 
     def _factor_out(self, channels: int, level: int) -> tfb.Bijector:
         """The split after `level`, with the levels below it as its rest."""
         name = f"level{level}_factor_out"
-        scale = self.factor_out_scale or self.scale
+        scale = self.factor_out_scale_form or self.scale_form
         network = self.factor_out_network or functools.partial(
             networks.ConvLayer, condition_channels=self.condition_channels, dtype=self.dtype
         )
@@ -179,11 +179,11 @@ def checked(plan: Plan, name: str) -> Plan:
         arguments.check_count(plan.condition_channels, "condition_channels", name)
     _check_choice(plan, "coupling", COUPLINGS, name)
     _check_choice(plan, "leaves", LEAVES, name)
-    _check_choice(plan, "scale", _conditioner.SCALE_FORMS, name)
+    _check_choice(plan, "scale_form", _conditioner.SCALE_FORMS, name)
     if plan.factor_out is not None:
         _check_choice(plan, "factor_out", factor_out.MODES, name)
-    if plan.factor_out_scale is not None:
-        _check_choice(plan, "factor_out_scale", _conditioner.SCALE_FORMS, name)
+    if plan.factor_out_scale_form is not None:
+        _check_choice(plan, "factor_out_scale_form", _conditioner.SCALE_FORMS, name)
     if not isinstance(plan.network, Built) and not callable(plan.network):
         _check_choice(plan, "network", tuple(NETWORKS), name)
     shape = _checked_image_shape(plan.image_shape, plan.levels, name)

@@ -80,10 +80,10 @@ class Glow(fused_chain.FusedChain):
         network: str | Callable[[int, int], Callable] = "conv",
         hidden_channels: int = 128,
         coupling: str = "affine",
-        scale: str = "sigmoid",
+        scale_form: str = "sigmoid",
         shift_first: bool = False,
         factor_out: str | None = None,
-        factor_out_scale: str | None = None,
+        factor_out_scale_form: str | None = None,
         factor_out_network: Callable[[int, int], Callable] | None = None,
         leaves: str = "untouched",
         condition_channels: int = 0,
@@ -101,15 +101,16 @@ class Glow(fused_chain.FusedChain):
           steps_per_level: Positive `int`, K.
           network: "conv" (`networks.ConvNetwork`), "highway" (`networks.HighwayNetwork`), or a factory
             `network(in_channels, out_channels)`, called once for each step; see `AffineCoupling`. A
-            factory sees to its own seeds, dtype and condition.
+            factory sees to dtype and condition itself, and to seeds: one seed alone would give every step
+            the same first weights.
           hidden_channels: Width of the networks that are named, not made by a factory.
           coupling: "affine" or "additive".
-          scale: "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
+          scale_form: "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
           shift_first: z = s (x + t) in couplings and factor-outs, in the place of z = s x + t: as the code
             of the paper has it.
           factor_out: "affine", "shift" or "none", see `FactorOut`; by default "affine" for affine couplings
             and "shift" for additive ones.
-          factor_out_scale: As `scale`, of affine factor-outs; by default that of the couplings.
+          factor_out_scale_form: As `scale_form`, of affine factor-outs; by default that of the couplings.
           factor_out_network: Factory of their networks; `networks.ConvLayer` by default.
           leaves: Which half of the last coupling leaves a level: "untouched", or "transformed". The last
             channels leave; so the couplings transform the first, or the last channels.
