@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def perturb(module, seed=0, scale=0.1):
+def perturb(module: tf.Module, seed: int = 0, scale: float = 0.1) -> None:
     """Adds seeded normal noise to every trainable variable: new couplings are identities."""
     rng = np.random.default_rng(seed)
     for variable in module.trainable_variables:
