@@ -36,10 +36,10 @@ def known_of_level(
       channels, and last what is added to the contracted value, F channels, if there is one.
     """
     inputs = tf.split(above, _sizes_seen(weights, level), axis=-1)
-    parts = []
+    added = []
     for index, block in enumerate(weights.blocks[level]):
         skip = tf.transpose(skips[index], [1, 0, 2])
-        parts += [
+        added += [
             tf.matmul(_pairs(inputs[2 * index]), block.in_above)
             + tf.matmul(skip, block.skip_vertical)
             + block.in_bias,
@@ -49,8 +49,8 @@ def known_of_level(
         kernel_above, _ = weights.contract[level]
         coarse = tf.matmul(_pairs(inputs[-1])[::2], kernel_above)
         bias = weights.network.contract[level].horizontal.bias
-        parts.append(tf.repeat(coarse + bias, 2, axis=0))  # of two columns the first alone reads it
-    return tf.concat(parts, axis=-1)
+        added.append(tf.repeat(coarse + bias, 2, axis=0))  # of two columns the first alone reads it
+    return tf.concat(added, axis=-1)
 
 
 class Position:

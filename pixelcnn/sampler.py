@@ -54,7 +54,7 @@ def sample_slowly(
     for row in range(images.shape[1]):
         for column in range(images.shape[2]):
             found = pixel_mixtures(tf.constant(images), condition)
-            here = mixture.Mixture(*(part[:, row, column] for part in found))
+            here = mixture.Mixture(*(one[:, row, column] for one in found))
             images[:, row, column] = mixture.sample(here, draws[:, row, column], model.high)
     return tf.constant(images)
 

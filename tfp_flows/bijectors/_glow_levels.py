@@ -74,7 +74,7 @@ class Plan:
     def _step(self, channels: int, level: int, step: int) -> list[tfb.Bijector]:
         """A step of flow: actnorm, 1x1 convolution, coupling."""
         name = _step_name(level, step)
-        conv_seed, network_seed = ([self.seed, level, step, part] for part in (0, 1))
+        conv_seed, network_seed = ([self.seed, level, step, which] for which in (0, 1))
         settings = {
             "network": self._network(network_seed, f"{name}_coupling"),
             "swap": self.leaves == "transformed",

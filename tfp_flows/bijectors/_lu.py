@@ -20,8 +20,8 @@ def rotation_variables(
     rotation *= np.sign(np.diag(triangle))  # uniform over the orthogonal group (Mezzadri 2007)
     lower_upper, log_diagonal, permutation, sign = decomposed(rotation, num_channels, name)
 
-    def variable(value: np.ndarray, part: str, dtype: tf.DType, trainable: bool = True) -> tf.Variable:
-        return tf.Variable(tf.constant(value, dtype), trainable=trainable, name=f"{name}_{part}")
+    def variable(value: np.ndarray, what: str, dtype: tf.DType, trainable: bool = True) -> tf.Variable:
+        return tf.Variable(tf.constant(value, dtype), trainable=trainable, name=f"{name}_{what}")
 
     return (
         variable(lower_upper, "lower_upper", dtype),

@@ -205,7 +205,7 @@ def kernels_assembled_once(module: tf.Module, inverse: bool) -> Iterator[None]:
       module: `tf.Module`: a bijector, a distribution.
       inverse: Python `bool`, for calls of which direction.
     """
-    chains = [part for part in (module, *module.submodules) if isinstance(part, FusedChain)]
+    chains = [one for one in (module, *module.submodules) if isinstance(one, FusedChain)]
     made = {(id(chain), inverse): chain._assembled_members(inverse) for chain in chains}
     token = _ASSEMBLED.set({**_ASSEMBLED.get({}), **made})
     try:

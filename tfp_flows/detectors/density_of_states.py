@@ -53,15 +53,15 @@ class DensityOfStates(Detector):
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         model = self.models[0]
         if protocols.is_flow(model):
-            parts = model.terms(images)
-            return tf.stack([sum(parts), parts.log_prob_z, parts.log_det], axis=-1)
+            terms = model.terms(images)
+            return tf.stack([sum(terms), terms.log_prob_z, terms.log_det], axis=-1)
         log_prob = models.log_prob(model, images)
         if not isinstance(model, LatentVariableModel):
             return log_prob[:, tf.newaxis]
         images = models.as_input(model, images)
         loc, log_scale = latent.posterior_of(model, images)
-        terms = latent.elbo_terms(model, images, loc, log_scale, NUM_SAMPLES, seed=0)
-        return tf.stack([log_prob, terms.reconstruction, terms.kl], axis=-1)
+        elbo = latent.elbo_terms(model, images, loc, log_scale, NUM_SAMPLES, seed=0)
+        return tf.stack([log_prob, elbo.reconstruction, elbo.kl], axis=-1)
 
     def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:

@@ -30,8 +30,8 @@ def auroc(
     for _ in range(num_bootstrap):
         weights = np.concatenate(
             [
-                rng.multinomial(len(part), np.full(len(part), 1 / len(part)))
-                for part in (in_distribution, out_of_distribution)
+                rng.multinomial(len(one), np.full(len(one), 1 / len(one)))
+                for one in (in_distribution, out_of_distribution)
             ]
         )
         resampled.append(sklearn.metrics.roc_auc_score(labels, scores, sample_weight=weights))

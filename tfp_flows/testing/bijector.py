@@ -129,18 +129,18 @@ def check_batch_ranks(bijector: tfb.Bijector, x: tf.Tensor) -> None:
     event_ndims = x.shape.rank - 1
     z = bijector.inverse(x)
     log_det = np.broadcast_to(bijector.inverse_log_det_jacobian(x, event_ndims=event_ndims), [len(x)])
-    for part, index in ((x[0], 0), (x[:1], slice(0, 1)), (x[:, tf.newaxis], None), (x[:0], "none")):
-        part = tf.identity(part)
-        value = bijector.inverse(part)
-        ldj = bijector.inverse_log_det_jacobian(part, event_ndims=event_ndims)
+    for some, index in ((x[0], 0), (x[:1], slice(0, 1)), (x[:, tf.newaxis], None), (x[:0], "none")):
+        some = tf.identity(some)
+        value = bijector.inverse(some)
+        ldj = bijector.inverse_log_det_jacobian(some, event_ndims=event_ndims)
         if index == "none":
             assert value.shape[0] == 0, f"an empty batch gave shape {value.shape}"
             continue
         wanted = z[:, tf.newaxis] if index is None else z[index]
         wanted_ldj = log_det[:, np.newaxis] if index is None else log_det[index]
-        np.testing.assert_allclose(value, wanted, atol=1e-9, err_msg=f"batch {part.shape}")
+        np.testing.assert_allclose(value, wanted, atol=1e-9, err_msg=f"batch {some.shape}")
         np.testing.assert_allclose(np.broadcast_to(ldj, np.shape(wanted_ldj)), wanted_ldj, atol=1e-9)
-        np.testing.assert_allclose(bijector.forward(tf.identity(value)), part, atol=1e-9)
+        np.testing.assert_allclose(bijector.forward(tf.identity(value)), some, atol=1e-9)
 
 
 def check_graph_modes(bijector: tfb.Bijector, x: tf.Tensor, jit_compile: bool = True) -> None:

@@ -20,8 +20,8 @@ def check_gradients(bijector: tfb.Bijector, x: tf.Tensor) -> None:
         ("inverse", x, (bijector.inverse, bijector.inverse_log_det_jacobian)),
         ("forward", z, (bijector.forward, bijector.forward_log_det_jacobian)),
     ):
-        for part in ("value", "log-determinant"):
-            _check_against_differences(bijector, point, map_and_log_det, f"{name}'s {part}")
+        for which in ("value", "log-determinant"):
+            _check_against_differences(bijector, point, map_and_log_det, f"{name}'s {which}")
 
 
 def _check_against_differences(
