@@ -12,6 +12,7 @@ import json
 from absl import flags
 
 from tfp_flows import commands, detectors
+from tfp_flows.checks.paths import check_path
 from tfp_flows.detectors import calibration
 from tfp_flows.numerics import parts
 from tfp_flows.runs import Run
@@ -38,6 +39,7 @@ def define_flags() -> None:
 def main() -> None:
     """Fits, calibrates, saves."""
     parts.choose(FLAGS.parts)
+    check_path(FLAGS.out, "out")
     runs = [Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
     settings = dict(_setting(text) for text in FLAGS.set)
     try:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tfp_flows.checks.paths import check_path
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import SOURCE_CHOICES
@@ -40,9 +41,13 @@ class TfdsOptions:
 
     @property
     def folder(self) -> str:
-        """The folder of prepared sets, with the default filled in."""
+        """The folder of prepared sets, with the default filled in.
+
+        Raises:
+          UserError: If TensorFlow cannot read from such a path.
+        """
         default = os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
-        return os.path.expanduser(self.data_dir or default)
+        return str(check_path(os.path.expanduser(self.data_dir or default), "data_dir"))
 
 
 def read_tfds(name: str, split: str, options: TfdsOptions) -> ImageSet:

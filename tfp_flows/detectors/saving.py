@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows import runs
+from tfp_flows.checks.paths import check_path
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.formula import Formula
@@ -53,7 +54,7 @@ def save(detector: Saved, path: str | os.PathLike[str]) -> None:
     """
     detector.formula.check_fitted()
     image_shape = detector.statistics.known_image_shape()
-    path = pathlib.Path(path)
+    path = pathlib.Path(check_path(path, "out"))
     if path.exists() and not (path / DESCRIPTION).exists() and (not path.is_dir() or any(path.iterdir())):
         raise DetectorError(f"save: {path} is there already and is no detector.")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.checks.paths import check_path
 from tfp_flows.models import registry
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
@@ -79,8 +80,12 @@ class Run:
     """A run's folder on disk."""
 
     def __init__(self, folder: str | os.PathLike):
-        """Names the folder; nothing is read or written yet."""
-        self.folder = pathlib.Path(folder)
+        """Names the folder; nothing is read or written yet.
+
+        Raises:
+          UserError: If TensorFlow cannot read from such a path.
+        """
+        self.folder = pathlib.Path(check_path(folder, "run"))
         self.flags_file = self.folder / "flags.flags"
         self.spec_file = self.folder / "run.json"
         self.metrics_file = self.folder / "metrics.csv"

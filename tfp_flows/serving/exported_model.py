@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_batch
+from tfp_flows.checks.paths import check_path
 
 SIGNATURE_FILE = "signature.json"
 
@@ -22,6 +23,7 @@ def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
     Raises:
       ExportedModelError: If the folder holds no export.
     """
+    check_path(folder, "model")
     try:
         with tf.io.gfile.GFile(os.path.join(folder, SIGNATURE_FILE)) as file:
             described = json.loads(file.read())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfp_flows import detectors, runs
+from tfp_flows.checks.paths import check_path
 from tfp_flows.models import registry
 from tfp_flows.serving import servable, stablehlo
 from tfp_flows.serving.model_card import model_card
@@ -44,8 +45,9 @@ def export(
       RunError: If there is no model, or `out` holds something else.
       DetectorError: If the detector cannot be exported (in this format), or is that of another run.
       LoweringError: If XLA cannot compile the model.
+      UserError: If TensorFlow cannot read from such a path as `out`.
     """
-    out = pathlib.Path(out)
+    out = pathlib.Path(check_path(out, "out"))
     if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
         raise runs.RunError(f"`out`: {out} is there already and is no export.")
     model, step = runs.load_model(run)
