@@ -4,8 +4,8 @@ import os
 
 from tfp_flows.checks.errors import UserError
 
-# TensorFlow looks for the files of a checkpoint, a SavedModel or a data set by patterns, in which these stand
-# for others; there is no way to escape them (TF 2.21).
+# TensorFlow looks for the files of checkpoints, SavedModels and data sets by patterns, in which these stand for
+# others; there is no way to escape them (TF 2.21).
 OF_PATTERNS = "[]*?\\"
 
 
@@ -22,7 +22,7 @@ def check_path(path: str | os.PathLike, argument: str) -> str | os.PathLike:
     found = [character for character in OF_PATTERNS if character in os.fspath(path)]
     if found:
         raise UserError(
-            f"`{argument}`: {os.fspath(path)!r} has {found[0]!r} in it, which TensorFlow takes for a pattern "
-            f"of file names; use a path without any of {' '.join(OF_PATTERNS)}."
+            f"`{argument}`: {os.fspath(path)!r} has {found[0]!r} in it, which TensorFlow takes for a "
+            f"pattern of file names; use a path without any of {' '.join(OF_PATTERNS)}."
         )
     return path
