@@ -232,6 +232,15 @@ def test_a_second_call_goes_on_from_the_weights():
     assert second.rows[0].loss < first.rows[0].loss - 0.2
 
 
+@pytest.fixture
+def usual_sigint():
+    """SIGINT as Python has it, also where these tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_sigint")
 @pytest.mark.parametrize("folder", [None, "run"])
 def test_a_signal_ends_it_with_the_weights_set(tmp_path, folder):
     model = Gaussian()
@@ -256,6 +265,7 @@ def test_in_a_thread():
     assert (model.loc.numpy() != 0).all()
 
 
+@pytest.mark.usefixtures("usual_sigint")
 def test_tensorflow_is_left_as_it_was():
     tfp_flows.fit(Gaussian(), POINTS, steps=1, **QUIET)
     tf.random.normal([1])  # raises where operations must be deterministic

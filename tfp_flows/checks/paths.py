@@ -4,8 +4,8 @@ import os
 
 from tfp_flows.checks.errors import UserError
 
-# TensorFlow looks for the files of checkpoints, SavedModels and data sets by patterns, in which these stand for
-# others; there is no way to escape them (TF 2.21).
+# TensorFlow looks for the files of checkpoints, SavedModels and data sets by patterns, in which these stand
+# for others; there is no way to escape them (TF 2.21).
 OF_PATTERNS = "[]*?\\"
 
 
