@@ -153,12 +153,16 @@ class AdditiveCoupling(_coupling.Coupling):
             1,
             event_ndims,
             swap,
-            is_constant_jacobian=True,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
             name=name,
         )
+
+    @property
+    def is_constant_log_det(self) -> bool:
+        """True: it is 0. The Jacobian holds dt/dx_b, and is not constant."""
+        return True
 
     def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
         return x_a + terms, tf.zeros([], x_a.dtype)
