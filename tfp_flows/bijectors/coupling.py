@@ -30,6 +30,10 @@ class AffineCoupling(_coupling.Coupling):
 
     Keyword arguments reach the network: `coupling.inverse(x, condition=h)` calls
     `network(x_b, condition=h)`, and in a chain `chain.inverse(x, coupling_name={"condition": h})`.
+    Tensors and arrays (and `condition`, if it is a list) are vectors `[..., K]` or maps `[..., H, W, K]`:
+    the axes in front are those of the batch, are broadcast against it from the right, and anything else is
+    refused. Arrays and lists are converted to the dtype of x. For a network without an attribute
+    `condition_channels`, K, integer tensors and arrays are labels `[...]`. Everything else is passed on.
 
     #### References
 

@@ -29,7 +29,7 @@ class FactorOut(_one_pass.OnePassBijector):
     With a standard normal base, "affine" is the learned Gaussian p(z_l | x_s) of Glow's split, and
     with "shift" its mean alone is learned, so that the volume does not depend on x. The event keeps
     its shape `[..., C]`: the latents of all levels share one image-shaped tensor, the deepest in the
-    first channels.
+    first channels. Keyword arguments reach the network, as those of `AffineCoupling` do.
 
     #### References
 
@@ -220,7 +220,14 @@ class FactorOut(_one_pass.OnePassBijector):
         if self._network is None:
             return None, None, None
         raw = _conditioner.call(
-            self._network, x_staying, self._out_channels, self._event_ndims, conditions, self.name
+            self._network,
+            x_staying,
+            self._out_channels,
+            self._event_ndims,
+            conditions,
+            self.name,
+            self.validate_args,
+            self._num_channels,
         )
         if self._mode == "shift":
             return None, None, raw

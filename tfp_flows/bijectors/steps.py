@@ -39,7 +39,8 @@ def is_constant_log_det(bijector: tfb.Bijector) -> bool:
     if is_inverted(bijector):
         return is_constant_log_det(bijector.bijector)
     if isinstance(bijector, CHAIN):
-        return all(map(is_constant_log_det, bijector.bijectors))
+        members: list[tfb.Bijector] = bijector.bijectors  # type: ignore[attr-defined]
+        return all(map(is_constant_log_det, members))
     return bool(getattr(bijector, "is_constant_log_det", bijector.is_constant_jacobian))
 
 
