@@ -204,7 +204,7 @@ def paper_estimate(flow: tfd.Distribution, moments_q: Moments, moments_p: Moment
 
 def _prior_scale(flow):
     """sigma_psi; raises `AnalysisError` unless the flow is of constant volume with such a prior."""
-    if not flow.bijector.is_constant_jacobian:
+    if not bijectors.is_constant_log_det(flow.bijector):
         raise AnalysisError(
             "second order: this closed form holds for flows of constant volume (--coupling=additive); "
             "this one's log-determinant depends on the image."

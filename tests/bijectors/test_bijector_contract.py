@@ -184,6 +184,37 @@ def test_contract_catches_a_log_det_that_is_not_constant():
         )
 
 
+class _NoConstantLogDet(bijectors.AffineCoupling):
+    is_constant_log_det = True
+
+
+class _NoConstantJacobian(bijectors.AdditiveCoupling):
+    is_constant_jacobian = True
+
+
+class _HalfAClaim(bijectors.Squeeze):
+    is_constant_log_det = False
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "message"),
+    [
+        (_NoConstantLogDet, testing.check_constant_log_det, "is_constant_log_det, but the log-det.* varies"),
+        (_NoConstantJacobian, testing.check_constant_jacobian, "constant_jacobian, but the Jacobian varies"),
+        (_HalfAClaim, testing.check_constant_jacobian, "is_constant_jacobian, but not is_constant_log_det"),
+    ],
+)
+def test_contract_catches_a_claim_of_constancy_that_is_false(kind, check, message):
+    x = tf.constant(np.random.default_rng(0).uniform(size=[2, 2, 2, 4]))
+    if kind is _HalfAClaim:
+        bijector = kind()
+    else:
+        bijector = kind(4, functools.partial(CONV, dtype=x.dtype), dtype=x.dtype)
+        testing.perturb(bijector)
+    with pytest.raises(AssertionError, match=message):
+        check(bijector, x)
+
+
 class _TwoPasses(bijectors.AffineCoupling):
     def inverse_and_log_det(self, x, **conditions):
         return self.inverse(x, **conditions), self.inverse_log_det_jacobian(x, **conditions)

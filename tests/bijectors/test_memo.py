@@ -103,10 +103,10 @@ def test_another_bijector_or_direction_computes_anew(coupling):
 
 @pytest.mark.parametrize("kind", [tf.constant, np.array])
 def test_other_conditions_compute_anew(coupling, kind):
-    condition = kind([1.0, 2.0, 3.0])
+    condition = kind([[1.0], [2.0], [3.0]])
     z = coupling.inverse(X, condition=condition)
     assert coupling.forward(z, condition=condition) is X
-    assert np.abs(coupling.forward(z, condition=kind([3.0, 2.0, 1.0])) - X).max() > 0.1
+    assert np.abs(coupling.forward(z, condition=kind([[3.0], [2.0], [1.0]])) - X).max() > 0.1
     assert np.abs(coupling.forward(z) - X).max() > 0.1
     if kind is np.array:
         assert coupling.forward(z, condition=condition.copy()) is X

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.bijectors import _condition
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
@@ -59,31 +60,40 @@ def call(
     event_ndims: int,
     conditioning: Mapping[str, Any],
     owner: str,
+    validate_args: bool = False,
+    channels: int | None = None,
 ) -> tf.Tensor:
     """Calls `network` on `x` flattened to one batch axis, `[N] + event`.
 
-    Tensors and arrays in `conditioning` have the batch shape of `x` in front and are flattened alike;
-    anything else is passed on as it is.
+    Tensors and arrays in `conditioning`, and `condition` whatever it is, are broadcast against the batch of
+    `x`, see `_condition.broadcast`, and flattened alike; numbers and anything else are passed on as they
+    are. A network that has an integer `condition_channels` is given vectors or maps of this size alone.
+    `channels` are those of the owner's input, for messages.
 
     Returns:
       A tensor with the batch and event shape of `x`, but `out_channels` in the last axis.
 
     Raises:
-      ValueError: If the network returns another shape or dtype.
+      ValueError: If the network returns another shape or dtype, or a condition does not fit.
     """
     batch_ndims = x.shape.rank - event_ndims
+    size = getattr(network, "condition_channels", None)
+    size = size if isinstance(size, int) and size > 0 else None
+    paired = {
+        key: _condition.broadcast(value, x, event_ndims, size, owner, argument=key, channels=channels)
+        for key, value in conditioning.items()
+        if _is_condition(key, value)
+    }
+    if validate_args:
+        paired = {key: arguments.ensure_finite(value, f"`{key}`", owner) for key, value in paired.items()}
+    conditioning = {**conditioning, **paired}
     if batch_ndims == 1:
         value = network(x, **conditioning)
         _check_output(value, x, out_channels, owner)
         return value
     flat = _flatten_batch(x, batch_ndims)
-    conditioning = {
-        key: _flatten_batch(value, batch_ndims)
-        if tf.is_tensor(value) or isinstance(value, np.ndarray)
-        else value
-        for key, value in conditioning.items()
-    }
-    value = network(flat, **conditioning)
+    flattened = {key: _flatten_batch(value, batch_ndims) for key, value in paired.items()}
+    value = network(flat, **{**conditioning, **flattened})
     _check_output(value, flat, out_channels, owner)
     shape = x.shape[:-1].concatenate(out_channels)
     value = tf.reshape(value, tf.concat([tf.shape(x)[:-1], [out_channels]], 0))
@@ -131,7 +141,14 @@ def warn_of_scale(owner: str, stacklevel: int = 3) -> None:
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
 
 
-def _flatten_batch(value: tf.Tensor | np.ndarray, batch_ndims: int) -> tf.Tensor:
+def _is_condition(key: str, value: object) -> bool:
+    """Whether there is one for each event, or one for all: neither an option nor a single number."""
+    if tf.is_tensor(value) or isinstance(value, np.ndarray):
+        return value.shape.rank != 0 if tf.is_tensor(value) else value.ndim != 0  # type: ignore[attr-defined]
+    return key == "condition" and isinstance(value, list | tuple)
+
+
+def _flatten_batch(value: tf.Tensor, batch_ndims: int) -> tf.Tensor:
     return tf.reshape(value, tf.concat([[-1], tf.shape(value)[batch_ndims:]], 0))
 
 

@@ -96,7 +96,14 @@ class Coupling(_one_pass.OnePassBijector):
     def _terms(self, b: tf.Tensor, conditions: Mapping[str, Any]) -> Any:
         """What the network says of the other half."""
         return _conditioner.call(
-            self._network, b, self._out_channels, self._event_ndims, conditions, self.name
+            self._network,
+            b,
+            self._out_channels,
+            self._event_ndims,
+            conditions,
+            self.name,
+            self.validate_args,
+            self._num_channels,
         )
 
     def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:

@@ -155,6 +155,10 @@ class _ShiftFirst(tf.Module):
         self._network = network
         self._scale = scale
 
+    @property
+    def condition_channels(self) -> int | None:
+        return getattr(self._network, "condition_channels", None)
+
     def __call__(self, x: tf.Tensor, **kwargs: Any) -> tf.Tensor:
         value = self._network(x, **kwargs)
         scale, _, shift = _conditioner.scale_and_shift(value, self._scale, False, self.name)

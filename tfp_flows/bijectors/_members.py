@@ -1,6 +1,6 @@
 """What the members of a `FusedChain` must be, and what its keyword arguments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -23,6 +23,23 @@ def check_members(bijectors: list[tfb.Bijector], name: str) -> None:
                 f"{name}: every member must keep the rank of its event, but {bijector.name} maps rank "
                 f"{bijector.forward_min_event_ndims} to {bijector.inverse_min_event_ndims}; "
                 f"use tfb.Chain for it."
+            )
+
+
+def check_no_batch_of_parameters(bijectors: Iterable[tfb.Bijector], event_ndims: int, name: str) -> None:
+    """Raises `UserError` if a parameter has more axes than an event of rank `event_ndims` takes in.
+
+    Each row of a batch would then be transformed in its own way, and a sample of one event would be several.
+    """
+    for bijector in bijectors:
+        try:
+            shape = tf.TensorShape(bijector.experimental_batch_shape(x_event_ndims=event_ndims))
+        except NotImplementedError:  # it does not know its parameters
+            continue
+        if shape.rank:
+            raise UserError(
+                f"{name}: {bijector.name} has parameters of batch shape {tuple(shape)}, beyond the event of "
+                f"rank {event_ndims}; for a batch of bijectors use tfb.Chain."
             )
 
 

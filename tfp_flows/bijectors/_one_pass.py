@@ -40,7 +40,17 @@ class OnePassBijector(tfb.Bijector):
     computes anew. Two instances are never equal, however alike their arguments are.
 
     With `validate_args` every input must be finite, and so must be the parameters.
+
+    Two claims differ. `is_constant_jacobian`, TFP's own, says that dz/dx is the same for all x: the bijector
+    is affine, and TFP takes the mean and the mode of a transformed distribution through it.
+    `is_constant_log_det` says no more than that log|det dz/dx| is the same for all x, as that of a shift by
+    t(x_b) is.
     """
+
+    @property
+    def is_constant_log_det(self) -> bool:
+        """Whether log|det dz/dx| depends on no input; a subclass that knows it of itself says so."""
+        return self.is_constant_jacobian
 
     def inverse_and_log_det(self, x: Input, name: str = "inverse_and_log_det", **conditions: Any) -> Pair:
         """Image -> latent: (z, log|det dz/dx|), in one evaluation.

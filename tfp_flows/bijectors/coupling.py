@@ -30,6 +30,10 @@ class AffineCoupling(_coupling.Coupling):
 
     Keyword arguments reach the network: `coupling.inverse(x, condition=h)` calls
     `network(x_b, condition=h)`, and in a chain `chain.inverse(x, coupling_name={"condition": h})`.
+    Tensors and arrays (and `condition`, if it is a list) are vectors `[..., K]` or maps `[..., H, W, K]`:
+    the axes in front are those of the batch, are broadcast against it from the right, and anything else is
+    refused. Arrays and lists are converted to the dtype of x. For a network without an attribute
+    `condition_channels`, K, integer tensors and arrays are labels `[...]`. Everything else is passed on.
 
     #### References
 
@@ -153,12 +157,16 @@ class AdditiveCoupling(_coupling.Coupling):
             1,
             event_ndims,
             swap,
-            is_constant_jacobian=True,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
             name=name,
         )
+
+    @property
+    def is_constant_log_det(self) -> bool:
+        """True: it is 0. The Jacobian holds dt/dx_b, and is not constant."""
+        return True
 
     def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
         return x_a + terms, tf.zeros([], x_a.dtype)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _conditioner, _one_pass, _reversible, steps
+from tfp_flows.bijectors import _conditioner, _members, _one_pass, _reversible, steps
 from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
@@ -29,7 +29,7 @@ class FactorOut(_one_pass.OnePassBijector):
     With a standard normal base, "affine" is the learned Gaussian p(z_l | x_s) of Glow's split, and
     with "shift" its mean alone is learned, so that the volume does not depend on x. The event keeps
     its shape `[..., C]`: the latents of all levels share one image-shaped tensor, the deepest in the
-    first channels.
+    first channels. Keyword arguments reach the network, as those of `AffineCoupling` do.
 
     #### References
 
@@ -59,7 +59,8 @@ class FactorOut(_one_pass.OnePassBijector):
           num_channels: Positive `int`, C.
           network: Factory, called as network(staying channels, outputs), where outputs are twice the
             leaving channels for "affine" and once for "shift"; not used by "none".
-          rest: `tfb.Bijector` on the channels that stay, which keeps their shape; the identity if None.
+          rest: `tfb.Bijector` on the channels that stay, which keeps their shape and has no batch of
+            parameters; the identity if None.
           mode: "affine", "shift" or "none".
           scale_form: "sigmoid" or "exp", for mode "affine"; see `AffineCoupling`.
           num_leaving: Positive `int` below C; half of the channels if None.
@@ -83,6 +84,7 @@ class FactorOut(_one_pass.OnePassBijector):
         self._num_leaving = _check_leaving(num_leaving, self._num_channels, name)
         self._num_staying = self._num_channels - self._num_leaving
         self._rest = tfb.Identity() if rest is None else rest
+        _members.check_no_batch_of_parameters([self._rest], self._event_ndims, name)
         self._network: _conditioner.Network | None = None
         self._out_channels = self._num_leaving * (2 if mode == "affine" else 1)
         if mode != "none":
@@ -90,7 +92,7 @@ class FactorOut(_one_pass.OnePassBijector):
             parameters["network"] = _conditioner.Reuse(self._network)  # a copy shares it
         super().__init__(
             forward_min_event_ndims=self._event_ndims,
-            is_constant_jacobian=mode != "affine" and self._rest.is_constant_jacobian,
+            is_constant_jacobian=mode == "none" and self._rest.is_constant_jacobian,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -132,6 +134,11 @@ class FactorOut(_one_pass.OnePassBijector):
     def rest(self) -> tfb.Bijector:
         """The bijector on the channels that stay."""
         return self._rest
+
+    @property
+    def is_constant_log_det(self) -> bool:
+        """Whether nothing is scaled by what depends on x, here or in `rest`."""
+        return self._mode != "affine" and steps.is_constant_log_det(self._rest)
 
     def split(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(channels that stay, channels that leave) of `x`, image or latent side."""
@@ -213,7 +220,14 @@ class FactorOut(_one_pass.OnePassBijector):
         if self._network is None:
             return None, None, None
         raw = _conditioner.call(
-            self._network, x_staying, self._out_channels, self._event_ndims, conditions, self.name
+            self._network,
+            x_staying,
+            self._out_channels,
+            self._event_ndims,
+            conditions,
+            self.name,
+            self.validate_args,
+            self._num_channels,
         )
         if self._mode == "shift":
             return None, None, raw

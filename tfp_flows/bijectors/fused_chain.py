@@ -66,15 +66,17 @@ class FusedChain(_one_pass.OnePassBijector):
 
         Raises:
           ValueError: If there is no bijector, one is not a bijector, one changes the rank of its
-            event, or two dtypes clash.
+            event, one has a batch of parameters, or two dtypes clash.
         """
         parameters = dict(locals())
         bijectors = list(bijectors)
         _members.check_members(bijectors, name)
+        event_ndims = max(b.forward_min_event_ndims for b in bijectors)
+        _members.check_no_batch_of_parameters(bijectors, event_ndims, name)
         self._bijectors = bijectors
         self._reversible = bool(reversible)
         super().__init__(
-            forward_min_event_ndims=max(b.forward_min_event_ndims for b in bijectors),
+            forward_min_event_ndims=event_ndims,
             is_constant_jacobian=all(b.is_constant_jacobian for b in bijectors),
             dtype=_members.common_dtype(bijectors, name),
             validate_args=validate_args,
@@ -91,6 +93,11 @@ class FusedChain(_one_pass.OnePassBijector):
     def reversible(self) -> bool:
         """Whether gradients recompute the members' inputs."""
         return self._reversible
+
+    @property
+    def is_constant_log_det(self) -> bool:
+        """Whether that of every member is."""
+        return all(steps.is_constant_log_det(member) for member in self._bijectors)
 
     def _inverse_with_log_det(self, x: tf.Tensor, **conditions: Any) -> Pair:
         return self._call(x, True, conditions)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.bijectors import _glow_condition, _glow_levels, _reversible, fused_chain
+from tfp_flows.bijectors import _condition, _glow_levels, _reversible, fused_chain
 from tfp_flows.bijectors._one_pass import Gradients
 from tfp_flows.checks.errors import UserError
 
@@ -212,5 +212,5 @@ class Glow(fused_chain.FusedChain):
             )
         if not size:
             raise UserError(f"{self.name}: a `condition` was given, but condition_channels=0.")
-        given = _glow_condition.broadcast(condition, value, self.image_shape, size, self.name)
-        return self._plan.routed(_glow_condition.per_level(given, value.shape.rank, self._plan.levels))
+        given = _condition.broadcast(condition, value, 3, size, self.name, self.image_shape[:2])
+        return self._plan.routed(_condition.per_level(given, value.shape.rank, self._plan.levels))

@@ -24,6 +24,26 @@ def is_inverted(bijector: tfb.Bijector) -> bool:
     return isinstance(bijector, INVERT)
 
 
+def is_constant_log_det(bijector: tfb.Bijector) -> bool:
+    """Whether log|det dz/dx| of `bijector` is known to be the same for all inputs.
+
+    It is asked of this toolkit's bijectors, through `tfb.Invert` and `tfb.Chain`; any other bijector's is
+    constant where its Jacobian is.
+
+    Args:
+      bijector: `tfb.Bijector`.
+
+    Returns:
+      Python `bool`; False too where nothing is known.
+    """
+    if is_inverted(bijector):
+        return is_constant_log_det(bijector.bijector)
+    if isinstance(bijector, CHAIN):
+        members: list[tfb.Bijector] = bijector.bijectors  # type: ignore[attr-defined]
+        return all(map(is_constant_log_det, members))
+    return bool(getattr(bijector, "is_constant_log_det", bijector.is_constant_jacobian))
+
+
 class Step(abc.ABC):
     """One direction of something invertible, on events of a rank that is given when it is made."""
 

@@ -70,6 +70,18 @@ class ImageDistribution(tfd.Distribution):
             copied.run_reference = self.run_reference
         return copied
 
+    def __getitem__(self, slices: object) -> "ImageDistribution":
+        """`model[...]` is a copy.
+
+        Raises:
+          UserError: For any other slice: the batch shape is `[]`.
+        """
+        if any(s is not ... for s in (slices if isinstance(slices, tuple) else (slices,))):
+            raise UserError(
+                f"{self.name}: a model has no batch to slice (its batch shape is ()), got {slices!r}."
+            )
+        return self.copy()
+
     def __copy__(self) -> "ImageDistribution":
         return self.copy()
 

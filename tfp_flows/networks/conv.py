@@ -46,6 +46,11 @@ class ConvNetwork(tf.Module):
         self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
         self._last = layers.Conv2D(hidden_channels, out_channels, kernel_size, None, dtype, "last")
 
+    @property
+    def condition_channels(self) -> int:
+        """K, the size of the condition; 0 for none."""
+        return self._condition_channels
+
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
         h = layers.with_condition(x, condition, self._condition_channels, self.name)
@@ -71,6 +76,11 @@ class ConvLayer(tf.Module):
         self._condition_channels = condition_channels
         width = in_channels + condition_channels
         self._conv = layers.Conv2D(width, out_channels, kernel_size, None, dtype, "conv")
+
+    @property
+    def condition_channels(self) -> int:
+        """K, the size of the condition; 0 for none."""
+        return self._condition_channels
 
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: as in `ConvNetwork`."""

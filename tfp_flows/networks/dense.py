@@ -30,6 +30,11 @@ class DenseNetwork(tf.Module):
         self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
         self._last = layers.Dense(hidden_channels, out_channels, None, dtype, "last")
 
+    @property
+    def condition_channels(self) -> int:
+        """K, the size of the condition; 0 for none."""
+        return self._condition_channels
+
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, in_channels]`; `condition`: None, `[K]` or `[N, K]`."""
         h = layers.with_condition(x, condition, self._condition_channels, self.name)

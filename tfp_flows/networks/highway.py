@@ -43,6 +43,11 @@ class HighwayNetwork(tf.Module):
         ]
         self._last = layers.Conv2D(hidden_channels, out_channels, kernel_size, None, dtype, "last")
 
+    @property
+    def condition_channels(self) -> int:
+        """K, the size of the condition; 0 for none."""
+        return self._condition_channels
+
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
         h = layers.with_condition(x, condition, self._condition_channels, self.name)

@@ -2,6 +2,7 @@ from .bijector import check_batch_ranks as check_batch_ranks
 from .bijector import check_bijector as check_bijector
 from .bijector import check_checkpoint as check_checkpoint
 from .bijector import check_constant_jacobian as check_constant_jacobian
+from .bijector import check_constant_log_det as check_constant_log_det
 from .bijector import check_copy as check_copy
 from .bijector import check_graph_modes as check_graph_modes
 from .bijector import check_independence as check_independence

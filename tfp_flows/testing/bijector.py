@@ -51,6 +51,7 @@ def check_bijector(
     check_round_trip(bijector, x)
     check_log_det(bijector, x)
     check_one_pass(bijector, x)
+    check_constant_log_det(bijector, x)
     check_constant_jacobian(bijector, x)
     check_shapes(bijector, x)
     check_not_identity(bijector, x)
@@ -100,12 +101,34 @@ def check_log_det(bijector: tfb.Bijector, x: tf.Tensor, rtol: float = 1e-9, atol
         )
 
 
+def check_constant_log_det(bijector: tfb.Bijector, x: tf.Tensor) -> None:
+    """Where `is_constant_log_det`, or `is_constant_jacobian`, is claimed, it is the same for all x."""
+    claims = [c for c in ("is_constant_jacobian", "is_constant_log_det") if getattr(bijector, c, False)]
+    if not claims:
+        return
+    assert getattr(bijector, "is_constant_log_det", True), (
+        "is_constant_jacobian, but not is_constant_log_det"
+    )
+    log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
+    spread = float(np.ptp(log_det))
+    assert spread < 1e-9, f"{claims[0]}, but the log-determinant varies by {spread:.3g}"
+
+
 def check_constant_jacobian(bijector: tfb.Bijector, x: tf.Tensor) -> None:
-    """A bijector that says `is_constant_jacobian` has a log-determinant that does not depend on x."""
-    if bijector.is_constant_jacobian:
-        log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
-        spread = float(np.ptp(log_det))
-        assert spread < 1e-9, f"is_constant_jacobian, but the log-determinant varies by {spread:.3g}"
+    """A bijector that says `is_constant_jacobian` has the same dz/dx at the first two of x, by autodiff.
+
+    TFP takes the mean and the mode of a `TransformedDistribution` through such a bijector.
+    """
+    if not bijector.is_constant_jacobian:
+        return
+    check_constant_log_det(bijector, x)
+    with tf.GradientTape() as tape:
+        points = tf.identity(x[:2])
+        tape.watch(points)
+        value = bijector.inverse(points)
+    first, second = tape.batch_jacobian(value, points)
+    spread = float(tf.reduce_max(abs(first - second)))
+    assert spread < 1e-9, f"is_constant_jacobian, but the Jacobian varies by {spread:.3g}"
 
 
 def check_shapes(bijector: tfb.Bijector, x: tf.Tensor) -> None:
