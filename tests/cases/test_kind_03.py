@@ -1,11 +1,17 @@
 """Kind 3: a p-value, a threshold and a level say what is attainable, everywhere alike."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.detectors.models import gaussian, linear_flow, random_images
-from tfp_flows import detectors
+import tfp_flows
+from tests.detectors.models import DIGITS, HELD_OUT, ROOT, gaussian, linear_flow, random_images
+from tfp_flows import data, detect, detectors, runs, scoring, serving
+from tfp_flows.detectors import calibration
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +86,131 @@ def test_case_14_one_log_probability_that_is_no_number_is_refused_by_fit(value):
 def test_case_14_what_is_fitted_before_the_statistics_is_not_spoilt():
     detector = detectors.SecondOrder(linear_flow(np.full(16, 0.3))).fit(random_images())
     assert np.isfinite(detector.score(random_images(3))).all()
+
+
+@pytest.mark.parametrize(("alpha", "count", "needed"), [(0.05, 5, 19), (0.01, 28, 99)])
+def test_case_9_a_level_that_cannot_be_reached_is_refused_in_one_line(alpha, count, needed):
+    with pytest.raises(
+        detectors.DetectorError, match=f"{count} calibration images cannot .* at least {needed}, or take"
+    ) as error:
+        calibration.need_level(alpha, count)
+    assert "\n" not in str(error.value) and "`allow_unattainable`" in str(error.value)
+    calibration.need_level(alpha, needed)
+
+
+class _NothingIsScored(detectors.Likelihood):
+    def _graph_statistics(self, images):
+        raise AssertionError("an image was scored")
+
+
+def _spec(dataset="digits"):
+    return runs.RunSpec("glow", tfp_flows.GlowConfig(levels=1), {}, dataset, (8, 8, 1))
+
+
+def test_case_9_fit_and_calibrate_looks_at_the_level_before_it_scores_anything():
+    with pytest.raises(detectors.DetectorError, match="18 calibration images cannot give .* at least 19"):
+        detectors.fit_and_calibrate(
+            _NothingIsScored(gaussian(shape=(8, 8, 1))), _spec(), max_images=18, alpha=0.05
+        )
+    detector = detectors.Likelihood(gaussian(shape=(8, 8, 1)))
+    for alpha, images in ((0.05, 19), (None, 18)):
+        detectors.fit_and_calibrate(detector, _spec(), max_images=images, alpha=alpha)
+        assert len(detector.calibration_scores) == images
+
+
+def test_case_9_a_set_of_the_users_calibrates_as_a_whole(tmp_path):
+    images = random_images(150, (8, 8, 1))
+    np.savez(tmp_path / "mine.npz", train=images[:130], test=images[130:])
+    name = f"npz:{tmp_path}/mine.npz"
+    detector = detectors.Likelihood(gaussian(shape=(8, 8, 1)))
+    assert detectors.fit_and_calibrate(detector, _spec(), calibrate_on=name, alpha=0.01) > 0
+    np.testing.assert_allclose(detector.calibration_scores, np.sort(detector.score(images)))
+    detectors.fit_and_calibrate(detector, _spec(), calibrate_on=name, max_images=20)
+    assert len(detector.calibration_scores) == 20
+    detectors.fit_and_calibrate(detector, _spec(), calibrate_on="noise", max_images=30)
+    assert len(detector.calibration_scores) == 30
+    with pytest.raises(data.DataError, match="photos"):
+        detectors.fit_and_calibrate(detector, _spec(), calibrate_on="photos")
+    with pytest.raises(detectors.DetectorError, match="`calibrate_on`: the model was trained on images of"):
+        detectors.fit_and_calibrate(detector, _spec(), calibrate_on="digits@contrast=0.5")
+    with pytest.raises(detectors.DetectorError, match="`calibrate_on`: the model was trained on images of"):
+        detectors.fit_and_calibrate(
+            detector, _spec(name), calibrate_on=f"npz:{tmp_path}/../{tmp_path.name}/mine.npz"
+        )
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, make_run):
+    """Folder of an exported Glow whose detector was calibrated with 18 images, and the detector itself."""
+    folder = tmp_path_factory.mktemp("exported")
+    make_run(folder, "glow")
+    detector = detectors.load(folder / "glow_detector").calibrate(HELD_OUT[:18])
+    detector.save(folder / "glow_detector")
+    serving.export(runs.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    return folder
+
+
+def test_case_9_scorers_of_an_export_and_of_a_detector_refuse_the_level(exported):
+    path = exported / "exported"
+    assert serving.exported_model.num_calibration(path) == 18
+    for make in (
+        lambda alpha: scoring.of_export(path, 8, alpha),
+        lambda alpha: scoring.of_detector(exported / "glow_detector", alpha),
+    ):
+        with pytest.raises(
+            detectors.DetectorError, match="18 calibration images cannot give .* at least 19"
+        ):
+            make(0.05)
+        for alpha in (0.1, None):
+            scorer, _ = make(alpha)
+        assert scorer(DIGITS[:2])["p_value"].min() >= 1 / 19
+
+
+def test_case_9_beam_refuses_the_level_and_the_transform_warns(exported, tmp_path):
+    pytest.importorskip("apache_beam")
+    from tfp_flows.scoring.beam import ScoreImages
+    from tfp_flows.scoring.beam_job import BeamJob, Source
+
+    job = BeamJob(str(exported / "exported"), Source("folder:nowhere"), str(tmp_path / "s.csv"))
+    with pytest.raises(detectors.DetectorError, match="18 calibration images cannot give .* at least 19"):
+        job.run("DirectRunner")
+    with pytest.warns(UserWarning, match="18 calibration images cannot give"):
+        ScoreImages(exported / "exported")
+
+
+def test_case_9_the_command_stops_with_one_line_before_it_scores(exported, tmp_path):
+    images = tmp_path / "a.npy"
+    np.savez(tmp_path / "a.npz", test=DIGITS[:3])
+    out = tmp_path / "s.csv"
+    command = [sys.executable, "-m", "tfp_flows.score", f"--model={exported / 'exported'}", f"--out={out}"]
+    command += [f"--images=npz:{images.with_suffix('.npz')}", "--alpha=0.05"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1 and not list(tmp_path.glob("s.csv*")), result.stderr
+    assert result.stderr.startswith("error: --alpha: 18 calibration images"), result.stderr
+    assert "at least 19" in result.stderr and "--allow_unattainable" in result.stderr
+    assert result.stderr.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize("count", [18, 19, 30, 40])
+def test_case_10_command_card_and_verdicts_have_one_threshold(count):
+    """The command's words, the card's, p <= alpha in the graph, the table's verdicts and `predict`."""
+    rng = np.random.default_rng(count)
+    scores = rng.normal(10, 1, count).astype(np.float32)
+    detector = detectors.Likelihood(gaussian())
+    detector.conformal.calibrate(scores)
+    words = [detect.summary(detector, 5, 0.05, "x"), serving.model_card.of_detector(detector)]
+    found = [
+        re.search(r"scores above (\S+) have a p-value of 0.05 or less", " ".join(w.split())) for w in words
+    ]
+    tested = np.concatenate([scores, np.nextafter(scores, np.float32(np.inf)), np.float32([0, 99])])
+    p_values = calibration.p_value(tf.constant(tested), tf.constant(detector.calibration_scores)).numpy()
+    verdicts = scoring.verdicts(p_values, 0.05) == "out"
+    if count < 19:
+        assert found == [None, None] and not verdicts.any()
+        assert all("cannot give a p-value of 0.05" in " ".join(w.split()) for w in words)
+        return
+    limits = {np.float32(match[1]) for match in found}
+    assert len(limits) == 1
+    np.testing.assert_array_equal(tested > limits.pop(), verdicts)
+    np.testing.assert_array_equal(detector.conformal.predict(tested, 0.05), verdicts)
+    np.testing.assert_array_equal(scoring.verdicts(p_values.tolist(), 0.05) == "out", verdicts)
