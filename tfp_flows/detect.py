@@ -6,7 +6,8 @@ r"""Fits a detector of foreign images to a trained model, calibrates and saves i
 It is fitted to the validation images of the run's own data set and calibrated with its calibration images:
 neither was trained on, and no other image is seen. --calibrate_on=NAME calibrates with all images of
 another set instead, of the same kind, which the model must not have seen. Nothing is scored where the images
-are too few for a p-value of --alpha, unless --allow_unattainable. `tfp_flows.detectors.load` reads the folder.
+are too few for a p-value of --alpha, unless --allow_unattainable. `tfp_flows.detectors.load` reads the
+folder.
 """
 
 import json

@@ -9,9 +9,12 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
+from analysis import detector_chapters, detector_figures, detector_study, separation
 from tests.detectors.models import DIGITS, HELD_OUT, ROOT, gaussian, linear_flow, random_images
-from tfp_flows import data, detect, detectors, runs, scoring, serving
+from tfp_flows import data, detect, detectors, evaluation, runs, scoring, serving
 from tfp_flows.detectors import calibration
+from tfp_flows.detectors.conformal import Conformal
+from tfp_flows.evaluation import table
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +217,72 @@ def test_case_10_command_card_and_verdicts_have_one_threshold(count):
     np.testing.assert_array_equal(tested > limits.pop(), verdicts)
     np.testing.assert_array_equal(detector.conformal.predict(tested, 0.05), verdicts)
     np.testing.assert_array_equal(scoring.verdicts(p_values.tolist(), 0.05) == "out", verdicts)
+
+
+def _result(num_images, num_calibration):
+    """What the study says of a likelihood with so many images of each kind."""
+    rng = np.random.default_rng(0)
+    held_out, own, foreign = (
+        rng.normal(m, 1, n) for m, n in ((0, num_calibration), (0, 9), (3, num_images))
+    )
+    conformal = Conformal("test")
+    conformal.calibrate(held_out)
+    shares = [separation.share_called(conformal, scores, 0.05) for scores in (own, foreign)]
+    kind = detectors.Likelihood
+    return detector_study.Result(
+        detector_study.Candidate("likelihood", "r", kind, {}, (), None),
+        "other",
+        (9, num_images),
+        30,
+        num_calibration,
+        separation.separation(own, foreign, num_bootstrap=20),
+        *shares,
+        0.001,
+    )
+
+
+def test_case_11_each_row_says_its_own_n_and_no_rate_that_cannot_be():
+    few, enough = _result(50, 18), _result(50, 19)
+    assert (few.false_alarms, few.detected) == (None, None) and 0 <= enough.false_alarms < enough.detected
+    rows = [detector_chapters.row(result) for result in (few, enough)]
+    assert [row["calibrated with"] for row in rows] == [18, 19] and rows[0]["fitted to"] == 30
+    assert detector_chapters._short_row(few)["fitted / calibrated"] == "30 / 18"
+    lines = [line.split() for line in detector_chapters.text_table([few, enough]).splitlines()[1:]]
+    assert lines[0][-3:-1] == ["–", "–"] and float(lines[1][-2]) == pytest.approx(enough.detected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("sizes", "known"), [((1, 50), False), ((50, 9), False), ((10, 10), True)])
+def test_case_12_no_interval_where_there_can_be_none(sizes, known):
+    rng = np.random.default_rng(0)
+    own, foreign = (rng.normal(0, 1, n) for n in sizes)
+    value, low, high = evaluation.auroc(own, foreign)
+    assert value == pytest.approx(np.mean(own[:, np.newaxis] < foreign))
+    assert (low is not None, high is not None) == (known, known)
+    found = separation.separation(own, foreign, num_bootstrap=20)
+    for estimate in (found.auroc, found.average_precision, found.fpr_at_95_tpr):
+        assert (estimate.low is not None, estimate.high is not None) == (known, known)
+    assert found.auroc.value == pytest.approx(value)
+    text = evaluation.with_interval(value, low, high)
+    assert text == (f"{value:.3f} [{low:.3f}, {high:.3f}]" if known else f"{value:.3f} [too few]")
+
+
+def test_case_12_one_image_has_no_standard_error(tmp_path):
+    one, many = (data.load("digits", "test", max_images=n) for n in (1, 12))
+    rng = np.random.default_rng(0)
+    rows = [
+        table.row_of(many, rng.normal(-100, 5, 12), None, None),
+        table.row_of(one, np.array([-90.0]), rng.normal(-100, 5, 12), None),
+    ]
+    assert rows[1].bits_per_dim_se is None and rows[1].auroc_low is None and rows[0].bits_per_dim_se > 0
+    text = table.table(rows)
+    assert "nan" not in text and text.count("±") == 1 and "[too few]" in text
+    table.write_csv(tmp_path / "t.csv", rows)
+    assert "nan" not in (tmp_path / "t.csv").read_text()
+    said = evaluation.report(runs.Run(tmp_path), rows)
+    assert "an interval takes at least 10 images of either set" in said
+    assert "too few" not in evaluation.report(runs.Run(tmp_path), rows[:1])
+
+
+def test_case_12_a_picture_of_few_images_has_points_without_bars():
+    figure = detector_figures.auroc_dots({"r": [_result(3, 18)]}, "other")
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "likelihood"
