@@ -14,7 +14,7 @@ from tests.detectors.models import DIGITS, HELD_OUT, ROOT, gaussian, linear_flow
 from tfp_flows import data, detect, detectors, evaluation, runs, scoring, serving
 from tfp_flows.detectors import calibration
 from tfp_flows.detectors.conformal import Conformal
-from tfp_flows.evaluation import table
+from tfp_flows.evaluation.table import row_of, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -270,13 +270,13 @@ def test_case_12_one_image_has_no_standard_error(tmp_path):
     one, many = (data.load("digits", "test", max_images=n) for n in (1, 12))
     rng = np.random.default_rng(0)
     rows = [
-        table.row_of(many, rng.normal(-100, 5, 12), None, None),
-        table.row_of(one, np.array([-90.0]), rng.normal(-100, 5, 12), None),
+        row_of(many, rng.normal(-100, 5, 12), None, None),
+        row_of(one, np.array([-90.0]), rng.normal(-100, 5, 12), None),
     ]
     assert rows[1].bits_per_dim_se is None and rows[1].auroc_low is None and rows[0].bits_per_dim_se > 0
-    text = table.table(rows)
+    text = evaluation.table(rows)
     assert "nan" not in text and text.count("±") == 1 and "[too few]" in text
-    table.write_csv(tmp_path / "t.csv", rows)
+    write_csv(tmp_path / "t.csv", rows)
     assert "nan" not in (tmp_path / "t.csv").read_text()
     said = evaluation.report(runs.Run(tmp_path), rows)
     assert "an interval takes at least 10 images of either set" in said
