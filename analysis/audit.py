@@ -75,7 +75,8 @@ def held_out(own: str, data_dir: str | None) -> str:
     """
     sizes = {split: len(data.load(own, split, data_dir=data_dir)) for split in ("validation", "calibration")}
     return (
-        f"Scores are fitted to the {sizes['validation']:,} validation images of {own}, p-values to its "
-        f"{sizes['calibration']:,} calibration images; no test image and no foreign image was used for "
-        f"either, and no labels anywhere (no oracle)."
+        f"Scores are fitted to validation images of {own}, of which there are {sizes['validation']:,}, and "
+        f"p-values to calibration images, of which there are {sizes['calibration']:,}; each row of the "
+        f"tables says how many it took. No test image and no foreign image was used for either, and no "
+        f"labels anywhere (no oracle)."
     )

@@ -11,7 +11,10 @@ from analysis.moments import Moments
 from analysis.page import Page, Row
 from analysis.study import RunStudy
 from analysis.sweeps import TEMPERATURES
+from tfp_flows import evaluation
 from tfp_flows.numerics import quantization
+
+AREA = ("AUROC of -log P", "low", "high")  # columns
 
 
 def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
@@ -22,31 +25,25 @@ def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
         for name in [study.spec.dataset, *study.others]:
             log_probs = study.log_probs(name)
             bits = quantization.bits_per_dim(log_probs, study.spec.image_shape)
-            area = ("", "", "") if name == study.spec.dataset else study.auroc(name)
+            area = (None, None, None) if name == study.spec.dataset else study.auroc(name)
             rows.append(
                 {
                     "run": study.name,
                     "data set": name,
                     "images": len(bits),
                     "bits/dim": float(bits.mean()),
-                    "standard error": float(bits.std(ddof=1) / np.sqrt(len(bits))),
+                    "standard error": _standard_error(bits),
                     "log P (nats)": float(log_probs.mean()),
-                    "AUROC of -log P": area[0],
-                    "low": area[1],
-                    "high": area[2],
+                    **{k: "" if v is None else v for k, v in zip(AREA, area, strict=True)},
                 }
             )
-    fooled = [row for row in rows if row["AUROC of -log P"] != "" and row["AUROC of -log P"] < 0.5]
-    judged = [row for row in rows if row["AUROC of -log P"] != ""]
-    page.text(
-        f"Of {len(judged)} comparisons with data that a model was not trained on, {len(fooled)} have an "
-        f"AUROC below 0.5: there the model finds the unfamiliar images likelier than its own test images."
-    )
+    page.text(_fooled_text(*count_fooled(studies)))
     page.table(
         "likelihoods",
         rows,
         "Test images. Fewer bits per dimension: likelier. AUROC with the other set as the positive class; "
-        "below 0.5 the likelihood is fooled; low and high are its 95 % bootstrap interval.",
+        "below 0.5 the likelihood is fooled; low and high are its 95 % bootstrap interval, a dash where "
+        f"either set has fewer than {evaluation.FEWEST} images.",
         formats={
             "images": ",",
             "bits/dim": ".3f",
@@ -55,6 +52,22 @@ def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
             **dict.fromkeys(["AUROC of -log P", "low", "high"], ".3f"),
         },
         marks=_mark_auroc,
+    )
+
+
+def count_fooled(studies: Sequence[RunStudy]) -> tuple[int, int]:
+    """(comparisons with an AUROC below 0.5, all comparisons with data not trained on)."""
+    areas = [study.auroc(name)[0] for study in studies for name in study.others]
+    return sum(area < 0.5 for area in areas), len(areas)
+
+
+def _fooled_text(fooled: int, judged: int) -> str:
+    where = "there the model finds the unfamiliar images likelier than its own test images"
+    if not fooled:
+        where = "nowhere does a model find the unfamiliar images likelier than its own test images"
+    return (
+        f"Of {judged} comparisons with data that a model was not trained on, {fooled} have an AUROC below "
+        f"0.5: {where}."
     )
 
 
@@ -259,6 +272,11 @@ def samples(page: Page, studies: Sequence[RunStudy]) -> None:
             if study.is_flow
             else "The model's own samples.",
         )
+
+
+def _standard_error(values: np.ndarray) -> float | str:
+    """Of the mean of values `[N]`; "" of a single one."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else ""
 
 
 def _flows_among(page: Page, studies: Sequence[RunStudy]) -> list[RunStudy]:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis import detector_figures, published
-from analysis.detector_study import DetectorStudy, Result
+from analysis.detector_study import ALPHA, DetectorStudy, Result
 from analysis.page import Page, Row
 from analysis.separation import Estimate
-from tfp_flows import detectors
+from tfp_flows import detectors, evaluation
 from tfp_flows.detectors import typicality
+from tfp_flows.detectors.calibration import images_needed
 
 GROUP_SIZES = (1, 2, 10, 25)
 LEVEL = 0.01
@@ -35,10 +36,7 @@ def comparison(page: Page, study: DetectorStudy, results: Sequence[Result]) -> N
         page.table(
             f"detectors_{_file_name(foreign)}_short",
             [_short_row(r) for r in chosen],
-            f"{foreign} is the positive class; brackets: 95 % bootstrap intervals (those of AP, the average "
-            f"precision, and FPR are in tables/detectors_{_file_name(foreign)}.csv). False alarms and "
-            f"detected: share of own and of foreign test images with a p-value of at most 0.05, by split "
-            f"conformal calibration. Milliseconds: for an image, on the machine that made this page.",
+            _caption(foreign),
             formats={
                 **dict.fromkeys(("AP", "FPR at 95 % TPR", "false alarms", "detected"), ".3f"),
                 "ms/image": ".2f",
@@ -67,6 +65,40 @@ def comparison(page: Page, study: DetectorStudy, results: Sequence[Result]) -> N
             )
 
 
+def _caption(foreign: str) -> str:
+    return (
+        f"{foreign} is the positive class; brackets: 95 % bootstrap intervals (those of AP, the average "
+        f"precision, and FPR are in tables/detectors_{_file_name(foreign)}.csv), a dash where either set "
+        f"has fewer than {evaluation.FEWEST} images. False alarms and detected: share of own and of "
+        f"foreign test images with a p-value of at most {ALPHA:g}, by split conformal calibration; a dash "
+        f"where fewer than {images_needed(ALPHA)} images calibrate, so that no p-value can be that small. "
+        f"Milliseconds: for an image, on the machine that made this page."
+    )
+
+
+def lead(results: Sequence[Result]) -> str:
+    """The first paragraph of the page: what the likelihood does here, and what follows."""
+    remedies = (
+        "Here is every remedy of the library on the same models, with the same images, thresholds from "
+        "held-out images, and no labels."
+    )
+    values = [r.separation.auroc.value for r in results if r.candidate.kind is detectors.Likelihood]
+    if not values:
+        return remedies
+    low, high = f"{min(values):.3f}", f"{max(values):.3f}"
+    span = f"its AUROC is {low}" + (f" to {high}" if high != low else "")
+    if max(values) < 0.5:
+        says = "The likelihood does not"
+    elif min(values) >= GOAL:
+        says = "Here the likelihood does"
+    elif min(values) >= 0.5:
+        says = "Here the likelihood does in part"
+    else:
+        below = sum(value < 0.5 for value in values)
+        says = f"The likelihood does not in {below} of {len(values)} comparisons"
+    return f"{says}: {span}. {remedies}"
+
+
 def _with_company(groups: dict[str, list[Result]]) -> dict[str, list[Result]]:
     """The groups, those of a single result put together as "others"."""
     alone = [group[0] for group in groups.values() if len(group) == 1]
@@ -81,6 +113,7 @@ def _short_row(result: Result) -> Row:
         "score": result.candidate.title,
         "model": result.candidate.run,
         "images": " / ".join(f"{count:,}" for count in result.counts),
+        "fitted / calibrated": f"{result.num_fit:,} / {result.num_calibration:,}",
         "AUROC": _with_interval(measures.auroc),
         "AP": measures.average_precision.value,
         "FPR at 95 % TPR": measures.fpr_at_95_tpr.value,
@@ -92,6 +125,8 @@ def _short_row(result: Result) -> Row:
 
 
 def _with_interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f} [–]"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
@@ -103,6 +138,8 @@ def row(result: Result) -> Row:
         "model": result.candidate.run,
         "own images": result.counts[0],
         "foreign images": result.counts[1],
+        "fitted to": result.num_fit,
+        "calibrated with": result.num_calibration,
         "AUROC": measures.auroc.value,
         "AUROC low": measures.auroc.low,
         "AUROC high": measures.auroc.high,
@@ -175,18 +212,22 @@ def groups_of_images(page: Page, study: DetectorStudy, results: Sequence[Result]
         for name in (study.own, result.foreign):
             tested = study.log_probs(result.candidate, name, "test")
             tested = np.random.default_rng(0).permutation(tested)  # a test split may be sorted
-            rates = {
-                f"M = {m}": typicality.rejection_rate(tested, held_out, entropy, m, LEVEL)
-                for m in GROUP_SIZES
-            }
+            rates = {f"M = {m}": _rejection_rate(tested, held_out, entropy, m) for m in GROUP_SIZES}
             rows.append({"model": result.candidate.run, "images": name, **rates})
     rows = list({(r["model"], r["images"]): r for r in rows}.values())
     page.table(
         "typicality",
         rows,
-        "Share of groups of M images that are rejected.",
+        "Share of groups of M images that are rejected; a dash where a set has fewer than M.",
         formats=dict.fromkeys((f"M = {m}" for m in GROUP_SIZES), ".3f"),
     )
+
+
+def _rejection_rate(log_probs: np.ndarray, held_out: np.ndarray, entropy: float, size: int) -> float | str:
+    """The share of rejected groups, or "" where the images do not make one."""
+    if len(log_probs) < size:
+        return ""
+    return typicality.rejection_rate(log_probs, held_out, entropy, size, LEVEL)
 
 
 def maps(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
@@ -213,7 +254,9 @@ def maps(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
 
 def text_table(results: Sequence[Result]) -> str:
     """The results as an aligned text table."""
-    lines = [("score", "model", "against", "AUROC [95 %]", "AP", "FPR@95", "alarms", "found", "ms/image")]
+    lines: list[tuple[str, ...]] = [
+        ("score", "model", "against", "AUROC [95 %]", "AP", "FPR@95", "alarms", "found", "ms/image")
+    ]
     for r in results:
         lines.append(
             (
@@ -223,8 +266,7 @@ def text_table(results: Sequence[Result]) -> str:
                 _with_interval(r.separation.auroc),
                 f"{r.separation.average_precision.value:.3f}",
                 f"{r.separation.fpr_at_95_tpr.value:.3f}",
-                f"{r.false_alarms:.3f}",
-                f"{r.detected:.3f}",
+                *("–" if share is None else f"{share:.3f}" for share in (r.false_alarms, r.detected)),
                 f"{1000 * r.seconds:.2f}",
             )
         )

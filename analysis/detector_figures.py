@@ -28,10 +28,11 @@ def auroc_dots(groups: dict[str, list[Result]], foreign: str, goal: float | None
         colour = pictures.COLOURS[i % len(pictures.COLOURS)]
         for j, result in enumerate(results):
             value, low, high = result.separation.auroc
+            reach = None if low is None or high is None else [[value - low], [high - value]]
             axes.errorbar(
                 value,
                 position,
-                xerr=[[value - low], [high - value]],
+                xerr=reach,
                 fmt="o",
                 markersize=5,
                 capsize=2,

@@ -218,18 +218,23 @@ class Result:
       candidate: Which.
       foreign: Name of the set.
       counts: (own, foreign) test images.
+      num_fit: Images that it was fitted to.
+      num_calibration: Images that it was calibrated with.
       separation: `separation.Separation`.
-      false_alarms: Share of the own test images called out of distribution at p <= 0.05.
-      detected: Share of the foreign ones.
+      false_alarms: Share of the own test images called out of distribution at p <= 0.05; None where no
+        p-value against so few calibration images can be that small.
+      detected: Share of the foreign ones, or None.
       seconds: For an image, as measured when the cache was filled.
     """
 
     candidate: Candidate
     foreign: str
     counts: tuple[int, int]
+    num_fit: int
+    num_calibration: int
     separation: separation.Separation
-    false_alarms: float
-    detected: float
+    false_alarms: float | None
+    detected: float | None
     seconds: float
 
 
@@ -275,11 +280,13 @@ class DetectorStudy:
         own, seconds = scorer.statistics(self.own, TEST)
         other, _ = scorer.statistics(foreign, TEST)
         scores = [detector.formula(statistics) for statistics in (own, other)]
-        false_alarms, detected = (float((detector.conformal.p_values(s) <= ALPHA).mean()) for s in scores)
+        false_alarms, detected = (separation.share_called(detector.conformal, s, ALPHA) for s in scores)
         return Result(
             candidate=candidate,
             foreign=foreign,
             counts=(len(own), len(other)),
+            num_fit=len(scorer.statistics(self.own, FIT)[0]),
+            num_calibration=len(detector.conformal.known_scores()),
             separation=separation.separation(scores[0], scores[1]),
             false_alarms=false_alarms,
             detected=detected,

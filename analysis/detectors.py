@@ -89,8 +89,7 @@ def write(
     report = page.Page(
         folder,
         f"What finds the images that a model of {study.own} does not know?",
-        "The likelihood does not. Here is every remedy of the library on the same models, with the "
-        "same images, thresholds from held-out images, and no labels.",
+        detector_chapters.lead(results),
     )
     detector_chapters.warnings(report, warnings, how_held_out)
     detector_chapters.comparison(report, study, results)

@@ -66,13 +66,7 @@ def main() -> None:
 
 def write(out: pathlib.Path, studies: Sequence[RunStudy], config: study.StudyConfig) -> pathlib.Path:
     """Writes the page from what is in the cache; returns the path of index.html."""
-    report = page.Page(
-        out,
-        "Why the likelihood is fooled",
-        "A density model trained on some images can find others likelier. These pages take trained "
-        "flows apart the way Nalisnick et al. (ICLR 2019) do: the change of variables, the volume, and a "
-        "second-order expansion that predicts the sign from the data's variances.",
-    )
+    report = page.Page(out, *heading(*chapters.count_fooled(studies)))
     chapters.likelihoods(report, studies)
     chapters.decomposition(report, studies)
     chapters.data_moments(report, studies)
@@ -81,6 +75,24 @@ def write(out: pathlib.Path, studies: Sequence[RunStudy], config: study.StudyCon
     chapters.sweeps(report, studies)
     chapters.samples(report, studies)
     return report.write(_how(studies, config))
+
+
+def heading(fooled: int, judged: int) -> tuple[str, str]:
+    """(title, first paragraph) of the page, as the numbers have it.
+
+    Args:
+      fooled: Comparisons in which other images are likelier.
+      judged: All comparisons.
+    """
+    title = "Why the likelihood is fooled" if fooled else "Is the likelihood fooled?"
+    here = f"Here it is so in {fooled} of {judged} comparisons." if fooled else ""
+    if judged and not fooled:
+        title, here = "Where the likelihood is not fooled", f"Here it is so in none of {judged} comparisons."
+    return title, (
+        f"A density model trained on some images can find others likelier. {here} These pages take trained "
+        f"flows apart the way Nalisnick et al. (ICLR 2019) do: the change of variables, the volume, and a "
+        f"second-order expansion that predicts the sign from the data's variances."
+    ).replace("  ", " ")
 
 
 def _how(studies: Sequence[RunStudy], config: study.StudyConfig) -> list[str]:

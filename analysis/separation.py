@@ -7,15 +7,19 @@ import numpy as np
 import scipy.stats
 import sklearn.metrics
 
+from tfp_flows import evaluation
+from tfp_flows.detectors import calibration
+from tfp_flows.detectors.conformal import Conformal
+
 TRUE_POSITIVE_RATE = 0.95
 
 
 class Estimate(NamedTuple):
-    """A value and its 95 % percentile bootstrap interval."""
+    """A value and its 95 % percentile bootstrap interval, None where a set has too few images for one."""
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,9 @@ def separation(own: np.ndarray, foreign: np.ndarray, num_bootstrap: int = 200, s
     # Metrics depend on the order alone, and scikit-learn refuses infinity.
     ranks = scipy.stats.rankdata(np.concatenate([own, foreign]), method="dense")
     labels = np.repeat([0, 1], [len(own), len(foreign)])
+    values = [float(value) for value in _metrics(labels, ranks, np.ones(len(labels)))]
+    if not evaluation.enough(len(own), len(foreign)):
+        return Separation(*map(Estimate, values))
     rng = np.random.default_rng(seed)
     resampled = np.array(
         [
@@ -57,8 +64,23 @@ def separation(own: np.ndarray, foreign: np.ndarray, num_bootstrap: int = 200, s
         ]
     )
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    values = _metrics(labels, ranks, np.ones(len(labels)))
-    return Separation(*(Estimate(*map(float, parts)) for parts in zip(values, low, high, strict=True)))
+    return Separation(*(Estimate(*map(float, ends)) for ends in zip(values, low, high, strict=True)))
+
+
+def share_called(conformal: Conformal, scores: np.ndarray, alpha: float) -> float | None:
+    """The share of scores `[N]` that are called out of distribution.
+
+    Args:
+      conformal: With the scores of calibration images.
+      scores: `[N]`.
+      alpha: Level.
+
+    Returns:
+      None where no p-value can be as small as `alpha`.
+    """
+    if not calibration.attainable(alpha, len(conformal.known_scores())):
+        return None
+    return float(conformal.predict(scores, alpha).mean())
 
 
 def _bootstrap_weights(rng: np.random.Generator, *sizes: int) -> np.ndarray:

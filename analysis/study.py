@@ -186,14 +186,16 @@ class RunStudy:
 
         return self._cached("log_prob", compute, dataset=self._identify(name))["log_prob"]
 
-    def auroc(self, name: str) -> tuple[float, ...]:
+    def auroc(self, name: str) -> tuple[float, float | None, float | None]:
         """(AUROC of -log P with this data set as the positive class, low, high); see `evaluation.auroc`."""
+        own, other = self.log_probs(self.spec.dataset), self.log_probs(name)
 
         def compute() -> dict:
-            own, other = self.log_probs(self.spec.dataset), self.log_probs(name)
-            return {"auroc": evaluation.auroc(-own, -other)}
+            return {"auroc": np.array(evaluation.auroc(-own, -other), np.float64)}  # None becomes NaN
 
-        return tuple(self._cached("auroc", compute, dataset=self._identify(name))["auroc"].tolist())
+        found = self._cached("auroc", compute, dataset=self._identify(name))["auroc"].tolist()
+        value, low, high = found
+        return (value, low, high) if evaluation.enough(len(own), len(other)) else (value, None, None)
 
     @functools.cached_property
     def expansion(self) -> second_order.Expansion:

@@ -4,7 +4,10 @@ r"""Fits a detector of foreign images to a trained model, calibrates and saves i
         --out=runs/glow_fashion_mnist/detector --data_dir=DIR
 
 It is fitted to the validation images of the run's own data set and calibrated with its calibration images:
-neither was trained on, and no other image is seen. `tfp_flows.detectors.load` reads the folder.
+neither was trained on, and no other image is seen. --calibrate_on=NAME calibrates with all images of
+another set instead, of the same kind, which the model must not have seen. Nothing is scored where the images
+are too few for a p-value of --alpha, unless --allow_unattainable. `tfp_flows.detectors.load` reads the
+folder.
 """
 
 import json
@@ -18,7 +21,6 @@ from tfp_flows.numerics import parts
 from tfp_flows.runs import Run
 
 FLAGS = flags.FLAGS
-ALPHA = 0.05
 
 
 def define_flags() -> None:
@@ -33,6 +35,11 @@ def define_flags() -> None:
     )
     commands.define_parts_flag()
     flags.DEFINE_integer("max_images", None, "Images to fit to, and to calibrate with.", lower_bound=2)
+    flags.DEFINE_string(
+        "calibrate_on", None, f"Calibrate with all images of this set instead: {commands.DATASET_HELP}"
+    )
+    flags.DEFINE_float("alpha", 0.05, "Level whose threshold is said; it must be attainable.")
+    commands.define_unattainable_flag()
     flags.mark_flags_as_required(["detector", "out"])
 
 
@@ -40,6 +47,7 @@ def main() -> None:
     """Fits, calibrates, saves."""
     parts.choose(FLAGS.parts)
     check_path(FLAGS.out, "out")
+    calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     runs = [Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
     settings = dict(_setting(text) for text in FLAGS.set)
     try:
@@ -52,10 +60,12 @@ def main() -> None:
         data_dir=FLAGS.data_dir,
         download=FLAGS.download,
         max_images=FLAGS.max_images,
+        calibrate_on=FLAGS.calibrate_on,
+        alpha=None if FLAGS.allow_unattainable else FLAGS.alpha,
         progress=FLAGS.progress,
     )
     detector.save(FLAGS.out)
-    print(_summary(detector, num_fit))
+    print(summary(detector, num_fit, FLAGS.alpha, FLAGS.out))
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -68,18 +78,20 @@ def _setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def _summary(detector: detectors.Detector, num_fit: int) -> str:
+def summary(detector: detectors.Detector, num_fit: int, alpha: float, out: str) -> str:
+    """What was made, in two lines.
+
+    Args:
+      detector: Fitted and calibrated.
+      num_fit: Images that it was fitted to.
+      alpha: Level whose threshold is said.
+      out: Where it was saved.
+    """
     scores = detector.conformal.known_scores()
-    if calibration.attainable(ALPHA, len(scores)):
-        level = (
-            f"scores above {calibration.threshold(ALPHA, scores):.6g} have a p-value of {ALPHA:g} or less"
-        )
-    else:
-        level = calibration.unattainable(ALPHA, len(scores)).removesuffix(".")
     export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"
     return (
         f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; "
-        f"{level}.\n{export}. Saved to {FLAGS.out}."
+        f"{calibration.level_text(alpha, scores)}.\n{export}. Saved to {out}."
     )
 
 

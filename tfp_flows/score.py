@@ -6,8 +6,9 @@ r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an expor
         --runner=DirectRunner --beam_args="--direct_num_workers=2 --direct_running_mode=multi_processing"
 
 One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
-where p_value <= alpha). An image that cannot be read becomes a row of OUT.errors.csv, and the exit
-status is 3. The same command goes on with a job that was interrupted.
+where p_value <= alpha). Where no p-value can be that small, for want of calibration images, nothing is
+scored, unless --allow_unattainable. An image that cannot be read becomes a row of OUT.errors.csv, and the
+exit status is 3. The same command goes on with a job that was interrupted.
 
 With --runner the job runs on Apache Beam: the same rows, in any order, in files like
 scores-00000-of-00004.csv; a job that was interrupted begins anew.
@@ -33,6 +34,7 @@ def define_flags() -> None:
     flags.DEFINE_string("images", None, "folder:PATH, npz:PATH, tfrecord:GLOB or tfds:NAME.")
     flags.DEFINE_string("out", None, "Table to write: .csv or .parquet.")
     flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
+    commands.define_unattainable_flag()
     flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_string("split", "test", "Split of a TFDS set.")
@@ -65,8 +67,9 @@ def _score_here() -> scoring.Counts:
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
     path = FLAGS.model or FLAGS.detector
+    level = None if FLAGS.allow_unattainable else FLAGS.alpha
     scorer, image_shape = (
-        scoring.of_export(path, FLAGS.batch_size) if FLAGS.model else scoring.of_detector(path)
+        scoring.of_export(path, FLAGS.batch_size, level) if FLAGS.model else scoring.of_detector(path, level)
     )
     source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
     job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
@@ -84,7 +87,15 @@ def _score_on_beam() -> scoring.Counts:
         reason = f'--runner: {error}; Apache Beam comes with pip install "tfp-flows[beam]".'
         raise scoring.ScoringError(reason) from error
     source = beam_job.Source(FLAGS.images, FLAGS.data_dir, FLAGS.split)
-    job = beam_job.BeamJob(FLAGS.model, source, FLAGS.out, FLAGS.alpha, FLAGS.batch_size, FLAGS.num_shards)
+    job = beam_job.BeamJob(
+        FLAGS.model,
+        source,
+        FLAGS.out,
+        FLAGS.alpha,
+        FLAGS.batch_size,
+        FLAGS.num_shards,
+        FLAGS.allow_unattainable,
+    )
     return job.run(FLAGS.runner, FLAGS.beam_args)
 
 

@@ -1,0 +1,1 @@
+"""Cases that once went wrong, by their kind and number."""

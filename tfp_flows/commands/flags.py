@@ -43,6 +43,16 @@ def define_parts_flag() -> None:
     )
 
 
+def define_unattainable_flag() -> None:
+    """Defines `--allow_unattainable`; see `tfp_flows.detectors.calibration.need_level`."""
+    flags.DEFINE_bool(
+        "allow_unattainable",
+        False,
+        "Go on where the calibration images are too few for a p-value of --alpha: nothing will be called "
+        "out of distribution.",
+    )
+
+
 def define_config_flags(*config_classes: "type[DataclassInstance]") -> list[str]:
     """Defines a flag for each field of the dataclasses; returns their names.
 

@@ -102,6 +102,28 @@ def unattainable(alpha: float, num_calibration: int) -> str:
     )
 
 
+def level_text(alpha: float, ascending: np.ndarray) -> str:
+    """What the level means for scores, in words: the threshold exactly, or why there is none.
+
+    The number reads back as the same float32, so that comparing with it is comparing p-values.
+    """
+    if not attainable(alpha, len(ascending)):
+        return unattainable(alpha, len(ascending)).removesuffix(".")
+    limit = np.float32(threshold(alpha, ascending))
+    return f"scores above {limit!s} have a p-value of {alpha:g} or less"
+
+
+def need_level(alpha: float, num_calibration: int) -> None:
+    """Refuses a level that no p-value can reach, before anything is scored.
+
+    Raises:
+      DetectorError: If `alpha` is not `attainable`, or no number in (0, 1).
+    """
+    if not attainable(alpha, num_calibration):
+        reason = unattainable(alpha, num_calibration).removesuffix(".")
+        raise DetectorError(f"`alpha`: {reason}, or take a higher level, or `allow_unattainable`.")
+
+
 def check_level(alpha: float, num_calibration: int) -> None:
     """Warns where no p-value can be as small as `alpha`.
 

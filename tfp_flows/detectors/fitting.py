@@ -2,10 +2,16 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from tfp_flows import data
+from tfp_flows.data import names
+from tfp_flows.detectors import calibration
 from tfp_flows.detectors.critics import Critics
 from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
 from tfp_flows.runs import Run, RunSpec, load_model
 
@@ -36,18 +42,24 @@ def fit_and_calibrate(
     data_dir: str | os.PathLike | None = None,
     download: bool = False,
     max_images: int | None = None,
+    calibrate_on: str | None = None,
+    alpha: float | None = None,
     progress: bool = False,
 ) -> int:
     """Fits a detector to a run's validation images, and calibrates it with its calibration images.
 
-    Neither was trained on, and no other image is seen.
+    Neither was trained on, and no other image is seen, but for those of `calibrate_on`.
 
     Args:
       detector: To be fitted; changed.
       spec: Of the run.
       data_dir: As for `data.load`.
       download: As for `data.load`.
-      max_images: Of either split, at most.
+      max_images: To fit to, and to calibrate with, at most.
+      calibrate_on: Name of a set in the run's shape to calibrate with instead, as a whole: images of the
+        model's own kind that it was not trained on. None for the run's calibration split.
+      alpha: A level that p-values must be able to reach; None for any. It is looked at before any
+        image is scored.
       progress: Whether to show progress bars.
 
     Returns:
@@ -55,19 +67,38 @@ def fit_and_calibrate(
 
     Raises:
       DataError: If the images are not to be had.
-      DetectorError: If they are too few.
+      DetectorError: If they are too few, or the model was trained on them.
     """
-    validation, calibration = (
-        data.load(
-            spec.dataset,
-            split,
-            data_dir=data_dir,
-            download=download,
-            image_shape=spec.image_shape,
-            max_images=max_images,
-        )
-        for split in ("validation", "calibration")
-    )
+    where: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
+    validation = data.load(spec.dataset, "validation", max_images=max_images, **where)
+    if calibrate_on is None:
+        held_out = data.load(spec.dataset, "calibration", max_images=max_images, **where).images
+    else:
+        _refuse_own(calibrate_on, spec)
+        held_out = _whole(calibrate_on, where)[:max_images]
+    if alpha is not None:
+        calibration.need_level(alpha, len(held_out))
     detector.fit(validation, "fit" if progress else None)
-    detector.calibrate(calibration, "calibrate" if progress else None)
+    detector.calibrate(held_out, "calibrate" if progress else None)
     return len(validation)
+
+
+def _refuse_own(name: str, spec: RunSpec) -> None:
+    """Refuses the run's own set: as a whole it holds the images that were trained on."""
+    given, own = (names.parse_name(text)[0] for text in (name, spec.dataset))
+    paths = (os.path.realpath(os.path.expanduser(source.argument)) for source in (given, own))
+    same = len(set(paths)) == 1 if own.kind in names.PATH_KINDS else given.argument == own.argument
+    if given.kind == own.kind and same:
+        raise DetectorError(
+            f"`calibrate_on`: the model was trained on images of {name}; give others of the same kind, or "
+            f"leave it out to take those that were held out."
+        )
+
+
+def _whole(name: str, where: Mapping[str, Any]) -> np.ndarray:
+    """All images of a set, uint8 `[N, H, W, C]`, in an order of chance: its first ones are a fair sample."""
+    if names.parse_name(name)[0].kind in names.SYNTHETIC_KINDS:
+        images = data.load(name, "test", **where).images
+    else:
+        images = np.concatenate([data.load(name, split, **where).images for split in data.SPLITS])
+    return np.random.default_rng(0).permutation(images)

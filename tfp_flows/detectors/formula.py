@@ -32,9 +32,21 @@ class Formula:
         """Finds what the formula needs in the statistics `[N, S]` of in-distribution images.
 
         Raises:
-          DetectorError: If they are too few, or degenerate.
+          DetectorError: If they are too few, degenerate or not finite.
         """
-        self.fitted.update(self._hooks._fit_statistics(np.asarray(statistics, np.float64)))
+        values = np.asarray(statistics, np.float64)
+        if self._hooks.finite_statistics:
+            self._refuse_infinite(values)
+        self.fitted.update(self._hooks._fit_statistics(values))
+
+    def _refuse_infinite(self, statistics: np.ndarray) -> None:
+        """One NaN would make every mean NaN, every score infinite and every p-value 1."""
+        bad = int(np.sum(~np.isfinite(statistics.reshape([len(statistics), -1])).all(axis=1)))
+        if bad:
+            raise DetectorError(
+                f"{self._hooks.name}: a statistic of {bad:,} of the {len(statistics):,} images given to fit "
+                f"is NaN or infinite."
+            )
 
     def check_fitted(self) -> None:
         """Raises `DetectorError` where `fit` must come first."""

@@ -33,6 +33,7 @@ class GradientNorms(Detector):
     """
 
     name = "gradient_norms"
+    may_be_infinite = ("scale",)  # of a gradient that never varies
     cost = "slow"
     log_prob_first = False
 

@@ -25,6 +25,9 @@ class Hooks:
       statistics_name: What the statistics are called, where kinds of detectors of the same models share
         them, as "log_prob"; None where they are this kind's own.
       settings_of_statistics: Names of the settings that the statistics depend on; None for all of them.
+      finite_statistics: Whether `fit` refuses statistics that are not finite. False for a score that fits
+        nothing to them: there no mean can be spoilt.
+      may_be_infinite: Names of the fitted arrays in which infinity has a meaning.
       settings: Constructor arguments other than models, JSON-ready.
       models: The density models that it looks at.
     """
@@ -35,6 +38,8 @@ class Hooks:
     cost: ClassVar[Literal["fast", "slow", "jacobian"]] = "fast"
     statistics_name: ClassVar[str | None] = None
     settings_of_statistics: ClassVar[tuple[str, ...] | None] = None
+    finite_statistics: ClassVar[bool] = True
+    may_be_infinite: ClassVar[tuple[str, ...]] = ()
     settings: dict
     models: list[DensityModel]
 

@@ -43,6 +43,7 @@ class InputComplexity(Detector):
     """
 
     name = "input_complexity"
+    finite_statistics = False  # nothing is fitted to them
 
     def __init__(self, model: DensityModel, compressor: str = "png", batch_size: int = 256):
         """Takes the density model and the name of the compressor.

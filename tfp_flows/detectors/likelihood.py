@@ -25,6 +25,7 @@ class Likelihood(Detector):
 
     name = "likelihood"
     statistics_name = "log_prob"
+    finite_statistics = False  # nothing is fitted to them
     exportable = True
 
     def __init__(self, model: DensityModel, batch_size: int = 256):

@@ -36,6 +36,7 @@ class LikelihoodRatio(Detector):
     """
 
     name = "likelihood_ratio"
+    may_be_infinite = ("distance",)  # of a background that always agrees with the model
     exportable = True
 
     def __init__(self, model: DensityModel, backgrounds: Sequence[DensityModel], batch_size: int = 256):

@@ -32,6 +32,7 @@ class LikelihoodRegret(Detector):
     """
 
     name = "likelihood_regret"
+    finite_statistics = False  # nothing is fitted to them
     log_prob_first = False
     cost = "slow"
 

@@ -1,15 +1,17 @@
 """Reads a detector that `saving.save` wrote."""
 
+import contextlib
 import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flows import runs
+from tfp_flows.detectors import soundness
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
@@ -56,10 +58,25 @@ def load(
         )
     detector = _make(kind, settings, _models(references, path, model), path)
     detector.image_shape = shape
-    detector.calibration_scores = arrays.pop(CALIBRATION, None)
+    scores = arrays.pop(CALIBRATION, None)
     detector.fitted = arrays
     detector.formula.check_fitted()
+    with _damage(path, "its fitted"):
+        soundness.check_fitted(detector, detector.formula, detector.statistics.stored_size())
+    if scores is not None:
+        with _damage(path, "its calibration scores"):
+            soundness.check_calibration(scores)
+    detector.calibration_scores = scores
     return detector
+
+
+@contextlib.contextmanager
+def _damage(path: pathlib.Path, what: str) -> Iterator[None]:
+    """Has a `DetectorError` say of which folder, and of what in it, it speaks."""
+    try:
+        yield
+    except DetectorError as error:
+        raise DetectorError(f"load: the detector in {path} is damaged: {what} {error}.") from error
 
 
 def _models(

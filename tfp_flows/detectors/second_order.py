@@ -28,6 +28,7 @@ class SecondOrder(Detector):
     """
 
     name = "second_order"
+    finite_statistics = False  # nothing is fitted to them
     log_prob_first = False
     prepares = True
 

@@ -119,6 +119,12 @@ class Statistics:
             )
         return self.image_shape
 
+    def stored_size(self) -> int | None:
+        """S of the stored graph, or None where there is none or it does not say."""
+        known = getattr(self._stored, "concrete_functions", None)
+        shape = tf.TensorShape(known[0].structured_outputs.shape) if known else tf.TensorShape(None)
+        return shape[-1] if shape.rank else None
+
     def forget_graph(self) -> None:
         """Has the graph traced anew when it is next needed: what it is made from has changed."""
         self._compiled = self._stored

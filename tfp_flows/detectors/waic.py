@@ -31,6 +31,7 @@ class WAIC(Detector):
     """
 
     name = "waic"
+    finite_statistics = False  # nothing is fitted to them
     exportable = True
 
     def __init__(self, members: Sequence[DensityModel], batch_size: int = 256):

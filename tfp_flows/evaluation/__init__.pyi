@@ -6,7 +6,12 @@ from .run_evaluation import PROTOCOL_FILE as PROTOCOL_FILE
 from .run_evaluation import evaluate as evaluate
 from .run_evaluation import load_sets as load_sets
 from .run_evaluation import report as report
+from .separation import FEWEST as FEWEST
 from .separation import NUM_BOOTSTRAP as NUM_BOOTSTRAP
 from .separation import auroc as auroc
+from .separation import enough as enough
+from .table import TOO_FEW as TOO_FEW
+from .table import WHY_NO_INTERVAL as WHY_NO_INTERVAL
 from .table import Row as Row
 from .table import table as table
+from .table import with_interval as with_interval

@@ -10,7 +10,7 @@ import numpy as np
 from tfp_flows import data
 from tfp_flows.evaluation import pictures
 from tfp_flows.evaluation.likelihoods import compiled_estimate, log_probs
-from tfp_flows.evaluation.table import Row, row_of, table, write_csv
+from tfp_flows.evaluation.table import WHY_NO_INTERVAL, Row, row_of, table, write_csv
 from tfp_flows.models import registry
 from tfp_flows.numerics import quantization
 from tfp_flows.runs import Run, RunError, RunSpec, load_model, write_atomically
@@ -119,6 +119,8 @@ def report(run: Run, rows: Sequence[Row]) -> str:
         if row.split == "test" and row.auroc_high is not None and row.auroc_high < 0.5
     ]
     lines = [table(rows), ""]
+    if any(row.auroc is not None and row.auroc_low is None for row in rows):
+        lines.append(WHY_NO_INTERVAL)
     if rows[0].estimate_se is not None:
         protocol = json.loads((run.evaluation / PROTOCOL_FILE).read_text(encoding="utf-8"))
         settings = ", ".join(f"{k} {v}" for k, v in protocol.items() if k != "step")

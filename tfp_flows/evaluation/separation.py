@@ -4,6 +4,7 @@ import numpy as np
 import sklearn.metrics
 
 NUM_BOOTSTRAP = 200
+FEWEST = 10  # images of a set: resampling fewer says next to nothing, of one image nothing at all
 
 
 def auroc(
@@ -11,7 +12,7 @@ def auroc(
     out_of_distribution: np.ndarray,
     num_bootstrap: int = NUM_BOOTSTRAP,
     seed: int = 0,
-) -> tuple[float, float, float]:
+) -> tuple[float, float | None, float | None]:
     """Area under the ROC curve of a score, higher meaning out of distribution.
 
     Args:
@@ -21,10 +22,14 @@ def auroc(
       seed: Of the resamples.
 
     Returns:
-      (AUROC, low, high): the 95 % percentile bootstrap interval.
+      (AUROC, low, high): the 95 % percentile bootstrap interval; (AUROC, None, None) where either set has
+      fewer than `FEWEST` images.
     """
     scores = np.concatenate([in_distribution, out_of_distribution])
     labels = np.repeat([0, 1], [len(in_distribution), len(out_of_distribution)])
+    value = float(sklearn.metrics.roc_auc_score(labels, scores))
+    if not enough(len(in_distribution), len(out_of_distribution)):
+        return value, None, None
     rng = np.random.default_rng(seed)
     resampled = []
     for _ in range(num_bootstrap):
@@ -36,4 +41,9 @@ def auroc(
         )
         resampled.append(sklearn.metrics.roc_auc_score(labels, scores, sample_weight=weights))
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return sklearn.metrics.roc_auc_score(labels, scores), low, high
+    return value, float(low), float(high)
+
+
+def enough(*counts: int) -> bool:
+    """Whether sets of so many images are large enough for an interval."""
+    return min(counts) >= FEWEST

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfp_flows.data import ImageSet
-from tfp_flows.evaluation.separation import auroc
+from tfp_flows.evaluation.separation import FEWEST, auroc
 from tfp_flows.numerics import quantization
 from tfp_flows.runs import write_atomically
+
+TOO_FEW = "[too few]"  # in the place of an interval
+WHY_NO_INTERVAL = f"{TOO_FEW}: an interval takes at least {FEWEST} images of either set."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +26,12 @@ class Row:
       split: "train" or "test".
       n: Number of images.
       bits_per_dim: Mean over images.
-      bits_per_dim_se: Standard error of that mean.
+      bits_per_dim_se: Standard error of that mean; None of a single image.
       log_prob: Mean log-probability, nats per image.
       auroc: Area under the ROC curve of the score -log_prob, this set positive (out of distribution)
         against the model's own test set; 0.5 is chance, below it this set is the *more* likely one.
         None for the test set itself.
-      auroc_low: Lower end of its 95 % bootstrap interval.
+      auroc_low: Lower end of its 95 % bootstrap interval; None where a set has too few images for one.
       auroc_high: Upper end.
       estimate_se: Mean over images of the standard error of each one's estimated log-probability, nats.
         None where the model says none: it is exact, or a bound from fixed noise.
@@ -38,7 +41,7 @@ class Row:
     split: str
     n: int
     bits_per_dim: float
-    bits_per_dim_se: float
+    bits_per_dim_se: float | None
     log_prob: float
     auroc: float | None = None
     auroc_low: float | None = None
@@ -52,15 +55,14 @@ def table(rows: Sequence[Row]) -> str:
         ("dataset", "split", "n", "bits/dim", "log p (nats)", "AUROC of -log p [95 %]")
     ]
     for row in rows:
-        area = "" if row.auroc is None else f"{row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]"
         lines.append(
             (
                 row.dataset,
                 row.split,
                 f"{row.n:,}",
-                f"{row.bits_per_dim:.3f} ± {row.bits_per_dim_se:.3f}",
+                _with_error(row.bits_per_dim, row.bits_per_dim_se),
                 f"{row.log_prob:,.1f}",
-                area,
+                "" if row.auroc is None else with_interval(row.auroc, row.auroc_low, row.auroc_high),
             )
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -74,18 +76,28 @@ def table(rows: Sequence[Row]) -> str:
     )
 
 
+def with_interval(value: float, low: float | None, high: float | None) -> str:
+    """A number with its interval, or with a word in its place where there is none."""
+    if low is None or high is None:
+        return f"{value:.3f} {TOO_FEW}"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+
+
 def row_of(
     image_set: ImageSet, scores: np.ndarray, reference: np.ndarray | None, estimate_se: float | None
 ) -> Row:
     """`Row` of a set from its log-probabilities `[N]`, against the model's own test set's if given."""
     bits = quantization.bits_per_dim(scores, image_set.image_shape)
-    area = {}
+    area: tuple[float | None, float | None, float | None] = (None, None, None)
     if reference is not None:
-        value, low, high = auroc(-reference, -scores)
-        area = dict(auroc=value, auroc_low=low, auroc_high=high)
-    error = bits.std(ddof=1) / np.sqrt(len(bits)) if len(bits) > 1 else float("nan")
+        area = auroc(-reference, -scores)
+    error = bits.std(ddof=1) / np.sqrt(len(bits)) if len(bits) > 1 else None
     mean = (bits.mean(), error, scores.mean())
-    return Row(image_set.name, image_set.split, len(scores), *mean, estimate_se=estimate_se, **area)
+    return Row(image_set.name, image_set.split, len(scores), *mean, *area, estimate_se)
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:

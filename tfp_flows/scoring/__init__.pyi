@@ -1,3 +1,4 @@
+from .scorers import need_level_of_export as need_level_of_export
 from .scorers import of_detector as of_detector
 from .scorers import of_export as of_export
 from .table import COLUMNS as COLUMNS

@@ -15,6 +15,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
 from tfp_flows.data import streams
+from tfp_flows.detectors import calibration
 from tfp_flows.scoring import table
 from tfp_flows.serving import exported_model
 
@@ -53,6 +54,8 @@ class ScoreImages(beam.PTransform):
     def __init__(self, model: str | os.PathLike, alpha: float = 0.05, batch_size: int = 128) -> None:
         """Makes the transform; the model's shape is read at once, the model itself by the workers.
 
+        Warns where the export's calibration images are too few for a p-value of `alpha`.
+
         Args:
           model: Folder of an exported model; workers read it under the same path.
           alpha: p-value at or below which the verdict is "out".
@@ -68,6 +71,9 @@ class ScoreImages(beam.PTransform):
         if batch_size < 1:
             raise table.ScoringError(f"`batch_size` must be 1 or more, got {batch_size}.")
         self._image_shape = exported_model.image_shape(model)
+        count = exported_model.num_calibration(model)
+        if count is not None:
+            calibration.check_level(alpha, count)
         self._model = str(model)
         self._alpha = alpha
         self._batch_size = batch_size

@@ -22,7 +22,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from tfp_flows import _start
 from tfp_flows.data import streams
-from tfp_flows.scoring import table
+from tfp_flows.scoring import scorers, table
 from tfp_flows.scoring.beam import NAMESPACE, ScoreImages, Scores
 from tfp_flows.serving import exported_model
 
@@ -96,6 +96,7 @@ class BeamJob:
       alpha: Level of the verdict.
       batch_size: Images that the model runs on at once.
       num_shards: Files of the table; 1: `out` itself, 0: the runner decides.
+      allow_unattainable: Whether to score where no p-value can be as small as `alpha`.
     """
 
     model: str
@@ -104,6 +105,7 @@ class BeamJob:
     alpha: float = 0.05
     batch_size: int = 128
     num_shards: int = 0
+    allow_unattainable: bool = False
 
     def run(self, runner: str, beam_args: str = "") -> table.Counts:
         """Runs the job to its end.
@@ -120,8 +122,11 @@ class BeamJob:
             counters do not say that rows in = rows out + errors.
           ExportedModelError: If there is no exported model.
           DataError: If there are no such images.
+          DetectorError: If `alpha` is not attainable.
         """
         self._refuse_existing()
+        if not self.allow_unattainable:
+            scorers.need_level_of_export(self.model, self.alpha)
         pipeline = _pipeline(runner, beam_args)
         shape = exported_model.image_shape(self.model)
         next(_pieces(self.source), None)  # a wrong name fails here, in one line

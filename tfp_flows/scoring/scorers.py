@@ -5,42 +5,65 @@ import os
 import numpy as np
 
 from tfp_flows import detectors
+from tfp_flows.detectors import calibration
 from tfp_flows.numerics import quantization
 from tfp_flows.scoring.table import Scorer
-from tfp_flows.serving import ExportedModel
+from tfp_flows.serving import ExportedModel, exported_model
 
 
-def of_export(path: str | os.PathLike, batch_size: int) -> tuple[Scorer, tuple[int, int, int]]:
+def of_export(
+    path: str | os.PathLike, batch_size: int, alpha: float | None = None
+) -> tuple[Scorer, tuple[int, int, int]]:
     """The scorer of an exported model.
 
     Args:
       path: Its folder.
       batch_size: Images that it runs on at once.
+      alpha: A level that its p-values, if it has any, must be able to reach; None for any.
 
     Returns:
       (scorer, shape (H, W, C) of its images).
 
     Raises:
       ExportedModelError: If the folder holds no export.
+      DetectorError: If `alpha` is not attainable.
     """
+    if alpha is not None:
+        need_level_of_export(path, alpha)
     model = ExportedModel(path, batch_size)
     return model, model.image_shape
 
 
-def of_detector(path: str | os.PathLike) -> tuple[Scorer, tuple[int, int, int]]:
+def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
+    """Refuses a level that no p-value of an export can reach; one without p-values has no level.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+      DetectorError: If `alpha` is not attainable.
+    """
+    exported_model.image_shape(path)  # says what is wrong with a folder that cannot be scored with
+    count = exported_model.num_calibration(path)
+    if count is not None:
+        calibration.need_level(alpha, count)
+
+
+def of_detector(path: str | os.PathLike, alpha: float | None = None) -> tuple[Scorer, tuple[int, int, int]]:
     """The scorer of a saved detector, exportable or not.
 
     Args:
       path: Its folder.
+      alpha: As for `of_export`.
 
     Returns:
       (scorer, shape (H, W, C) of its images). Its numbers are `score`; `log_prob` in nats and `bits_per_dim`
       where the detector has them; `p_value` where it is calibrated.
 
     Raises:
-      DetectorError: If the folder holds no detector.
+      DetectorError: If the folder holds no detector, or `alpha` is not attainable.
     """
     detector = detectors.load(path)
+    if alpha is not None and detector.calibration_scores is not None:
+        calibration.need_level(alpha, len(detector.calibration_scores))
     image_shape = detector.image_shape
     if image_shape is None:
         raise detectors.DetectorError(f"`detector`: {path} does not say the shape of its images.")

@@ -88,8 +88,11 @@ class Job:
 
 
 def verdicts(p_values: np.ndarray | Sequence[float], alpha: float) -> np.ndarray:
-    """The word for each p-value: "out" where p <= alpha, else "in"."""
-    return np.where(np.asarray(p_values) <= alpha, FOREIGN, OWN)
+    """The word for each p-value: "out" where p <= alpha, else "in".
+
+    In float32, as p-values are: so do `Detector.predict` and `calibration.threshold`.
+    """
+    return np.where(np.asarray(p_values, np.float32) <= np.float32(alpha), FOREIGN, OWN)
 
 
 def score_stream(

@@ -25,8 +25,7 @@ def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
     """
     check_path(folder, "model")
     try:
-        with tf.io.gfile.GFile(os.path.join(folder, SIGNATURE_FILE)) as file:
-            described = json.loads(file.read())
+        described = _described(folder)
         height, width, channels = described["image_shape"]
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise _no_export(folder, error) from error
@@ -35,6 +34,29 @@ def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
             f"`model`: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
         )
     return height, width, channels
+
+
+def num_calibration(folder: str | os.PathLike) -> int | None:
+    """How many images calibrated the detector of the export in `folder`; None where there are no p-values.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    try:
+        count = (_described(folder)["detector"] or {})["num_calibration"]
+    except KeyError:
+        return None
+    except (OSError, ValueError, TypeError, tf.errors.OpError) as error:
+        raise _no_export(folder, error) from error
+    if count is not None and (type(count) is not int or count < 1):
+        raise _no_export(folder, ValueError(f"num_calibration of {SIGNATURE_FILE} is {count!r}"))
+    return count
+
+
+def _described(folder: str | os.PathLike) -> dict:
+    """The contents of signature.json."""
+    with tf.io.gfile.GFile(os.path.join(folder, SIGNATURE_FILE)) as file:
+        return json.loads(file.read())
 
 
 class ExportedModel:

@@ -30,10 +30,7 @@ distribution. {calibrated}
 """
 CALIBRATED = """\
 Calibrated with {count:,} held-out images: an image
-of the same kind has a p-value of at most alpha with a probability of at most alpha. {level}"""
-LEVEL = (
-    "At alpha = {alpha}\nan image is called out of distribution where its score is above {threshold:.6g}."
-)
+of the same kind has a p-value of at most alpha with a probability of at most alpha; {level}."""
 NOT_CALIBRATED = """\
 It was not calibrated: there are
 no p-values."""
@@ -77,7 +74,7 @@ def model_card(
     if evaluation:
         chapters.append("\n".join(["## Evaluation", "", *_evaluation(evaluation), ""]))
     if detector is not None:
-        chapters.append(_detector(detector))
+        chapters.append(of_detector(detector))
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     return "\n".join([*chapters, f"## Versions\n\n{named}\n"])
 
@@ -106,13 +103,12 @@ def _evaluation(rows: list[dict[str, str]]) -> Iterator[str]:
         yield f"| {row['dataset']} | {row['split']} | {row['n']} | {bits:.3f} | {auroc} |"
 
 
-def _detector(detector: Detector) -> str:
+def of_detector(detector: Detector) -> str:
+    """The chapter on the detector, as Markdown."""
     settings = ", ".join(f"{key} {value}" for key, value in detector.settings.items())
     calibrated, scores = NOT_CALIBRATED, detector.calibration_scores
     if scores is not None:
-        level = calibration.unattainable(ALPHA, len(scores))
-        if calibration.attainable(ALPHA, len(scores)):
-            level = LEVEL.format(alpha=ALPHA, threshold=calibration.threshold(ALPHA, scores))
+        level = calibration.level_text(ALPHA, scores)
         calibrated = CALIBRATED.format(count=len(scores), level=level)
     return DETECTOR.format(name=detector.name, settings=settings and f" ({settings})", calibrated=calibrated)
 
