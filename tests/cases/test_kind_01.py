@@ -193,3 +193,25 @@ def test_case_05_a_module_around_a_model_is_saved_silently(tmp_path, caplog):
     assert not [line for line in said if "_parameter_properties" in line]
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     np.testing.assert_allclose(loaded.score(IMAGES), module.model.log_prob(IMAGES), rtol=1e-6)
+
+
+class _SaysAffine(bijectors.AdditiveCoupling):
+    """A stranger's coupling with the claim that ours made."""
+
+    is_constant_jacobian = True
+
+
+def test_case_02_the_contract_compares_moments_with_samples():
+    network = functools.partial(networks.DenseNetwork, hidden_channels=4)
+    wrong = _flow(_SaysAffine(2, network, event_ndims=1), [2])
+    with pytest.raises(AssertionError, match=r"mean\(\) is .* standard errors from that of its samples"):
+        testing.check_moments(wrong, num_samples=10_000)
+
+    class Wide(tfd.Normal):
+        def _stddev(self):
+            return 1.2 * super()._stddev()
+
+    with pytest.raises(AssertionError, match=r"stddev\(\) is .* standard errors"):
+        testing.check_moments(Wide([0.0, 3.0], 2.0), num_samples=2_000)
+    for right in (tfd.Normal([0.0, 3.0], 2.0), tfd.Gamma(2.0, 3.0), _flow(bijectors.ActNorm(2), [2])):
+        testing.check_moments(right)

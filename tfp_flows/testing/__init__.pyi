@@ -14,6 +14,7 @@ from .bijector import check_single_precision as check_single_precision
 from .bijector import check_transformed_distribution as check_transformed_distribution
 from .bijector_gradients import check_gradients as check_gradients
 from .density_model import check_density_model as check_density_model
+from .density_model import check_moments as check_moments
 from .detector import check_detector as check_detector
 from .one_pass import check_one_pass as check_one_pass
 from .perturbation import perturb as perturb

@@ -10,7 +10,7 @@ def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float
 
     uint8 and other integer types are accepted and agree; values that are no grey level are refused;
     `log_prob` is deterministic and depends on neither batch nor order; samples are grey levels;
-    a copy is the same model.
+    a copy is the same model; its mean and deviation, if it offers them, are those of its samples.
 
     Args:
       model: `tfd.Distribution` with events `[H, W, C]`.
@@ -36,10 +36,44 @@ def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float
         _check_refused(model, bad, wrong)
     for same in (model.copy(), model[...]):
         np.testing.assert_array_equal(same.log_prob(images), log_prob, err_msg="a copy is another model")
+    assert model.batch_shape == [], f"batch_shape is {model.batch_shape}, but one model gives one log p"
+    check_moments(model)
     sample = model.sample(2, seed=(3, 4)).numpy()
     assert sample.shape == (2, *images.shape[1:]), f"samples have shape {sample.shape}"
     assert ((sample >= 0) & (sample <= 255) & (sample == np.floor(sample))).all()
     np.testing.assert_array_equal(model.sample(2, seed=(3, 4)), sample, err_msg="seed ignored")
+
+
+def check_moments(distribution: tfd.Distribution, num_samples: int = 400, seed: int = 0) -> None:
+    """`mean()` and `stddev()`, where the distribution offers them, are those of its samples.
+
+    Allowed are six standard errors of each (that of the deviation by the fourth moment).
+
+    Args:
+      distribution: `tfd.Distribution`.
+      num_samples: Positive `int`, how many samples are drawn.
+      seed: Python `int`, of the samples.
+
+    Raises:
+      AssertionError: Naming the moment and by how many standard errors it is off.
+    """
+    offered = {}
+    for moment in ("mean", "stddev"):
+        try:
+            offered[moment] = np.asarray(getattr(distribution, moment)(), np.float64)
+        except NotImplementedError:
+            continue
+    if not offered:
+        return
+    samples = np.asarray(distribution.sample(num_samples, seed=(seed, 0)), np.float64)
+    deviations = samples - samples.mean(0)
+    variance, fourth = (deviations**2).mean(0), (deviations**4).mean(0)
+    errors = {"mean": np.sqrt(variance), "stddev": np.sqrt((fourth - variance**2) / (4 * variance + 1e-12))}
+    found = {"mean": samples.mean(0), "stddev": np.sqrt(variance)}
+    for moment, value in offered.items():
+        error = errors[moment] / np.sqrt(num_samples) + 1e-6
+        off = float(np.max(abs(found[moment] - value) / error))
+        assert off < 6, f"{moment}() is {off:.1f} standard errors from that of its samples"
 
 
 def _check_refused(model, images, value):
