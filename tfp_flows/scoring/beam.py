@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
+from apache_beam import typehints
 from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
@@ -100,6 +101,7 @@ class _Read(beam.DoFn):
         self._image_shape = image_shape
         self._failed = Metrics.counter(NAMESPACE, "failed")
 
+    @typehints.decorators.no_annotations  # for readers: to Beam an Item is no tuple
     def process(self, element: tuple) -> Iterator[streams.Item | beam.pvalue.TaggedOutput]:
         item = streams.with_shape(_item(element), self._image_shape)
         if item.image is None:

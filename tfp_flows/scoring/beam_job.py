@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
+from apache_beam import typehints
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -173,6 +174,7 @@ def _write_csv(rows: beam.PCollection, columns: tuple[str, ...], label: str, **w
     lines | label >> beam.io.WriteToText(header=_line(columns), **where)
 
 
+@typehints.decorators.no_annotations  # for readers: to Beam a row of a schema is no sequence
 def _line(row: Sequence[str | float | None]) -> str:
     return table.csv_text([row]).removesuffix("\n")
 
