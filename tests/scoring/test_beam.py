@@ -222,7 +222,7 @@ def test_what_cannot_be_scored_is_one_line(exported, tmp_path, digits, monkeypat
     (tmp_path / "t-00000-of-00001.csv").write_text("mine")
     with pytest.raises(ExportedModelError, match="is no exported model"):
         ScoreImages(tmp_path)
-    with pytest.raises(scoring.ScoringError, match="alpha must be in"):
+    with pytest.raises(scoring.ScoringError, match="`alpha` must be in"):
         ScoreImages(exported, alpha=1.0)
     for model, images, path, runner, args, error, message in (
         (tmp_path, name, out, "DirectRunner", "", ExportedModelError, "is no exported model"),
