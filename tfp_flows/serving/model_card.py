@@ -21,6 +21,7 @@ of integer grey levels 0..255{bound}; `bits_per_dim` is -log_prob / ({dimensions
 models give higher ones to simpler images (Nalisnick et al., ICLR 2019). {instead}
 """
 BOUND = ": a lower bound, from noise of a fixed seed ({seed})"
+NO_DETECTOR = "This export has no detector."
 USE_THE_DETECTOR = "Use the `score`\nand the `p_value`."
 DETECTOR = """\
 ## Detector
@@ -65,9 +66,7 @@ def model_card(
         version=versions["tfp-flows"],
         bound=BOUND.format(seed=seed) if family.noisy else "",
         dimensions=int(np.prod(spec.image_shape)),
-        instead="This export has no detector."
-        if detector is None
-        else "Use the `score`\nand the `p_value`.",
+        instead=NO_DETECTOR if detector is None else USE_THE_DETECTOR,
     )
     chapters = [head, "\n".join(["## Training", "", *_training(run, spec, step), ""])]
     evaluation = _rows(run.evaluation / "bits_per_dim.csv")
