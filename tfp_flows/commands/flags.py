@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 FLAGS = flags.FLAGS
 DATASET_HELP = (
-    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, photos, digits, constant or noise, "
-    "and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
-    "@contrast=0.5 @binarize."
+    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, photos, digits, constant or "
+    "noise, and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
+    "@contrast=0.5 @binarize. ALIAS=NAME: what tables and pictures call the set."
 )
 
 

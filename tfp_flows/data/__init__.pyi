@@ -4,6 +4,9 @@ from .batches import training_batches as training_batches
 from .errors import DataError as DataError
 from .image_set import SPLITS as SPLITS
 from .image_set import ImageSet as ImageSet
+from .labels import Labels as Labels
+from .labels import printable as printable
+from .labels import short as short
 from .loading import fingerprint as fingerprint
 from .loading import load as load
 from .sources import clear_cache as clear_cache
