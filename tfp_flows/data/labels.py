@@ -12,7 +12,7 @@ class Labels:
     """The labels of the sets that are shown together.
 
     A set's label is its alias. Without one it is its name; of a path the last parts alone, as many as
-    tell it from the others, and the operations: `folder:/home/me/birds@resize=32` is `birds@resize=32`.
+    tell it from the others, and the operations: `folder:photos/birds@resize=32` is `birds@resize=32`.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
