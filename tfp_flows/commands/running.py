@@ -6,6 +6,7 @@ from collections.abc import Callable
 from absl import app, logging
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.commands import flag_files, output
 from tfp_flows.commands.flags import in_flags
 
 INTERRUPTED = 130  # exit status after SIGINT, as shells have it
@@ -15,7 +16,8 @@ def run(main: Callable[[], None]) -> None:
     """Runs `main()`; a `UserError` becomes one line on stderr and exit status 1.
 
     So does a file or folder that cannot be read or written; SIGINT ends with exit status 130. Any other
-    exception is a fault of the program and shows its traceback.
+    exception is a fault of the program and shows its traceback. Flag files are read by `flag_files.expand`,
+    and no output fails, as `output.forgiving` has it.
 
     Args:
       main: Callable without arguments; the flags are parsed before it is called.
@@ -35,4 +37,9 @@ def run(main: Callable[[], None]) -> None:
             print("Interrupted.", file=sys.stderr)
             sys.exit(INTERRUPTED)
 
-    app.run(guarded)
+    with output.forgiving():
+        try:
+            arguments = flag_files.expand(sys.argv[1:])
+        except UserError as error:
+            sys.exit(f"error: {in_flags(str(error))}")
+        app.run(guarded, argv=[sys.argv[0], *arguments])

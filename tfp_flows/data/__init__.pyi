@@ -5,6 +5,9 @@ from .errors import DataError as DataError
 from .image_set import ALL as ALL
 from .image_set import SPLITS as SPLITS
 from .image_set import ImageSet as ImageSet
+from .labels import Labels as Labels
+from .labels import printable as printable
+from .labels import short as short
 from .loading import evaluation_split as evaluation_split
 from .loading import fingerprint as fingerprint
 from .loading import load as load

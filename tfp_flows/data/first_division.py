@@ -8,6 +8,9 @@ The random streams here are `np.random.RandomState`'s, which NumPy has frozen: t
 same with every version of NumPy. (Those of `np.random.Generator` may change.)
 """
 
+import functools
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfp_flows.data.errors import DataError
@@ -71,7 +74,13 @@ def read_first_official(source: Source, split: str, options: TfdsOptions) -> Ima
         return _read_folder(source.argument, split)
     if source.kind == "npz" and npz_splits(source.argument) == ("images",):
         return _tenth(read_official(source, "train", options), split)
+    if source.kind == "tfrecord":
+        return read_official(source, "train", options, functools.partial(_by_hash, split))
     return read_official(source, split, options)
+
+
+def _by_hash(split: str, keys: Sequence[str]) -> np.ndarray:
+    return np.flatnonzero([is_test(key) == (split == "test") for key in keys])
 
 
 def _read_folder(path: str, split: str) -> ImageSet:

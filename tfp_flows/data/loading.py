@@ -10,7 +10,7 @@ import numpy as np
 
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ALL, SPLITS, ImageSet
-from tfp_flows.data.names import PATH_KINDS, Source, parse_name
+from tfp_flows.data.names import Source, parse_name, same_source
 from tfp_flows.data.operations import Operation, apply_operation, channel_means
 from tfp_flows.data.sources import fingerprint as source_fingerprint
 from tfp_flows.data.sources import has_own_test, read_split
@@ -97,7 +97,7 @@ def load(
 def evaluation_split(name: str, trained_on: Iterable[str] = ()) -> str:
     """Which split of a set a model is judged on: "test", or "all" of a set that it cannot have seen.
 
-    That is a folder or an archive that has no test split of its own, and is no source of the model's
+    That is a source of files that has no test split of its own, and is no source of the model's
     training images: there is no reason to leave nine of ten images out. A TFDS set's test split is what
     others report on.
 
@@ -108,15 +108,8 @@ def evaluation_split(name: str, trained_on: Iterable[str] = ()) -> str:
     Raises:
       DataError: If the name makes no sense, or its files cannot be read.
     """
-    source = parse_name(name)[0]
-    own = any(_same(source, parse_name(other)[0]) for other in trained_on)
-    return "test" if own or has_own_test(source) else ALL
-
-
-def _same(one: Source, other: Source) -> bool:
-    paths = (os.path.realpath(os.path.expanduser(source.argument)) for source in (one, other))
-    same = len(set(paths)) == 1 if one.kind in PATH_KINDS else one.argument == other.argument
-    return one.kind == other.kind and same
+    own = any(same_source(name, other) for other in trained_on)
+    return "test" if own or has_own_test(parse_name(name)[0]) else ALL
 
 
 def fingerprint(name: str) -> str:

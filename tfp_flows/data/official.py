@@ -13,6 +13,7 @@ from tfp_flows.data.names import Source
 from tfp_flows.data.npz import npz_splits, read_npz
 from tfp_flows.data.splits import HELD_OUT
 from tfp_flows.data.tfds import TfdsOptions, read_tfds
+from tfp_flows.data.tfrecords import read_tfrecords
 
 Choose = Callable[[Sequence[str]], np.ndarray]
 
@@ -28,7 +29,7 @@ def official_splits(source: Source) -> tuple[str, ...]:
     if source.kind == "npz":
         found = npz_splits(source.argument)
         return ("train",) if found == ("images",) else found
-    return "train", "test"
+    return ("train",) if source.kind == "tfrecord" else ("train", "test")
 
 
 def missing_splits(source: Source) -> tuple[str, ...]:
@@ -67,6 +68,8 @@ def read_official(
         return _read_folder(source.argument, split, choose)
     if source.kind == "npz":
         whole = read_npz(source.argument, split)
+    elif source.kind == "tfrecord":
+        whole = read_tfrecords(source, split)
     elif source.kind == "digits":
         whole = digit_images(split)
     else:

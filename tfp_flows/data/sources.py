@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import glob
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,6 +65,8 @@ def fingerprint(source: Source) -> str:
     elif source.kind == "npz":
         file = Path(source.argument).expanduser()
         files = [file] if file.is_file() else []
+    elif source.kind == "tfrecord":
+        files = [Path(file) for file in sorted(glob.glob(os.path.expanduser(source.argument)))]
     else:
         return ""
     digest = hashlib.sha256()
@@ -84,7 +88,7 @@ def has_own_test(source: Source) -> bool:
     Raises:
       DataError: As `official_splits`.
     """
-    return source.kind not in ("folder", "npz") or "test" in official_splits(source)
+    return source.kind not in ("folder", "npz", "tfrecord") or "test" in official_splits(source)
 
 
 def _by_keys(source: Source, split: str, options: TfdsOptions) -> ImageSet:
