@@ -1,3 +1,6 @@
+from .atomic import naming_file as naming_file
+from .atomic import sync as sync
+from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically
 from .errors import UNREADABLE as UNREADABLE
 from .errors import RunError as RunError
@@ -5,6 +8,9 @@ from .loading import RunReference as RunReference
 from .loading import load as load
 from .loading import load_model as load_model
 from .loading import load_twin as load_twin
+from .lock import InUseError as InUseError
+from .lock import Lock as Lock
+from .lock import locked as locked
 from .run import FORMAT as FORMAT
 from .run import Run as Run
 from .run import RunSpec as RunSpec
