@@ -21,6 +21,7 @@ from tfp_flows.numerics import parts
 from tfp_flows.training import strategies
 
 FLAGS = flags.FLAGS
+MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
 
 def define_flags(family: str = "glow") -> list[str]:
@@ -39,6 +40,11 @@ def define_flags(family: str = "glow") -> list[str]:
         "none",
         strategies.CHOICES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
+    )
+    flags.DEFINE_bool(
+        "allow_changed_images",
+        False,
+        "Go on with a run whose training images are not those that it was trained on so far.",
     )
     commands.define_parts_flag()
     flags.DEFINE_integer(
@@ -65,9 +71,12 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
     family = registry.family(FLAGS.family)
     commands.refuse_flags_of_others(family.name, _config_classes())
     model_config: Any = commands.config_from_flags(family.config_class)
-    where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
+    run = runs.Run(FLAGS.run)
+    division = run.spec().division if run.exists() else data.DIVISION
+    source: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
+    where = {**source, "division": division}
     train_set = data.load(FLAGS.dataset, "train", **where)
-    validation_set = data.load(FLAGS.dataset, "validation", **where)
+    validation_set = data.load(FLAGS.dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
     outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
     spec = runs.RunSpec(
         family=family.name,
@@ -75,10 +84,10 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
         training=dataclasses.asdict(config),
         dataset=FLAGS.dataset,
         image_shape=train_set.image_shape,
+        division=division,
     )
     # Before training, so that a mistake in a name shows now and not at the end.
-    sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **where)
-    run = runs.Run(FLAGS.run)
+    sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **source)
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -90,6 +99,7 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
         outliers,
         strategy,
         parts_per_replica,
+        FLAGS.allow_changed_images,
     )
     is_chief = strategies.Hosts(strategy).is_chief
     if outcome.interrupted:

@@ -2,6 +2,7 @@ from .batches import evaluation_batches as evaluation_batches
 from .batches import shuffled_batches as shuffled_batches
 from .batches import training_batches as training_batches
 from .errors import DataError as DataError
+from .errors import DataWarning as DataWarning
 from .image_set import ALL as ALL
 from .image_set import SPLITS as SPLITS
 from .image_set import ImageSet as ImageSet

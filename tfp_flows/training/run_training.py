@@ -29,6 +29,7 @@ def train(
     outlier_images: np.ndarray | None = None,
     strategy: tf.distribute.Strategy | None = None,
     parts_per_replica: int = 1,
+    allow_changed_images: bool = False,
 ) -> Outcome:
     """Trains a run from its beginning or its last checkpoint to `steps`.
 
@@ -48,12 +49,14 @@ def train(
       outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
       strategy: From `strategies.make_strategy`; None for the current one.
       parts_per_replica: In how many parts each replica computes its images, side by side; see `parts`.
+      allow_changed_images: Whether a run goes on with other images than it was trained on so far.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
 
     Raises:
-      RunError: If the folder holds another run, or its checkpoint or that of `init_from` cannot be read.
+      RunError: If the folder holds another run, its images are not those that it was trained on, or its
+        checkpoint or that of `init_from` cannot be read.
       UserError: If the batch cannot be cut into equal parts.
       TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
       HostLost: If another host is gone; the last checkpoint is intact.
@@ -69,7 +72,17 @@ def train(
             model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
             state = TrainingState(model, config)
         trained = subject_of_family(family, model)
-        checkpoints = begin(run, spec, flags_text, trained, state, config, examples, hosts)
+        checkpoints = begin(
+            run,
+            spec,
+            flags_text,
+            trained,
+            state,
+            config,
+            examples,
+            hosts,
+            allow_changed_images=allow_changed_images,
+        )
         step = make_train_step(trained, state, config, hosts.strategy, parts_per_replica)
         start = int(state.step.numpy())
         records = [Metrics(run.metrics_file, run.events, start)] if hosts.is_chief else []
