@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
       dataset: Name as in `tfp_flows.data`, operations included.
-      split: "train" or "test".
+      split: "train" or "test"; "all" of a set without a test split, which is new to the model.
       n: Number of images.
       bits_per_dim: Mean over images.
       bits_per_dim_se: Standard error of that mean; None of a single image.
@@ -35,6 +35,7 @@ class Row:
       auroc_high: Upper end.
       estimate_se: Mean over images of the standard error of each one's estimated log-probability, nats.
         None where the model says none: it is exact, or a bound from fixed noise.
+      total: How many images the split has, of which n are a fixed random sample; None for n.
     """
 
     dataset: str
@@ -47,6 +48,7 @@ class Row:
     auroc_low: float | None = None
     auroc_high: float | None = None
     estimate_se: float | None = None
+    total: int | None = None
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -59,7 +61,7 @@ def table(rows: Sequence[Row]) -> str:
             (
                 row.dataset,
                 row.split,
-                f"{row.n:,}",
+                f"{row.n:,}" if row.total in (None, row.n) else f"{row.n:,} of {row.total:,}",
                 _with_error(row.bits_per_dim, row.bits_per_dim_se),
                 f"{row.log_prob:,.1f}",
                 "" if row.auroc is None else with_interval(row.auroc, row.auroc_low, row.auroc_high),
@@ -97,7 +99,7 @@ def row_of(
         area = auroc(-reference, -scores)
     error = bits.std(ddof=1) / np.sqrt(len(bits)) if len(bits) > 1 else None
     mean = (bits.mean(), error, scores.mean())
-    return Row(image_set.name, image_set.split, len(scores), *mean, *area, estimate_se)
+    return Row(image_set.name, image_set.split, len(scores), *mean, *area, estimate_se, image_set.total)
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
