@@ -67,13 +67,16 @@ def _source(name: str) -> str:
     return name.split("@")[0]
 
 
-def held_out(own: str, data_dir: str | None) -> str:
+def held_out(own: str, data_dir: str | None, division: int = data.DIVISION) -> str:
     """Says which images were used for what, in one line; thresholds never come from test images.
 
     Raises:
       DataError: If the set has no such splits.
     """
-    sizes = {split: len(data.load(own, split, data_dir=data_dir)) for split in ("validation", "calibration")}
+    sizes = {
+        split: len(data.load(own, split, data_dir=data_dir, division=division))
+        for split in ("validation", "calibration")
+    }
     return (
         f"Scores are fitted to validation images of {own}, of which there are {sizes['validation']:,}, and "
         f"p-values to calibration images, of which there are {sizes['calibration']:,}; each row of the "
