@@ -92,7 +92,7 @@ def test_case_14_what_is_fitted_before_the_statistics_is_not_spoilt():
 
 
 @pytest.mark.parametrize(("alpha", "count", "needed"), [(0.05, 5, 19), (0.01, 28, 99)])
-def test_case_9_a_level_that_cannot_be_reached_is_refused_in_one_line(alpha, count, needed):
+def test_case_09_a_level_that_cannot_be_reached_is_refused_in_one_line(alpha, count, needed):
     with pytest.raises(
         detectors.DetectorError, match=f"{count} calibration images cannot .* at least {needed}, or take"
     ) as error:
@@ -110,7 +110,7 @@ def _spec(dataset="digits"):
     return runs.RunSpec("glow", tfp_flows.GlowConfig(levels=1), {}, dataset, (8, 8, 1))
 
 
-def test_case_9_fit_and_calibrate_looks_at_the_level_before_it_scores_anything():
+def test_case_09_fit_and_calibrate_looks_at_the_level_before_it_scores_anything():
     with pytest.raises(detectors.DetectorError, match="18 calibration images cannot give .* at least 19"):
         detectors.fit_and_calibrate(
             _NothingIsScored(gaussian(shape=(8, 8, 1))), _spec(), max_images=18, alpha=0.05
@@ -121,7 +121,7 @@ def test_case_9_fit_and_calibrate_looks_at_the_level_before_it_scores_anything()
         assert len(detector.calibration_scores) == images
 
 
-def test_case_9_a_set_of_the_users_calibrates_as_a_whole(tmp_path):
+def test_case_09_a_set_of_the_users_calibrates_as_a_whole(tmp_path):
     images = random_images(150, (8, 8, 1))
     np.savez(tmp_path / "mine.npz", train=images[:130], test=images[130:])
     name = f"npz:{tmp_path}/mine.npz"
@@ -153,7 +153,7 @@ def exported(tmp_path_factory, make_run):
     return folder
 
 
-def test_case_9_scorers_of_an_export_and_of_a_detector_refuse_the_level(exported):
+def test_case_09_scorers_of_an_export_and_of_a_detector_refuse_the_level(exported):
     path = exported / "exported"
     assert serving.exported_model.num_calibration(path) == 18
     for make in (
@@ -169,7 +169,7 @@ def test_case_9_scorers_of_an_export_and_of_a_detector_refuse_the_level(exported
         assert scorer(DIGITS[:2])["p_value"].min() >= 1 / 19
 
 
-def test_case_9_beam_refuses_the_level_and_the_transform_warns(exported, tmp_path):
+def test_case_09_beam_refuses_the_level_and_the_transform_warns(exported, tmp_path):
     pytest.importorskip("apache_beam")
     from tfp_flows.scoring.beam import ScoreImages
     from tfp_flows.scoring.beam_job import BeamJob, Source
@@ -181,7 +181,7 @@ def test_case_9_beam_refuses_the_level_and_the_transform_warns(exported, tmp_pat
         ScoreImages(exported / "exported")
 
 
-def test_case_9_the_command_stops_with_one_line_before_it_scores(exported, tmp_path):
+def test_case_09_the_command_stops_with_one_line_before_it_scores(exported, tmp_path):
     images = tmp_path / "a.npy"
     np.savez(tmp_path / "a.npz", test=DIGITS[:3])
     out = tmp_path / "s.csv"
