@@ -1,8 +1,6 @@
 """Kind 3: a p-value, a threshold and a level say what is attainable, everywhere alike."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +8,8 @@ import tensorflow as tf
 
 import tfp_flows
 from analysis import detector_chapters, detector_figures, detector_study, separation
-from tests.detectors.models import DIGITS, HELD_OUT, ROOT, gaussian, linear_flow, random_images
+from tests import forked
+from tests.detectors.models import DIGITS, HELD_OUT, gaussian, linear_flow, random_images
 from tfp_flows import data, detect, detectors, evaluation, runs, scoring, serving
 from tfp_flows.detectors import calibration
 from tfp_flows.detectors.conformal import Conformal
@@ -185,9 +184,9 @@ def test_case_09_the_command_stops_with_one_line_before_it_scores(exported, tmp_
     images = tmp_path / "a.npy"
     np.savez(tmp_path / "a.npz", test=DIGITS[:3])
     out = tmp_path / "s.csv"
-    command = [sys.executable, "-m", "tfp_flows.score", f"--model={exported / 'exported'}", f"--out={out}"]
-    command += [f"--images=npz:{images.with_suffix('.npz')}", "--alpha=0.05"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    arguments = [f"--model={exported / 'exported'}", f"--out={out}", "--alpha=0.05"]
+    arguments.append(f"--images=npz:{images.with_suffix('.npz')}")
+    result = forked.command("tfp_flows.score", *arguments)
     assert result.returncode == 1 and not list(tmp_path.glob("s.csv*")), result.stderr
     assert result.stderr.startswith("error: --alpha: 18 calibration images"), result.stderr
     assert "at least 19" in result.stderr and "--allow_unattainable" in result.stderr
