@@ -30,6 +30,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "set", [], "A setting of the detector as NAME=VALUE, such as compressor=jpegxl."
     )
+    commands.define_moved_data_flag()
     commands.define_parts_flag()
     flags.DEFINE_integer("max_images", None, "Images to fit to, and to calibrate with.", lower_bound=2)
     flags.DEFINE_string(
@@ -46,6 +47,7 @@ def main() -> None:
     check_path(FLAGS.out, "out")
     detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
+    spec = members[0].with_data(FLAGS.dataset)
     settings = dict(_setting(text) for text in FLAGS.set)
     try:
         detector = detectors.of_runs(FLAGS.detector, members, settings)
@@ -53,7 +55,7 @@ def main() -> None:
         raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
     num_fit = detectors.fit_and_calibrate(
         detector,
-        members[0].spec(),
+        spec,
         data_dir=FLAGS.data_dir,
         download=FLAGS.download,
         max_images=FLAGS.max_images,

@@ -23,6 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
     flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
+    commands.define_moved_data_flag()
     commands.define_parts_flag()
     commands.define_config_flags(*_protocol_classes().values())
 
@@ -36,7 +37,7 @@ def main() -> None:
     commands.refuse_flags_of_others(family, _protocol_classes())
     protocol: Any = commands.config_from_flags(settings.protocol_class)
     sets = evaluation.load_sets(
-        run.spec(),
+        run.with_data(FLAGS.dataset),
         FLAGS.datasets,
         data_dir=FLAGS.data_dir,
         download=FLAGS.download,

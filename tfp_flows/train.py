@@ -7,7 +7,7 @@ The same command again resumes a run that was interrupted; in a resumed run only
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,10 +65,15 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     config = commands.config_from_flags(training.TrainingConfig)
     commands.refuse_flags_of_others(FLAGS.family, _config_classes())
     model_config: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
-    where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
-    train_set = data.load(FLAGS.dataset, "train", **where)
-    validation_set = data.load(FLAGS.dataset, "validation", **where)
-    outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
+    run = runs.Run(FLAGS.run)
+    data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
+    run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
+    where: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
+    dataset = run.find(FLAGS.dataset)  # where it is now, if the run or its data have been moved
+    train_set = data.load(dataset, "train", **where)
+    validation_set = data.load(dataset, "validation", **where)
+    names = [run.find(name) for name in config.outlier_dataset.split("+") if name]
+    outliers = _load_outliers(names, train_set.image_shape, where)
     spec = runs.RunSpec(
         family=FLAGS.family,
         model=model_config,
@@ -77,8 +82,8 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         image_shape=train_set.image_shape,
     )
     # Before training, so that a mistake in a name shows now and not at the end.
-    sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **where)
-    run = runs.Run(FLAGS.run)
+    others = [run.find(name) for name in FLAGS.evaluate_on or []]
+    sets = others and evaluation.load_sets(dataclasses.replace(spec, dataset=dataset), others, **where)
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -110,11 +115,13 @@ def run(family: str = "glow") -> None:
     commands.run(lambda: main(flag_names), _groups(flag_names))
 
 
-def _load_outliers(names: str, image_shape: tuple[int, ...], where: Mapping[str, Any]) -> np.ndarray | None:
-    """The training images of the sets joined by "+", as one array; None for no name."""
+def _load_outliers(
+    names: Sequence[str], image_shape: tuple[int, ...], where: Mapping[str, Any]
+) -> np.ndarray | None:
+    """The training images of these sets as one array; None for no name."""
     if not names:
         return None
-    sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names.split("+")]
+    sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names]
     return np.concatenate([image_set.images for image_set in sets])
 
 

@@ -7,7 +7,7 @@ from absl import app, logging
 
 from tfp_flows import _start
 from tfp_flows.checks.errors import UserError
-from tfp_flows.commands import help
+from tfp_flows.commands import flag_files, help, output
 from tfp_flows.commands.flags import in_flags
 
 INTERRUPTED = 130  # exit status after SIGINT, as shells have it
@@ -17,17 +17,14 @@ def run(main: Callable[[], None], groups: Mapping[str, Iterable[str]] | None = N
     """Runs `main()`; a `UserError` becomes one line on stderr and exit status 1.
 
     So does a file or folder that cannot be read or written; SIGINT ends with exit status 130. Any other
-    exception is a fault of the program and shows its traceback.
+    exception is a fault of the program and shows its traceback. Flag files are read by `flag_files.expand`,
+    and no output fails, as `output.forgiving` has it.
 
     Args:
       main: Callable without arguments; the flags are parsed before it is called, and TensorFlow is imported.
       groups: Names of flags by the titles of their groups, as for `help.text`; by default the main module's
         own are one group.
     """
-    full = help.asked(sys.argv[1:])
-    if full is not None:
-        print(help.text(groups or help.own_flags(), full))
-        return
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -44,4 +41,13 @@ def run(main: Callable[[], None], groups: Mapping[str, Iterable[str]] | None = N
             print("Interrupted.", file=sys.stderr)
             sys.exit(INTERRUPTED)
 
-    app.run(guarded)
+    with output.forgiving():
+        full = help.asked(sys.argv[1:])
+        if full is not None:
+            print(help.text(groups or help.own_flags(), full))
+            return
+        try:
+            arguments = flag_files.expand(sys.argv[1:])
+        except UserError as error:
+            sys.exit(f"error: {in_flags(str(error))}")
+        app.run(guarded, argv=[sys.argv[0], *arguments])
