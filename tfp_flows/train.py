@@ -100,7 +100,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     if outcome.interrupted:
         if is_chief:
             print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
-        sys.exit(commands.INTERRUPTED)
+        sys.exit(commands.SIGNALLED + outcome.interrupted)
     if not is_chief:
         return
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")

@@ -7,31 +7,33 @@ RUN/best/            the checkpoint of the best validation score, with --early_s
 RUN/metrics.csv      one row every --log_every steps
 RUN/events/          the same for TensorBoard
 RUN/evaluation/      what `python -m tfp_flows.evaluate` wrote
+RUN/lock             while a training writes here
 """
 
+import contextlib
 import dataclasses
-import hashlib
 import itertools
 import json
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any
-
-import tensorflow as tf
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import names
 from tfp_flows.models import registry
-from tfp_flows.runs import places
+from tfp_flows.runs import checkpoint_files, places
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
+from tfp_flows.runs.lock import LOCK, Lock, locked
 from tfp_flows.runs.versions import versions
 
 FORMAT = 1
 NEW_PLACE = "; `dataset` may name its new place"
 NAMES_OF_DATA = ("dataset", "training.outlier_dataset")
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Run:
 
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return self.spec_file.exists()
+        return self.spec_file.is_file()
 
     def create(self, spec: RunSpec, flags_text: str | None) -> None:
         """Makes the folder and writes spec and flags, as `write`.
@@ -114,15 +116,32 @@ class Run:
         Raises:
           RunError: If the folder holds something else already.
         """
+        self._make_folder()
+        self.write(spec, flags_text)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[Lock]:
+        """Holds the folder, which is made where there is none, for a training that writes to it.
+
+        Raises:
+          InUseError: If another training does.
+          RunError: If the folder holds something else than a run.
+        """
+        self._make_folder()
+        with locked(self.folder, "run") as lock:
+            yield lock
+
+    def _make_folder(self) -> None:
         if self.folder.exists() and (not self.folder.is_dir() or self._holds_something_else()):
             raise RunError(f"`run`: {self.folder} is there already and is no run of this program.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.write(spec, flags_text)
 
     def _holds_something_else(self) -> bool:
         # A command that was killed while it made the folder leaves no more than these.
         own = {file.name for file in (self.flags_file, self.spec_file)}
-        return any(path.name.removesuffix(".tmp") not in own for path in self.folder.iterdir())
+        there = {path.name.removesuffix(".tmp") for path in self.folder.iterdir()}
+        others = [name for name in there - own if name.partition(".")[0] != LOCK]
+        return bool(others) and not self.exists()
 
     def write(self, spec: RunSpec, flags_text: str | None) -> None:
         """Writes spec and flags, each at once or not at all; no flags where `flags_text` is None."""
@@ -228,21 +247,27 @@ class Run:
     def checkpoint_path(self) -> str:
         """Path of the checkpoint to evaluate: the best one if there is one, else the newest.
 
+        Warns of those that are damaged, and takes the next.
+
         Raises:
-          RunError: If there is none yet.
+          RunError: If there is none yet, or none can be read.
         """
-        path = tf.train.latest_checkpoint(self.best) or tf.train.latest_checkpoint(self.checkpoints)
-        if path is None:
+        return self.read_checkpoint(str)
+
+    def read_checkpoint(self, read: Callable[[pathlib.Path], T]) -> T:
+        """`read(path)` of that checkpoint, also where a training writes others at this moment.
+
+        Raises:
+          RunError: As `checkpoint_path`.
+        """
+        found = checkpoint_files.read_newest([self.best, self.checkpoints], read)
+        if found is None:
             raise RunError(f"`run`: {self.folder} has no checkpoint yet.")
-        return path
+        return found
 
     def checkpoint_digest(self) -> str:
         """A digest of the files of `checkpoint_path`."""
-        prefix = pathlib.Path(self.checkpoint_path())
-        digest = hashlib.sha256()
-        for path in sorted(prefix.parent.glob(f"{prefix.name}.*")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        return digest.hexdigest()
+        return self.read_checkpoint(checkpoint_files.digest)
 
 
 def _outliers(training: Mapping[str, Any]) -> list[str]:
