@@ -390,13 +390,11 @@ class _Scorer:
         return self._study._cache.get(stage, {**identity, **key}, compute)
 
     def _identify(self, name: str, split: str) -> dict:
-        where = self._study._where
+        where = {key: str(value) for key, value in self._study._where.items() if key != "download"}
         return {
             "name": name,
             "split": self._study.judged(name, split),
-            "division": where["division"],
             "limit": self._candidate.limit,
-            "shape": list(where["image_shape"]),
-            "data_dir": str(where["data_dir"]),
             "fingerprint": data.fingerprint(name),
+            **where,
         }

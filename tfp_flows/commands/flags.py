@@ -33,6 +33,16 @@ def define_common_flags() -> list[str]:
     return ["run", "data_dir", "download", "progress"]
 
 
+def define_moved_data_flag() -> None:
+    """Defines `--dataset`, for commands that read a run's own data."""
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE, with the "
+        "same operations.",
+    )
+
+
 def define_parts_flag() -> None:
     """Defines `--parts`; see `tfp_flows.numerics.parts`."""
     flags.DEFINE_integer(
@@ -106,7 +116,7 @@ def in_flags(message: str) -> str:
 
     def flag(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
-        return f"--{name}{value or ''}" if name in FLAGS else match[0]
+        return f"--{name}{value or ''}" if name in FLAGS or name == "flagfile" else match[0]
 
     return re.sub(r"`(\w+)(=[^`]*)?`", flag, message)
 

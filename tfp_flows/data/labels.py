@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.names import PATH_KINDS, Identity, Name, take_apart
+from tfp_flows.data.names import PATH_KINDS, Identity, Name, understood
 
 
 class Labels:
@@ -25,7 +25,7 @@ class Labels:
           DataError: If two sets have the same alias.
         """
         named: dict[Identity, Name] = {}
-        for name in map(take_apart, names):
+        for name in map(understood, names):
             if not named.setdefault(name.identity, name).alias:
                 named[name.identity] = name
         self._labels = _told_apart(named)
@@ -36,7 +36,7 @@ class Labels:
         Raises:
           DataError: If it is none of the sets.
         """
-        found = self._labels.get(take_apart(name).identity)
+        found = self._labels.get(understood(name).identity)
         if found is None:
             raise DataError(f"{printable(name)}: is none of {', '.join(self._labels.values())}")
         return found

@@ -32,7 +32,8 @@ class Source:
     """Where images come from.
 
     Attributes:
-      kind: "folder", "npz", "tfrecord", "photos", "digits", "constant", "noise" or "tfds".
+      kind: "folder", "npz", "tfrecord", "photos", "digits", "constant", "noise" or "tfds"; "memory" for
+        what cannot be loaded.
       argument: The path, the grey level of `constant=128` ("" for all), or the TFDS name.
       text: The source as it was written.
     """
@@ -112,6 +113,14 @@ def take_apart(name: str) -> Name:
     source = _parse_source("@".join(pieces[:count]))
     operations = tuple(parse_operation(piece, name) for piece in pieces[count:])
     return Name(alias, source, operations, tuple(pieces[count:]))
+
+
+def understood(text: str) -> Name:
+    """As `take_apart`; a text that is no name, which a user has given to images in memory, is as it is."""
+    try:
+        return take_apart(text)
+    except DataError:
+        return Name("", Source("memory", text, text), (), ())
 
 
 def parse_name(name: str) -> tuple[Source, tuple[Operation, ...]]:

@@ -101,7 +101,8 @@ def stream(
     elif source.kind in _OPEN:
         items = _OPEN[source.kind](source.argument, piece)
     else:
-        items = _of_set(_made_here(source, split, tuple(image_shape)), piece)
+        height, width, channels = image_shape
+        items = _of_set(_made_here(source, split, (height, width, channels)), piece)
     for item in itertools.islice(items, skip, None):
         yield _finished(item, operations, tuple(image_shape), name)
 
@@ -174,7 +175,7 @@ def _parse(name: str) -> tuple[Source, tuple[Operation, ...]]:
     return source, operations
 
 
-def _made_here(source: Source, split: str, image_shape: tuple[int, ...]) -> ImageSet:
+def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) -> ImageSet:
     """A split of a set that needs no files."""
     if split not in SPLITS:
         raise DataError(f"{source.text}: has no split '{split}': choose from {', '.join(SPLITS)}")

@@ -1,3 +1,4 @@
+from . import checkpoint_files as checkpoint_files
 from .atomic import naming_file as naming_file
 from .atomic import sync as sync
 from .atomic import sync_folder as sync_folder
@@ -5,6 +6,7 @@ from .atomic import write_atomically as write_atomically
 from .changed import warn_of_changed_images as warn_of_changed_images
 from .errors import UNREADABLE as UNREADABLE
 from .errors import RunError as RunError
+from .errors import RunWarning as RunWarning
 from .loading import RunReference as RunReference
 from .loading import load as load
 from .loading import load_model as load_model

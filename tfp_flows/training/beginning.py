@@ -25,10 +25,11 @@ def begin(
     config: TrainingConfig,
     examples: Examples,
     hosts: Hosts,
+    lock: runs.Lock | None,
     from_data: bool = True,
     allow_changed_images: bool = False,
 ) -> InFolder:
-    """Makes or checks a run's folder, and sets `state` to its newest checkpoint's, or to that of step 0.
+    """Makes or checks a run's folder, and sets `state` to its newest good checkpoint's, or that of step 0.
 
     Args:
       run: The run.
@@ -39,6 +40,7 @@ def begin(
       config: The settings.
       examples: What it is trained on.
       hosts: Who shares the training: the chief alone writes, all others read what it wrote.
+      lock: The run's, of the chief; None for others.
       from_data: Whether a new run's weights are initialised; else they stay as they are.
       allow_changed_images: Whether the run goes on where its images are not those that it was trained on;
         a warning says what has changed.
@@ -56,7 +58,7 @@ def begin(
         images = _going_on(run, images, allow_changed_images)
     if hosts.is_chief:
         _begin_folder(run, dataclasses.replace(spec, trained_on=images.digest), flags_text, images)
-    checkpoints = InFolder(run, state, writes=hosts.is_chief)
+    checkpoints = InFolder(run, state, lock)
     if hosts.is_chief and not checkpoints.restore_newest():
         initialize(subject, state, config, examples, spec, from_data)
         checkpoints.save(0)

@@ -1,5 +1,6 @@
 """Training anything that has a log-density and variables, by the loop of the command."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -90,8 +91,8 @@ def fit(
     Without `run` nothing is written, and a second call trains on from the model's weights with a fresh
     optimizer (for a model of a family with `from_data=False`).
 
-    SIGINT or SIGTERM ends training after the step that it comes in: the state is saved, the weights are set,
-    then the signal has its usual effect.
+    SIGINT, SIGTERM or SIGHUP ends training after the step that it comes in: the state is saved, the weights
+    are set, then the signal has its usual effect.
 
     Args:
       model: The density model; its weights are changed.
@@ -122,7 +123,8 @@ def fit(
 
     Raises:
       UserError: If an argument does not fit the model, or makes no sense.
-      RunError: If the folder holds something else, or was trained on other images.
+      RunError: If the folder holds something else or was trained on other images, another training writes
+        to it, or it cannot be written.
       TrainingDiverged: If the loss is not finite or exploded.
     """
     config = TrainingConfig(steps, batch_size, learning_rate, seed=seed, **_known(settings))
@@ -142,26 +144,29 @@ def fit(
     spec = _spec(family, subject, config, dataset)
     if folder and folder.exists():
         spec = dataclasses.replace(spec, division=folder.spec().division)
-    if folder is None:
-        checkpoints: Checkpoints = InMemory(state, list(_variables(model)))
-        initialize(subject, state, config, examples, spec, from_data)
-    else:
-        hosts = Hosts(tf.distribute.get_strategy())
-        checkpoints = begin(
-            folder,
-            spec,
-            None,
-            subject,
-            state,
-            config,
-            examples,
-            hosts,
-            from_data,
-            allow_changed_images=allow_changed_images,
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            checkpoints: Checkpoints = InMemory(state, list(_variables(model)))
+            initialize(subject, state, config, examples, spec, from_data)
+        else:
+            hosts = Hosts(tf.distribute.get_strategy())
+            lock = stack.enter_context(folder.locked()) if hosts.is_chief else None
+            checkpoints = begin(
+                folder,
+                spec,
+                None,
+                subject,
+                state,
+                config,
+                examples,
+                hosts,
+                lock,
+                from_data,
+                allow_changed_images,
+            )
+        return _run(
+            folder, subject, state, config, checkpoints, callbacks, examples, validation, outliers, progress
         )
-    return _run(
-        folder, subject, state, config, checkpoints, callbacks, examples, validation, outliers, progress
-    )
 
 
 def _run(
@@ -181,14 +186,15 @@ def _run(
     records: list[Record] = [memory, Callbacks(callbacks, subject)]
     if folder:
         start = int(state.step.numpy())
-        records.insert(0, metrics.Metrics(folder.metrics_file, folder.events, start, names))
+        files = folder.metrics_file, folder.events
+        records.insert(0, metrics.Metrics(*files, start, names, config.log_every))
     train_step = make_train_step(subject, state, config)
     hosts = Hosts(tf.distribute.get_strategy())
     loop = Loop(subject, state, config, hosts, train_step, checkpoints, records)
     outcome = loop.run(examples, validation, outliers.values if outliers else None, progress)
     checkpoints.to_trained()
     if outcome.interrupted:
-        signal.raise_signal(loop.signals[0])
+        signal.raise_signal(outcome.interrupted)
     rows = metrics.read(folder.metrics_file, names) if folder else memory.rows
     return History.of(rows, subject.unit, outcome.step)
 
