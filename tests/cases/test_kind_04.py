@@ -102,11 +102,11 @@ def train(folder, *further):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Folder of 120 images and a run that was trained on them for a moment."""
-    folder = tmp_path_factory.mktemp("trained")
+    folder = tmp_path_factory.mktemp("trained") / "here"
     write_folder(folder / "images", [f"{i:03d}.png" for i in range(120)])
     done = train(folder, "--steps=2")
     assert done.returncode == 0, done.stderr
-    return folder
+    return folder.rename(folder.with_name("there"))  # so that a copy finds the images beside it
 
 
 @pytest.fixture
