@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from analysis.detector_study import Candidate
+from analysis.detector_study import CALIBRATION, FIT, TEST, Candidate, DetectorStudy
 from tfp_flows import data
+from tfp_flows.runs import Run
 
 SMALL_SET = 1000
 
@@ -65,6 +66,25 @@ def _candidate(own: str, foreign: Sequence[str], candidate: Candidate) -> Iterat
 
 def _source(name: str) -> str:
     return name.split("@")[0]
+
+
+def images_trained_on(study: DetectorStudy, runs: Iterable[Run]) -> Iterator[str]:
+    """Says where images that fit, calibrate or test a score were trained on, one line each.
+
+    Args:
+      study: Whose own images are looked at.
+      runs: Those whose models it judges, as far as they say what they were trained on.
+    """
+    for split in (FIT, CALIBRATION, TEST):
+        images = study.images(study.own, split, None)
+        for run in runs:
+            known = run.trained_on()
+            seen = int(known.holds(images.images).sum()) if known else 0
+            if seen:
+                yield (
+                    f"{seen:,} of the {len(images):,} {split} images of {study.own} were trained on by "
+                    f"{run.folder.name}, or are equal to one that was."
+                )
 
 
 def held_out(own: str, data_dir: str | None, division: int = data.DIVISION) -> str:
