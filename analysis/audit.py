@@ -100,6 +100,6 @@ def held_out(own: str, data_dir: str | None, division: int = data.DIVISION) -> s
     return (
         f"Scores are fitted to validation images of {own}, of which there are {sizes['validation']:,}, and "
         f"p-values to calibration images, of which there are {sizes['calibration']:,}; each row of the "
-        f"tables says how many it took. No test image and no foreign image was used for either, and no "
-        f"labels anywhere (no oracle)."
+        f"tables says how many it took, a fixed random sample where not all. No test image and no foreign "
+        f"image was used for either, and no labels anywhere (no oracle)."
     )
