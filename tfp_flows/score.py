@@ -1,4 +1,4 @@
-r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an exported model.
+r"""Scores images of a folder, an archive, TFRecords or any other set with an exported model.
 
     python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
     python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
@@ -20,8 +20,7 @@ import sys
 
 from absl import flags
 
-from tfp_flows import commands, scoring
-from tfp_flows.data import streams
+from tfp_flows import commands, data, scoring
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
@@ -31,13 +30,13 @@ def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string("model", None, "Folder of an exported model, from tfp_flows.export.")
     flags.DEFINE_string("detector", None, "Instead: folder of a detector, from tfp_flows.detect.")
-    flags.DEFINE_string("images", None, "folder:PATH, npz:PATH, tfrecord:GLOB or tfds:NAME.")
+    flags.DEFINE_string("images", None, f"Images to score: {commands.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Table to write: .csv or .parquet.")
     flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
     commands.define_unattainable_flag()
     flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
-    flags.DEFINE_string("split", "test", "Split of a TFDS set.")
+    flags.DEFINE_string("split", "test", "Split of a set that has splits by name.")
     flags.DEFINE_bool("progress", True, "Show a progress bar.")
     flags.DEFINE_string("runner", None, "Run on Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
     flags.DEFINE_string("beam_args", "", "With --runner: options for Beam, as one string.")
@@ -62,7 +61,7 @@ def main() -> None:
         sys.exit(SOME_FAILED)
 
 
-def _score_here() -> scoring.Counts:
+def _score_here() -> "scoring.Counts":
     """Scores in this process."""
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
@@ -71,13 +70,22 @@ def _score_here() -> scoring.Counts:
     scorer, image_shape = (
         scoring.of_export(path, FLAGS.batch_size, level) if FLAGS.model else scoring.of_detector(path, level)
     )
-    source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
-    job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
-    open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
+    job = scoring.Job(_source(FLAGS.images, FLAGS.split), str(pathlib.Path(path).resolve()), FLAGS.alpha)
+    open_stream = functools.partial(
+        data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
+    )
     return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
 
 
-def _score_on_beam() -> scoring.Counts:
+def _source(images: str, split: str) -> str:
+    """What is scored, without its alias: the same for `mnist` and `tfds:mnist`."""
+    name = data.names.take_apart(images)
+    prefix = "tfds:" if name.source.kind == "tfds" and not name.text.startswith("tfds:") else ""
+    has_files = name.source.kind in data.names.PATH_KINDS
+    return f"{prefix}{name.text}" + ("" if has_files else f" ({split})")
+
+
+def _score_on_beam() -> "scoring.Counts":
     """Scores on a runner of Apache Beam."""
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")

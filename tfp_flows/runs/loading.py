@@ -89,25 +89,35 @@ class RunReference:
     """Which run's checkpoint a model is, and how its log-probabilities are estimated.
 
     Attributes:
-      folder: The run's folder.
+      folder: The run's folder; of a reference that was read, where it should be.
       digest: Of the checkpoint's files.
       protocol: The family's protocol as a dict.
+      elsewhere: Where the folder was, if it is not there.
     """
 
     folder: pathlib.Path
     digest: str
     protocol: dict[str, Any]
+    elsewhere: pathlib.Path | None = None
 
     def to_json(self, beside: str | os.PathLike) -> dict[str, Any]:
-        """A JSON-ready dict, the folder relative to the folder `beside`."""
-        folder = os.path.relpath(self.folder.resolve(), pathlib.Path(beside).resolve())
-        return {"run": pathlib.Path(folder).as_posix(), "digest": self.digest, "protocol": self.protocol}
+        """A JSON-ready dict, the folder relative to the folder `beside`, and absolute."""
+        absolute = self.folder.resolve()
+        folder = pathlib.Path(os.path.relpath(absolute, pathlib.Path(beside).resolve())).as_posix()
+        return {
+            "run": folder,
+            "absolute": absolute.as_posix(),
+            "digest": self.digest,
+            "protocol": self.protocol,
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any], beside: str | os.PathLike) -> "RunReference":
         """The reverse of `to_json`."""
-        folder = pathlib.Path(beside).resolve() / values["run"]
-        return cls(pathlib.Path(os.path.normpath(folder)), values["digest"], values["protocol"])
+        folder = pathlib.Path(os.path.normpath(pathlib.Path(beside).resolve() / values["run"]))
+        elsewhere = values.get("absolute")  # not in a reference of version 0.1
+        absolute = None if elsewhere is None else pathlib.Path(elsewhere)
+        return cls(folder, values["digest"], values["protocol"], absolute)
 
     def load_model(self) -> tfd.Distribution:
         """The model.
@@ -116,9 +126,13 @@ class RunReference:
           RunError: If the run is gone, or has been trained further.
         """
         run = Run(self.folder)
+        if not run.exists() and self.elsewhere not in (None, self.folder):
+            run = Run(self.elsewhere)
+            if not run.exists():
+                raise RunError(f"`run`: no run in {self.folder}, nor in {self.elsewhere}.")
         family = registry.family(run.spec().family)
         if run.checkpoint_digest() != self.digest:
-            raise RunError(f"`run`: {self.folder} has another checkpoint than the one that was referred to.")
+            raise RunError(f"`run`: {run.folder} has another checkpoint than the one that was referred to.")
         return load_model(run, family.protocol_class(**self.protocol))[0]
 
 
