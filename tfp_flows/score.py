@@ -20,8 +20,7 @@ import sys
 
 from absl import flags
 
-from tfp_flows import commands, scoring
-from tfp_flows.data import names, streams
+from tfp_flows import commands, data, scoring
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
@@ -62,7 +61,7 @@ def main() -> None:
         sys.exit(SOME_FAILED)
 
 
-def _score_here() -> scoring.Counts:
+def _score_here() -> "scoring.Counts":
     """Scores in this process."""
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
@@ -72,19 +71,21 @@ def _score_here() -> scoring.Counts:
         scoring.of_export(path, FLAGS.batch_size, level) if FLAGS.model else scoring.of_detector(path, level)
     )
     job = scoring.Job(_source(FLAGS.images, FLAGS.split), str(pathlib.Path(path).resolve()), FLAGS.alpha)
-    open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
+    open_stream = functools.partial(
+        data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
+    )
     return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
 
 
 def _source(images: str, split: str) -> str:
     """What is scored, without its alias: the same for `mnist` and `tfds:mnist`."""
-    name = names.take_apart(images)
+    name = data.names.take_apart(images)
     prefix = "tfds:" if name.source.kind == "tfds" and not name.text.startswith("tfds:") else ""
-    has_files = name.source.kind in names.PATH_KINDS
+    has_files = name.source.kind in data.names.PATH_KINDS
     return f"{prefix}{name.text}" + ("" if has_files else f" ({split})")
 
 
-def _score_on_beam() -> scoring.Counts:
+def _score_on_beam() -> "scoring.Counts":
     """Scores on a runner of Apache Beam."""
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")

@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
       dataset: What the set is called: its alias, or a short form of its name.
-      split: "train" or "test".
+      split: "train" or "test"; "all" of a set without a test split, which is new to the model.
       n: Number of images.
       bits_per_dim: Mean over images.
       bits_per_dim_se: Standard error of that mean; None of a single image.
@@ -39,6 +39,7 @@ class Row:
       name: Of the set as in `tfp_flows.data`, operations and alias included; not in the CSV.
       protocol: How log-probabilities were estimated, such as "bound=mean noise_seed=0"; not
         in the CSV.
+      total: How many images the split has, of which n are a fixed random sample; None for n.
     """
 
     dataset: str
@@ -54,6 +55,7 @@ class Row:
     step: int | None = None
     name: str = ""
     protocol: str = ""
+    total: int | None = None
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -66,7 +68,7 @@ def table(rows: Sequence[Row]) -> str:
             (
                 row.dataset,
                 row.split,
-                f"{row.n:,}",
+                f"{row.n:,}" if row.total in (None, row.n) else f"{row.n:,} of {row.total:,}",
                 _with_error(row.bits_per_dim, row.bits_per_dim_se),
                 f"{row.log_prob:,.1f}",
                 "" if row.auroc is None else with_interval(row.auroc, row.auroc_low, row.auroc_high),
@@ -130,6 +132,7 @@ def row_of(
         name=image_set.name,
         step=step,
         protocol=protocol,
+        total=image_set.total,
     )
 
 
