@@ -8,19 +8,30 @@ r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an expor
 One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
 where p_value <= alpha). Where no p-value can be that small, for want of calibration images, nothing is
 scored, unless --allow_unattainable. An image that cannot be read becomes a row of OUT.errors.csv, and the
-exit status is 3. The same command goes on with a job that was interrupted.
+exit status is 3.
+
+A job that was interrupted, or failed, leaves OUT.part, OUT.errors.part and OUT.progress.json, and says so.
+The same command goes on with it: what has a row is left out by what it is, so that images may be added and
+removed in between. It does not go on with another model, alpha or source. While it runs, OUT.lock keeps
+others from writing OUT. SIGTERM and SIGHUP end it as SIGINT does; the exit status is 143, 129 or 130.
+
+A key that is not plain text is escaped: see tfp_flows.scoring.escaping.
 
 With --runner the job runs on Apache Beam: the same rows, in any order, in files like
 scores-00000-of-00004.csv; a job that was interrupted begins anew.
 """
 
+import contextlib
 import functools
-import pathlib
+import signal
 import sys
+import types
+from collections.abc import Iterator
 
 from absl import flags
 
 from tfp_flows import commands, scoring
+from tfp_flows.checks.errors import UserError
 from tfp_flows.data import streams
 
 FLAGS = flags.FLAGS
@@ -55,11 +66,48 @@ def main() -> None:
     """Scores, and says how many."""
     if not 0 < FLAGS.alpha < 1:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
-    counts = _score_here() if FLAGS.runner is None else _score_on_beam()
+    with _ending_by_signals(), _last_words():
+        counts = _score_here() if FLAGS.runner is None else _score_on_beam()
     print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}")
     if counts.failed:
         print(f"The reasons are in {FLAGS.out}.errors.csv.")
         sys.exit(SOME_FAILED)
+
+
+@contextlib.contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the command, with 128 and their number, unless they are ignored (nohup)."""
+
+    def end(number: int, frame: types.FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    numbers = [signal.SIGTERM, signal.SIGHUP] if hasattr(signal, "SIGHUP") else [signal.SIGTERM]
+    handlers = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    for number in handlers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _last_words() -> Iterator[None]:
+    """Has whatever ends a job say, behind its own words, which files are left and what for."""
+    try:
+        yield
+    except (UserError, OSError, KeyboardInterrupt, SystemExit) as error:
+        remark = " ".join(getattr(error, "__notes__", ()))
+        if not remark:
+            raise
+        if isinstance(error, UserError):
+            raise scoring.ScoringError(f"{str(error).removesuffix('.')}. {remark}") from error
+        if isinstance(error, OSError):
+            reason = f"{error.filename or 'file'}: {error.strerror or error}"
+            raise scoring.ScoringError(f"{reason}. {remark}") from error
+        print(remark, file=sys.stderr)
+        raise
 
 
 def _score_here() -> scoring.Counts:
@@ -67,14 +115,17 @@ def _score_here() -> scoring.Counts:
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
     path = FLAGS.model or FLAGS.detector
+    digest = scoring.digest(path)
     level = None if FLAGS.allow_unattainable else FLAGS.alpha
     scorer, image_shape = (
         scoring.of_export(path, FLAGS.batch_size, level) if FLAGS.model else scoring.of_detector(path, level)
     )
     source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
-    job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
+    job = scoring.Job(source, digest, FLAGS.alpha)
     open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
-    return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
+    return scoring.score_stream(
+        scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress, say=print
+    )
 
 
 def _score_on_beam() -> scoring.Counts:
