@@ -1,4 +1,4 @@
-r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an exported model.
+r"""Scores images of a folder, an archive, TFRecords or any other set with an exported model.
 
     python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
     python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
@@ -23,16 +23,14 @@ scores-00000-of-00004.csv; a job that was interrupted begins anew.
 
 import contextlib
 import functools
-import signal
+import os
 import sys
-import types
 from collections.abc import Iterator
 
 from absl import flags
 
-from tfp_flows import commands, scoring
+from tfp_flows import commands, data, scoring
 from tfp_flows.checks.errors import UserError
-from tfp_flows.data import streams
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
@@ -42,13 +40,13 @@ def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string("model", None, "Folder of an exported model, from tfp_flows.export.")
     flags.DEFINE_string("detector", None, "Instead: folder of a detector, from tfp_flows.detect.")
-    flags.DEFINE_string("images", None, "folder:PATH, npz:PATH, tfrecord:GLOB or tfds:NAME.")
+    flags.DEFINE_string("images", None, f"Images to score: {commands.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Table to write: .csv or .parquet.")
     flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
     commands.define_unattainable_flag()
     flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
-    flags.DEFINE_string("split", "test", "Split of a TFDS set.")
+    flags.DEFINE_string("split", "test", "Split of a set that has splits by name.")
     flags.DEFINE_bool("progress", True, "Show a progress bar.")
     flags.DEFINE_string("runner", None, "Run on Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
     flags.DEFINE_string("beam_args", "", "With --runner: options for Beam, as one string.")
@@ -66,7 +64,7 @@ def main() -> None:
     """Scores, and says how many."""
     if not 0 < FLAGS.alpha < 1:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
-    with _ending_by_signals(), _last_words():
+    with _last_words():
         counts = _score_here() if FLAGS.runner is None else _score_on_beam()
     print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}")
     if counts.failed:
@@ -75,29 +73,11 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _ending_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command, with 128 and their number, unless they are ignored (nohup)."""
-
-    def end(number: int, frame: types.FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    numbers = [signal.SIGTERM, signal.SIGHUP] if hasattr(signal, "SIGHUP") else [signal.SIGTERM]
-    handlers = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
-    for number in handlers:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
 def _last_words() -> Iterator[None]:
     """Has whatever ends a job say, behind its own words, which files are left and what for."""
     try:
         yield
-    except (UserError, OSError, KeyboardInterrupt, SystemExit) as error:
+    except (UserError, OSError, KeyboardInterrupt) as error:
         remark = " ".join(getattr(error, "__notes__", ()))
         if not remark:
             raise
@@ -110,7 +90,7 @@ def _last_words() -> Iterator[None]:
         raise
 
 
-def _score_here() -> scoring.Counts:
+def _score_here() -> "scoring.Counts":
     """Scores in this process."""
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
@@ -120,15 +100,24 @@ def _score_here() -> scoring.Counts:
     scorer, image_shape = (
         scoring.of_export(path, FLAGS.batch_size, level) if FLAGS.model else scoring.of_detector(path, level)
     )
-    source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
-    job = scoring.Job(source, digest, FLAGS.alpha)
-    open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
-    return scoring.score_stream(
-        scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress, say=print
+    job = scoring.Job(_source(FLAGS.images, FLAGS.data_dir, FLAGS.split), digest, FLAGS.alpha)
+    open_stream = functools.partial(
+        data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
     )
+    return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
 
 
-def _score_on_beam() -> scoring.Counts:
+def _source(images: str, data_dir: str | None, split: str) -> str:
+    """What is scored, the same however it is spelled and wherever the command is started."""
+    name = data.names.take_apart(images)
+    kind, argument, _ = name.identity
+    where = "" if data_dir is None or kind != "tfds" else f" in {os.path.realpath(data_dir)}"
+    which = "" if kind in data.names.PATH_KINDS else f" ({split})"
+    pieces = [f"{kind}:{argument}", *name.pieces]
+    return f"{'@'.join(pieces)}{which}{where}{data.streams.contents(images)}"
+
+
+def _score_on_beam() -> "scoring.Counts":
     """Scores on a runner of Apache Beam."""
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")

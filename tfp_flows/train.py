@@ -7,20 +7,21 @@ The same command again resumes a run that was interrupted; in a resumed run only
 
 import dataclasses
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 
-from tfp_flows import commands, data, evaluation, runs, training
+from tfp_flows import commands, data, evaluation, numerics, runs, training
 from tfp_flows.models import registry
-from tfp_flows.models.family import Family
-from tfp_flows.numerics import parts
-from tfp_flows.training import strategies
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 FLAGS = flags.FLAGS
+FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
+WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
 
 
 def define_flags(family: str = "glow") -> list[str]:
@@ -33,11 +34,10 @@ def define_flags(family: str = "glow") -> list[str]:
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
     names += ["family", "dataset", "evaluate_on"]
-    # Where a run is trained is no part of it, and may change from one start to the next: not in `names`.
     flags.DEFINE_enum(
         "distribute",
         "none",
-        strategies.CHOICES,
+        training.STRATEGIES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
     )
     commands.define_parts_flag()
@@ -45,7 +45,6 @@ def define_flags(family: str = "glow") -> list[str]:
         "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
     )
     names += commands.define_config_flags(training.TrainingConfig, *_config_classes().values())
-    flags.adopt_module_key_flags(commands.flags)  # so that --help shows them all
     return names
 
 
@@ -54,36 +53,42 @@ def main(flag_names: list[str]) -> None:
     try:
         parts_per_replica = 1
         if FLAGS.parts or FLAGS.distribute == "none":
-            parts_per_replica = parts.choose(FLAGS.parts, FLAGS.batch_size)
-        _train(flag_names, strategies.make_strategy(FLAGS.distribute), parts_per_replica)
-    except strategies.HostLost as error:
-        strategies.start_again(error, FLAGS.max_restarts)
+            parts_per_replica = numerics.parts.choose(FLAGS.parts, FLAGS.batch_size)
+        _train(flag_names, training.strategies.make_strategy(FLAGS.distribute), parts_per_replica)
+    except training.strategies.HostLost as error:
+        training.strategies.start_again(error, FLAGS.max_restarts)
 
 
-def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_replica: int) -> None:
+def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int) -> None:
+    import tensorflow as tf  # here, so that --help does not wait for it
+
     config = commands.config_from_flags(training.TrainingConfig)
-    family = registry.family(FLAGS.family)
-    commands.refuse_flags_of_others(family.name, _config_classes())
-    model_config: Any = commands.config_from_flags(family.config_class)
-    where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
-    train_set = data.load(FLAGS.dataset, "train", **where)
-    validation_set = data.load(FLAGS.dataset, "validation", **where)
-    outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
+    commands.refuse_flags_of_others(FLAGS.family, _config_classes())
+    model_config: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
+    run = runs.Run(FLAGS.run)
+    data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
+    run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
+    where: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
+    dataset = run.find(FLAGS.dataset)  # where it is now, if the run or its data have been moved
+    train_set = data.load(dataset, "train", **where)
+    validation_set = data.load(dataset, "validation", **where)
+    names = [run.find(name) for name in config.outlier_dataset.split("+") if name]
+    outliers = _load_outliers(names, train_set.image_shape, where)
     spec = runs.RunSpec(
-        family=family.name,
+        family=FLAGS.family,
         model=model_config,
         training=dataclasses.asdict(config),
         dataset=FLAGS.dataset,
         image_shape=train_set.image_shape,
     )
     # Before training, so that a mistake in a name shows now and not at the end.
-    sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **where)
-    run = runs.Run(FLAGS.run)
+    others = [run.find(name) for name in FLAGS.evaluate_on or []]
+    sets = others and evaluation.load_sets(dataclasses.replace(spec, dataset=dataset), others, **where)
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
         spec,
-        commands.flags_text(_flags_of(family, flag_names)),
+        commands.flags_text(_flags_of(FLAGS.family, flag_names)),
         train_set.images,
         validation_set.images,
         FLAGS.progress,
@@ -91,11 +96,11 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
         strategy,
         parts_per_replica,
     )
-    is_chief = strategies.Hosts(strategy).is_chief
+    is_chief = training.strategies.Hosts(strategy).is_chief
     if outcome.interrupted:
         if is_chief:
             print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
-        sys.exit(commands.INTERRUPTED)
+        sys.exit(commands.SIGNALLED + outcome.interrupted)
     if not is_chief:
         return
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
@@ -107,25 +112,44 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
 def run(family: str = "glow") -> None:
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
-    commands.run(lambda: main(flag_names))
+    commands.run(lambda: main(flag_names), _groups(flag_names))
 
 
-def _load_outliers(names: str, image_shape: tuple[int, ...], where: Mapping[str, Any]) -> np.ndarray | None:
-    """The training images of the sets joined by "+", as one array; None for no name."""
+def _load_outliers(
+    names: Sequence[str], image_shape: tuple[int, ...], where: Mapping[str, Any]
+) -> np.ndarray | None:
+    """The training images of these sets as one array; None for no name."""
     if not names:
         return None
-    sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names.split("+")]
+    sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names]
     return np.concatenate([image_set.images for image_set in sets])
 
 
+def _groups(names: list[str]) -> dict[str, list[str]]:
+    """The flags as `--help` groups them: a flag that several families share stands once."""
+    groups = {commands.FIRST: list(FIRST)}
+    fields = {
+        name: [field.name for field in dataclasses.fields(config_class)]
+        for name, config_class in {"training": training.TrainingConfig, **_config_classes()}.items()
+    }
+    told = {*FIRST, *(name for group in fields.values() for name in group)}
+    groups["data"] = [name for name in names if name not in told]
+    for title, group in fields.items():
+        shown = {name for names in groups.values() for name in names}
+        groups[title] = [name for name in group if name not in shown]
+    return {**groups, "devices": list(WHERE)}
+
+
 def _config_classes() -> dict[str, type]:
-    return {name: registry.family(name).config_class for name in registry.names()}
+    return {name: registry.settings(name).config_class for name in registry.names()}
 
 
-def _flags_of(family: Family, names: list[str]) -> list[str]:
+def _flags_of(family: str, names: list[str]) -> list[str]:
     """The names without those of other families."""
     of_all = {f.name for c in _config_classes().values() for f in dataclasses.fields(c)}
-    own = {f.name for c in (training.TrainingConfig, family.config_class) for f in dataclasses.fields(c)}
+    own = {
+        f.name for c in (training.TrainingConfig, _config_classes()[family]) for f in dataclasses.fields(c)
+    }
     return [name for name in names if name in own or name not in of_all]
 
 

@@ -110,7 +110,8 @@ def test_damaged_archives_become_errors_and_bad_names_one_line(tmp_path, digits)
         ("npz:nowhere.npz", "no such file"),
         ("folder:nowhere", "no such folder"),
         ("tfrecord:nowhere*", "no such file"),
-        ("mnist", "folder:..., npz:..., tfrecord:..., tfds:..."),
+        ("tfds:", "'tfds:' names no set: write tfds:NAME"),
+        ("tfrecord:", "'tfrecord:' names no file: write tfrecord:GLOB"),
         ("folder:x@contrast=0.5", "@contrast needs the mean of a training set"),
     ):
         with pytest.raises(DataError, match=message) as error:

@@ -1,7 +1,9 @@
 """One split of a source, whichever kind of source it is."""
 
 import functools
+import glob
 import hashlib
+import os
 from pathlib import Path
 
 from tfp_flows.data.embedded import digit_images, photo_crops
@@ -13,6 +15,7 @@ from tfp_flows.data.npz import read_npz
 from tfp_flows.data.splits import divide_training_images
 from tfp_flows.data.synthetic import constant_images, noise_images
 from tfp_flows.data.tfds import TfdsOptions, read_tfds
+from tfp_flows.data.tfrecords import read_tfrecords
 
 _NUM_CACHED = 2
 
@@ -55,6 +58,8 @@ def fingerprint(source: Source) -> str:
     elif source.kind == "npz":
         file = Path(source.argument).expanduser()
         files = [file] if file.is_file() else []
+    elif source.kind == "tfrecord":
+        files = [Path(file) for file in sorted(glob.glob(os.path.expanduser(source.argument)))]
     else:
         return ""
     digest = hashlib.sha256()
@@ -81,6 +86,8 @@ def _read_official(source: Source, split: str, options: TfdsOptions) -> ImageSet
         return read_folder(source.argument, split)
     if source.kind == "npz":
         return read_npz(source.argument, split)
+    if source.kind == "tfrecord":
+        return read_tfrecords(source, split)
     if source.kind == "digits":
         return digit_images(split)
     return read_tfds(source.argument, split, options)

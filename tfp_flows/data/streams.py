@@ -4,7 +4,8 @@
 - `npz:PATH`: every array of images of the archive; the key is "ARRAY:INDEX".
 - `tfrecord:GLOB`: `tf.train.Example`s whose feature `image` (or `image/encoded`) is a PNG or JPEG; the
   key is their feature `key` (or `id`), or else "FILE:INDEX".
-- `tfds:NAME`: one split of a TFDS set in `data_dir`; the key is the set's `id`, or else TFDS's own.
+- `tfds:NAME` or NAME: one split of a TFDS set in `data_dir`; the key is the set's `id`, or else TFDS's own.
+- `photos`, `digits`, `constant`, `constant=128`, `noise`: one split, as `tfp_flows.data.load` has it.
 
 Operations that treat each image alone may follow, as in `tfp_flows.data.operations`:
 `folder:PATH@resize=28@luminance`.
@@ -24,15 +25,16 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
-from tfp_flows.data import folder, tfds
+from tfp_flows.data import embedded, folder, synthetic, tfds
 from tfp_flows.data.archive_rows import ArchiveRows, Unreadable, open_rows
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.files import check_regular
-from tfp_flows.data.names import parse_name
+from tfp_flows.data.image_set import SPLITS, ImageSet
+from tfp_flows.data.names import Source, parse_name
 from tfp_flows.data.operations import Operation, apply_operation
 from tfp_flows.data.records import read_records
+from tfp_flows.data.splits import divide_training_images
 
-KINDS = ("folder", "npz", "tfrecord", "tfds")
 _NUM_FILES = 64  # a piece of a folder
 _NUM_IMAGES = 1024  # a piece of an array or a split, at least
 _DIGEST = 16  # bytes of a record's digest
@@ -103,7 +105,7 @@ def stream(
       name: The source, as above.
       image_shape: (H, W, C) that every image must have.
       data_dir: Folder of TFDS sets.
-      split: Of a TFDS set.
+      split: Of a source that has splits by name.
       skip: Items to leave out; they are not decoded.
       piece: One of `pieces`, or None for the whole stream.
 
@@ -113,11 +115,14 @@ def stream(
     Raises:
       DataError: If there is no such source at all.
     """
-    kind, argument, operations = _parse(name)
-    if kind == "tfds":
-        items = _tfds(argument, piece, skip, data_dir, split)
+    source, operations = _parse(name)
+    if source.kind == "tfds":
+        items = _tfds(source.argument, piece, skip, data_dir, split)
+    elif source.kind in _OPEN:
+        items = _OPEN[source.kind](source.argument, piece, skip)
     else:
-        items = _OPEN[kind](argument, piece, skip)
+        height, width, channels = image_shape
+        items = _of_set(_made_here(source, split, (height, width, channels)), piece, skip)
     for item in items:
         yield _finished(item, operations, tuple(image_shape), name)
 
@@ -132,7 +137,7 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
     Args:
       name: The source, as above.
       data_dir: Folder of TFDS sets.
-      split: Of a TFDS set.
+      split: Of a source that has splits by name.
 
     Yields:
       `Piece`.
@@ -140,7 +145,8 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
     Raises:
       DataError: If there is no such source at all.
     """
-    kind, argument, _ = _parse(name)
+    source, _ = _parse(name)
+    kind, argument = source.kind, source.argument
     if kind == "folder":
         files = folder.list_images(argument)
         yield from (Piece(tuple(files[i : i + _NUM_FILES])) for i in range(0, len(files), _NUM_FILES))
@@ -148,10 +154,25 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
         yield from (Piece((file,)) for file in _record_files(argument))
     elif kind == "npz":
         yield from _npz_pieces(argument)
+    elif kind != "tfds":
+        yield Piece()
     else:
         options = _tfds_options(data_dir)
         count = tfds.count_if_one_file(argument, split, options)
         yield from [Piece()] if count is None else _ranges((), count, _NUM_IMAGES)
+
+
+def contents(name: str) -> str:
+    """Checksums of an archive's arrays, whose images have no keys of their own; "" of other sources.
+
+    Raises:
+      DataError: If there is no such archive.
+    """
+    source, _ = _parse(name)
+    if source.kind != "npz":
+        return ""
+    with open_rows(source.argument) as archive:
+        return "".join(f" {array}={checksum:08x}" for array, checksum in archive.checksums.items())
 
 
 def decode(key: str, encoded: bytes) -> Item:
@@ -172,17 +193,44 @@ def with_shape(item: Item, image_shape: tuple[int, ...]) -> Item:
     return item._replace(image=None, error=f"is {had}, but {wanted} is wanted")
 
 
-def _parse(name: str) -> tuple[str, str, tuple[Operation, ...]]:
-    """(kind, argument, operations)."""
-    kind, colon, rest = name.partition(":")
-    if not colon or kind not in KINDS:
-        raise DataError(f"'{name}': images to be scored are named {', '.join(f'{k}:...' for k in KINDS)}")
-    source, operations = parse_name(f"folder:{rest}")
+def raw(source: Source) -> Iterator[Item]:
+    """The images of a source of files, as they are: without operations, of whatever shape."""
+    return _OPEN[source.kind](source.argument)
+
+
+def _parse(name: str) -> tuple[Source, tuple[Operation, ...]]:
+    """The source and the operations."""
+    source, operations = parse_name(name)
     if any(operation.kind == "contrast" for operation in operations):
         raise DataError(
             f"'{name}': @contrast needs the mean of a training set; scoring treats each image alone"
         )
-    return kind, source.argument, operations
+    return source, operations
+
+
+def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) -> ImageSet:
+    """A split of a set that needs no files."""
+    if split not in SPLITS:
+        raise DataError(f"{source.text}: has no split '{split}': choose from {', '.join(SPLITS)}")
+    if source.kind == "photos":
+        return embedded.photo_crops(split)
+    if source.kind == "digits":
+        whole = embedded.digit_images("test" if split == "test" else "train")
+        if split == "test":
+            return whole
+        return whole.select(divide_training_images(len(whole), source.text)[split], split)
+    if split != "test":
+        raise DataError(f"{source.text}: has only a test split, no {split} split")
+    if source.kind == "noise":
+        return synthetic.noise_images(image_shape)
+    return synthetic.constant_images(source.argument, image_shape)
+
+
+def _of_set(image_set: ImageSet, piece: Piece | None, skip: Skip) -> Iterator[Item]:
+    start, stop = piece[1:] if piece else (0, None)
+    for key, image in zip(image_set.keys[start:stop], image_set.images[start:stop], strict=True):
+        if not skip(key):
+            yield Item(key, image)
 
 
 def _finished(

@@ -85,10 +85,7 @@ def fit_and_calibrate(
 
 def _refuse_own(name: str, spec: RunSpec) -> None:
     """Refuses the run's own set: as a whole it holds the images that were trained on."""
-    given, own = (names.parse_name(text)[0] for text in (name, spec.dataset))
-    paths = (os.path.realpath(os.path.expanduser(source.argument)) for source in (given, own))
-    same = len(set(paths)) == 1 if own.kind in names.PATH_KINDS else given.argument == own.argument
-    if given.kind == own.kind and same:
+    if names.same_source(name, spec.dataset):
         raise DetectorError(
             f"`calibrate_on`: the model was trained on images of {name}; give others of the same kind, or "
             f"leave it out to take those that were held out."

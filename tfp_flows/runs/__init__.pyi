@@ -1,9 +1,11 @@
+from . import checkpoint_files as checkpoint_files
 from .atomic import naming_file as naming_file
 from .atomic import sync as sync
 from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically
 from .errors import UNREADABLE as UNREADABLE
 from .errors import RunError as RunError
+from .errors import RunWarning as RunWarning
 from .loading import RunReference as RunReference
 from .loading import load as load
 from .loading import load_model as load_model

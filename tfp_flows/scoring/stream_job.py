@@ -48,13 +48,12 @@ def score_stream(
     job: Job,
     batch_size: int = 128,
     progress: bool = True,
-    say: Callable[[str], object] = warnings.warn,
 ) -> Counts:
     """Scores every image of a stream.
 
     Rows in = rows out + errors, always. Each batch's rows are brought to the disk before the next batch; a
     job that goes on leaves out the images that have a row, by what they are and not by how many, so that
-    images may be added and removed in between. A row whose image is gone stays, and that is said.
+    images may be added and removed in between. A row whose image is gone stays, and a warning says so.
 
     Args:
       scorer: Function from uint8 `[B, H, W, C]` to a dict of arrays `[B]`: log_prob, bits_per_dim and, where
@@ -65,7 +64,6 @@ def score_stream(
       job: `Job`.
       batch_size: Images scored at once.
       progress: Whether to show a bar with images/s.
-      say: Called with what there is to say besides, a line.
 
     Returns:
       `Counts` over the whole job.
@@ -90,7 +88,7 @@ def score_stream(
                     _score(scorer, batch, job.alpha, journal, lock)
                     bar.update(len(batch))
             if len(done):
-                say(_vanished(journal, done, job.images))
+                warnings.warn(_vanished(journal, done, job.images), stacklevel=2)
             lock.check("out")
             journal.finish()
         except BaseException as error:

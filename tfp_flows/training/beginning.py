@@ -24,9 +24,10 @@ def begin(
     config: TrainingConfig,
     examples: Examples,
     hosts: Hosts,
+    lock: runs.Lock | None,
     from_data: bool = True,
 ) -> InFolder:
-    """Makes or checks a run's folder, and sets `state` to its newest checkpoint's, or to that of step 0.
+    """Makes or checks a run's folder, and sets `state` to its newest good checkpoint's, or that of step 0.
 
     Args:
       run: The run.
@@ -37,6 +38,7 @@ def begin(
       config: The settings.
       examples: What it is trained on.
       hosts: Who shares the training: the chief alone writes, all others read what it wrote.
+      lock: The run's, of the chief; None for others.
       from_data: Whether a new run's weights are initialised; else they stay as they are.
 
     Returns:
@@ -49,7 +51,7 @@ def begin(
         run.check_same(spec, defaults())
     if hosts.is_chief:
         _begin_folder(run, spec, flags_text)
-    checkpoints = InFolder(run, state, writes=hosts.is_chief)
+    checkpoints = InFolder(run, state, lock)
     if hosts.is_chief and not checkpoints.restore_newest():
         initialize(subject, state, config, examples, spec, from_data)
         checkpoints.save(0)

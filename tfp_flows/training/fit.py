@@ -1,5 +1,6 @@
 """Training anything that has a log-density and variables, by the loop of the command."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -88,8 +89,8 @@ def fit(
     Without `run` nothing is written, and a second call trains on from the model's weights with a fresh
     optimizer (for a model of a family with `from_data=False`).
 
-    SIGINT or SIGTERM ends training after the step that it comes in: the state is saved, the weights are set,
-    then the signal has its usual effect.
+    SIGINT, SIGTERM or SIGHUP ends training after the step that it comes in: the state is saved, the weights
+    are set, then the signal has its usual effect.
 
     Args:
       model: The density model; its weights are changed.
@@ -118,7 +119,7 @@ def fit(
 
     Raises:
       UserError: If an argument does not fit the model, or makes no sense.
-      RunError: If the folder holds something else.
+      RunError: If the folder holds something else, another training writes to it, or it cannot be written.
       TrainingDiverged: If the loss is not finite or exploded.
     """
     config = TrainingConfig(steps, batch_size, learning_rate, seed=seed, **_known(settings))
@@ -136,15 +137,17 @@ def fit(
     state = TrainingState(model, config, tracked=None if family else _tracked(model))
     folder = None if run is None else runs.Run(run)
     spec = _spec(family, subject, config, dataset)
-    if folder is None:
-        checkpoints: Checkpoints = InMemory(state, list(_variables(model)))
-        initialize(subject, state, config, examples, spec, from_data)
-    else:
-        hosts = Hosts(tf.distribute.get_strategy())
-        checkpoints = begin(folder, spec, None, subject, state, config, examples, hosts, from_data)
-    return _run(
-        folder, subject, state, config, checkpoints, callbacks, examples, validation, outliers, progress
-    )
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            checkpoints: Checkpoints = InMemory(state, list(_variables(model)))
+            initialize(subject, state, config, examples, spec, from_data)
+        else:
+            hosts = Hosts(tf.distribute.get_strategy())
+            lock = stack.enter_context(folder.locked()) if hosts.is_chief else None
+            checkpoints = begin(folder, spec, None, subject, state, config, examples, hosts, lock, from_data)
+        return _run(
+            folder, subject, state, config, checkpoints, callbacks, examples, validation, outliers, progress
+        )
 
 
 def _run(
@@ -164,14 +167,15 @@ def _run(
     records: list[Record] = [memory, Callbacks(callbacks, subject)]
     if folder:
         start = int(state.step.numpy())
-        records.insert(0, metrics.Metrics(folder.metrics_file, folder.events, start, names))
+        files = folder.metrics_file, folder.events
+        records.insert(0, metrics.Metrics(*files, start, names, config.log_every))
     train_step = make_train_step(subject, state, config)
     hosts = Hosts(tf.distribute.get_strategy())
     loop = Loop(subject, state, config, hosts, train_step, checkpoints, records)
     outcome = loop.run(examples, validation, outliers.values if outliers else None, progress)
     checkpoints.to_trained()
     if outcome.interrupted:
-        signal.raise_signal(loop.signals[0])
+        signal.raise_signal(outcome.interrupted)
     rows = metrics.read(folder.metrics_file, names) if folder else memory.rows
     return History.of(rows, subject.unit, outcome.step)
 
