@@ -26,7 +26,7 @@ class Done:
         """Takes an item out; whether it was there."""
         if not self._digests.size:
             return False
-        digest = np.bytes_(_digest(identity))
+        digest = np.bytes_(_digest(identity).rstrip(b"\0"))  # as NumPy gives elements of such arrays
         place = self._digests.searchsorted(digest)
         if place == self._digests.size or self._digests[place] != digest or not self._counts[place]:
             return False
