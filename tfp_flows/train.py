@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
+MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
 
 def define_flags(family: str = "glow") -> list[str]:
@@ -39,6 +40,11 @@ def define_flags(family: str = "glow") -> list[str]:
         "none",
         training.STRATEGIES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
+    )
+    flags.DEFINE_bool(
+        "allow_changed_images",
+        False,
+        "Go on with a run whose training images are not those that it was trained on so far.",
     )
     commands.define_parts_flag()
     flags.DEFINE_integer(
@@ -68,10 +74,12 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     run = runs.Run(FLAGS.run)
     data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
     run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
-    where: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
+    division = run.spec().division if run.exists() else data.DIVISION
+    source: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
+    where = {**source, "division": division}
     dataset = run.find(FLAGS.dataset)  # where it is now, if the run or its data have been moved
     train_set = data.load(dataset, "train", **where)
-    validation_set = data.load(dataset, "validation", **where)
+    validation_set = data.load(dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
     names = [run.find(name) for name in config.outlier_dataset.split("+") if name]
     outliers = _load_outliers(names, train_set.image_shape, where)
     spec = runs.RunSpec(
@@ -80,10 +88,11 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         training=dataclasses.asdict(config),
         dataset=FLAGS.dataset,
         image_shape=train_set.image_shape,
+        division=division,
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     others = [run.find(name) for name in FLAGS.evaluate_on or []]
-    sets = others and evaluation.load_sets(dataclasses.replace(spec, dataset=dataset), others, **where)
+    sets = others and evaluation.load_sets(dataclasses.replace(spec, dataset=dataset), others, **source)
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -95,6 +104,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         outliers,
         strategy,
         parts_per_replica,
+        FLAGS.allow_changed_images,
     )
     is_chief = training.strategies.Hosts(strategy).is_chief
     if outcome.interrupted:

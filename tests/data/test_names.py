@@ -139,7 +139,7 @@ def test_what_can_be_loaded_can_be_streamed(name, split, shared_images):
         with pytest.raises(DataError, match="has only a test split"):
             list(streams.stream(name, split=split, **kwargs))
         return
-    loaded = data.load(name, split, max_images=5, **kwargs)
+    loaded = data.load(name, split, **kwargs)
     found = list(itertools.islice(streams.stream(name, split=split, **kwargs), 5))
     assert tuple(item.key for item in found) == loaded.keys[: len(found)]
     np.testing.assert_array_equal([item.image for item in found], loaded.images[: len(found)])

@@ -4,11 +4,16 @@ from .batches import evaluation_batches as evaluation_batches
 from .batches import shuffled_batches as shuffled_batches
 from .batches import training_batches as training_batches
 from .errors import DataError as DataError
+from .errors import DataWarning as DataWarning
+from .image_set import ALL as ALL
 from .image_set import SPLITS as SPLITS
 from .image_set import ImageSet as ImageSet
 from .labels import Labels as Labels
 from .labels import printable as printable
 from .labels import short as short
+from .loading import evaluation_split as evaluation_split
 from .loading import fingerprint as fingerprint
 from .loading import load as load
 from .sources import clear_cache as clear_cache
+from .splits import DIVISION as DIVISION
+from .splits import DIVISIONS as DIVISIONS

@@ -33,7 +33,7 @@ from tfp_flows.data.image_set import SPLITS, ImageSet
 from tfp_flows.data.names import Source, parse_name
 from tfp_flows.data.operations import Operation, apply_operation
 from tfp_flows.data.records import read_records
-from tfp_flows.data.splits import divide_training_images
+from tfp_flows.data.splits import divide
 
 _NUM_FILES = 64  # a piece of a folder
 _NUM_IMAGES = 1024  # a piece of an array or a split, at least
@@ -218,7 +218,7 @@ def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) ->
         whole = embedded.digit_images("test" if split == "test" else "train")
         if split == "test":
             return whole
-        return whole.select(divide_training_images(len(whole), source.text)[split], split)
+        return whole.select(divide(whole.keys, ("validation", "calibration"), source.text)[split], split)
     if split != "test":
         raise DataError(f"{source.text}: has only a test split, no {split} split")
     if source.kind == "noise":

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,10 +31,11 @@ def load_sets(
 
     Args:
       spec: `runs.RunSpec`.
-      named: Names as in `tfp_flows.data`; their test splits are loaded.
+      named: Names as in `tfp_flows.data`; of each the split that `data.evaluation_split` says: all images of
+        a folder or an archive without test images of its own, unless the run was trained on others of it.
       data_dir: Folder of data sets in TFDS layout.
       download: Whether TFDS may download what is missing.
-      max_images: Largest number of images of each set; None for all.
+      max_images: Largest number of images of each set, a fixed random sample; None for all.
 
     Returns:
       List of `data.ImageSet`, all of the run's image shape.
@@ -46,12 +48,24 @@ def load_sets(
         raise RunError(
             "`run`: it was trained on arrays without a name; tfp_flows.fit takes it as `dataset`."
         )
-    shared: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
+    shared: dict[str, Any] = dict(
+        data_dir=data_dir, download=download, image_shape=spec.image_shape, division=spec.division
+    )
+    trained_on = names_trained_on(spec)
     others = other_names(spec.dataset, named)
     data.Labels([spec.dataset, *others])  # which refuses two sets of one alias
     own = data.load(spec.dataset, "test", max_images=max_images, **shared)
     sets = [own, data.load(spec.dataset, "train", max_images=len(own), **shared)]
-    return sets + [data.load(name, "test", max_images=max_images, **shared) for name in others]
+    for name in others:
+        split = data.evaluation_split(name, trained_on)
+        sets.append(data.load(name, split, max_images=max_images, **shared))
+    return sets
+
+
+def names_trained_on(spec: RunSpec) -> list[str]:
+    """The names of the sets that a run saw in training, outliers included."""
+    outliers = spec.training.get("outlier_dataset", "").split("+")
+    return [name for name in (spec.dataset, *outliers) if name]
 
 
 def other_names(own: str, named: Sequence[str]) -> list[str]:
@@ -74,7 +88,8 @@ def evaluate(
 
     Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
     `samples.png` (images that the model drew), `log_probs.npz` (every score) and `protocol.json`
-    (how they were computed). They show what earlier evaluations of other sets found too; see `kept`.
+    (how they were computed). They show what earlier evaluations of other sets found too; see `kept`. Warns
+    (`data.DataWarning`) of images that were trained on where they should not have been.
 
     Args:
       run: `runs.Run`.
@@ -93,6 +108,7 @@ def evaluate(
     """
     protocol = protocol or registry.family(run.spec().family).protocol_class()
     model, step = load_model(run, protocol)
+    _warn_of_images_trained_on(run, sets)
     label_of = data.Labels([s.name for s in sets])
     labels = [label_of(s.name) for s in sets]
     estimate = compiled_estimate(model)
@@ -127,16 +143,31 @@ def _way(run: Run, settings: dict[str, Any], own: data.ImageSet) -> str:
     return json.dumps({"checkpoint": run.checkpoint_digest(), "protocol": settings, "own images": keys})
 
 
+def _warn_of_images_trained_on(run: Run, sets: Sequence[data.ImageSet]) -> None:
+    known = run.trained_on()
+    for image_set in sets:
+        seen = int(known.holds(image_set.images).sum()) if known and image_set.split != "train" else 0
+        if seen:
+            warnings.warn(
+                f"{seen:,} of the {len(image_set):,} images of {image_set.name} ({image_set.split}) were "
+                f"trained on, or are equal to one that was.",
+                data.DataWarning,
+                stacklevel=3,
+            )
+
+
 def report(run: Run, rows: Sequence[Row]) -> str:
     """The table of the rows, what it says, and where the files are, as text."""
     likelier = [
         row.dataset
         for row in rows[1:]
-        if row.split == "test" and row.auroc_high is not None and row.auroc_high < 0.5
+        if row.split != "train" and row.auroc_high is not None and row.auroc_high < 0.5
     ]
     lines = [table(rows), ""]
     if any(row.auroc is not None and row.auroc_low is None for row in rows):
         lines.append(WHY_NO_INTERVAL)
+    if any(row.total not in (None, row.n) for row in rows):
+        lines.append("n of N images: a fixed random sample of them.")
     if rows[0].estimate_se is not None:
         protocol = json.loads((run.evaluation / PROTOCOL_FILE).read_text(encoding="utf-8"))
         settings = ", ".join(f"{k} {v}" for k, v in protocol.items() if k != "step")

@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
       dataset: What the set is called: its alias, or a short form of its name.
-      split: "train" or "test".
+      split: "train" or "test"; "all" of a set without a test split, which is new to the model.
       n: Number of images.
       bits_per_dim: Mean over images.
       bits_per_dim_se: Standard error of that mean; None of a single image.
@@ -38,6 +38,7 @@ class Row:
       name: Of the set as in `tfp_flows.data`, operations and alias included.
       step: Of training; None where it is not known.
       protocol: How log-probabilities were estimated, such as "bound=elbo num_importance_samples=1".
+      total: How many images the split has, of which n are a fixed random sample; None for n.
     """
 
     dataset: str
@@ -53,6 +54,7 @@ class Row:
     name: str = ""
     step: int | None = None
     protocol: str = ""
+    total: int | None = None
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -65,7 +67,7 @@ def table(rows: Sequence[Row]) -> str:
             (
                 row.dataset,
                 row.split,
-                f"{row.n:,}",
+                f"{row.n:,}" if row.total in (None, row.n) else f"{row.n:,} of {row.total:,}",
                 _with_error(row.bits_per_dim, row.bits_per_dim_se),
                 f"{row.log_prob:,.1f}",
                 "" if row.auroc is None else with_interval(row.auroc, row.auroc_low, row.auroc_high),
@@ -129,6 +131,7 @@ def row_of(
         name=image_set.name,
         step=step,
         protocol=protocol,
+        total=image_set.total,
     )
 
 

@@ -3,6 +3,7 @@ from .atomic import naming_file as naming_file
 from .atomic import sync as sync
 from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically
+from .changed import warn_of_changed_images as warn_of_changed_images
 from .errors import UNREADABLE as UNREADABLE
 from .errors import RunError as RunError
 from .errors import RunWarning as RunWarning
@@ -16,5 +17,6 @@ from .lock import locked as locked
 from .run import FORMAT as FORMAT
 from .run import Run as Run
 from .run import RunSpec as RunSpec
+from .trained_on import TrainedOn as TrainedOn
 from .versions import versions as versions
 from .weight_average import WeightAverage as WeightAverage

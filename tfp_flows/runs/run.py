@@ -2,6 +2,7 @@
 
 RUN/flags.flags      the training command, re-runnable with --flagfile; not of `tfp_flows.fit`
 RUN/run.json         the same as values: family, model, training, data and where they lie, versions
+RUN/trained_on.npz   a hash of each image that it was trained on
 RUN/checkpoints/     the newest checkpoints of the whole training state
 RUN/best/            the checkpoint of the best validation score, with --early_stopping
 RUN/metrics.csv      one row every --log_every steps
@@ -19,6 +20,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from tfp_flows import data
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import names
@@ -27,6 +29,7 @@ from tfp_flows.runs import checkpoint_files, places
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.lock import LOCK, Lock, locked
+from tfp_flows.runs.trained_on import TrainedOn
 from tfp_flows.runs.versions import versions
 
 FORMAT = 1
@@ -46,6 +49,9 @@ class RunSpec:
       training: `training.TrainingConfig` as a dict.
       dataset: Name as in `tfp_flows.data`; "" for arrays that have none.
       image_shape: (H, W, C), or what else the shape of an example is.
+      division: How the splits of `dataset` are taken from its training images, as `data.load` has it; 1 for
+        runs that do not say.
+      trained_on: Digest of the training images, see `trained_on`; "" for runs that do not say.
     """
 
     family: str
@@ -53,6 +59,8 @@ class RunSpec:
     training: dict[str, Any]
     dataset: str
     image_shape: tuple[int, ...]
+    division: int = data.DIVISION
+    trained_on: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -71,6 +79,9 @@ class RunSpec:
         for key in ("steps", "seed", "ema_decay"):
             if key not in values["training"]:
                 raise UserError(f"'training' has no {key!r}")
+        division, trained_on = values.get("division", 1), values.get("trained_on", "")
+        if division not in data.DIVISIONS or not isinstance(trained_on, str):
+            raise UserError(f"'division' is {division!r}, 'trained_on' {trained_on!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
             model = registry.family(values["family"]).config_class(**model)
@@ -80,6 +91,8 @@ class RunSpec:
             training=values["training"],
             dataset=values["dataset"],
             image_shape=tuple(values["image_shape"]),
+            division=division,
+            trained_on=trained_on,
         )
 
 
@@ -100,6 +113,7 @@ class Run:
         self.named: tuple[str, ...] = ()
         self.flags_file = self.folder / "flags.flags"
         self.spec_file = self.folder / "run.json"
+        self.trained_on_file = self.folder / "trained_on.npz"
         self.metrics_file = self.folder / "metrics.csv"
         self.checkpoints = self.folder / "checkpoints"
         self.best = self.folder / "best"
@@ -211,11 +225,20 @@ class Run:
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"`run`: {self.spec_file} is damaged: {error}.") from error
 
+    def trained_on(self) -> TrainedOn | None:
+        """What it was trained on; None for a run that does not say.
+
+        Raises:
+          RunError: If there is no run, or its files are damaged.
+        """
+        return TrainedOn.read(self.trained_on_file, self.spec().trained_on)
+
     def check_same(self, spec: RunSpec, defaults: Mapping[str, object]) -> None:
         """Raises `RunError` where `spec` is not the run's own, but for a larger number of steps.
 
-        Names of data are compared as what they mean. `defaults` are the values of settings that the run may
-        be too old to know.
+        Names of data are compared as what they mean; whether it was trained on the same images,
+        `training.beginning` looks. `defaults` are the values of settings that the run may be too old to
+        know.
         """
         own, known = self._read()
         old, new = {**defaults, **_flat(own)}, {**defaults, **_flat(spec)}
@@ -230,7 +253,7 @@ class Run:
         changed = [
             f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
             for key in sorted(old | new)
-            if key != "training.steps" and not same(key)
+            if key not in ("training.steps", "trained_on") and not same(key)
         ]
         if changed:
             flag_file = f" (`flagfile={self.flags_file}`)" if self.flags_file.exists() else ""

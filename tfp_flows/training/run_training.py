@@ -29,6 +29,7 @@ def train(
     outlier_images: np.ndarray | None = None,
     strategy: tf.distribute.Strategy | None = None,
     parts_per_replica: int = 1,
+    allow_changed_images: bool = False,
 ) -> Outcome:
     """Trains a run from its beginning or its last checkpoint to `steps`.
 
@@ -48,13 +49,14 @@ def train(
       outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
       strategy: From `strategies.make_strategy`; None for the current one.
       parts_per_replica: In how many parts each replica computes its images, side by side; see `parts`.
+      allow_changed_images: Whether a run goes on with other images than it was trained on so far.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
 
     Raises:
-      RunError: If the folder holds another run, another training writes to it, it cannot be written, or its
-        checkpoints or that of `init_from` cannot be read.
+      RunError: If the folder holds another run or its images are not those that it was trained on, another
+        training writes to it, it cannot be written, or its checkpoints or that of `init_from` are damaged.
       UserError: If the batch cannot be cut into equal parts.
       TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
       HostLost: If another host is gone; the last checkpoint is intact.
@@ -72,7 +74,18 @@ def train(
             state = TrainingState(model, config)
         trained = subject_of_family(family, model)
         lock = stack.enter_context(run.locked()) if hosts.is_chief else None
-        checkpoints = begin(run, spec, flags_text, trained, state, config, examples, hosts, lock)
+        checkpoints = begin(
+            run,
+            spec,
+            flags_text,
+            trained,
+            state,
+            config,
+            examples,
+            hosts,
+            lock,
+            allow_changed_images=allow_changed_images,
+        )
         step = make_train_step(trained, state, config, hosts.strategy, parts_per_replica)
         start = int(state.step.numpy())
         metrics = Metrics(run.metrics_file, run.events, start, log_every=config.log_every)
