@@ -1,10 +1,13 @@
 """Paths and names survive, or are refused before any work."""
 
+import os
 import types
 
+import pyarrow.parquet
 import pytest
 
-from tfp_flows import data, detectors, runs, serving
+from tests.scoring.images import keys, rows, save_detector, score, write_png
+from tfp_flows import data, detectors, runs, scoring, serving
 from tfp_flows.checks import UserError
 from tfp_flows.detectors import saving
 
@@ -30,3 +33,27 @@ def test_case_29_what_tensorflow_takes_for_a_pattern_is_refused_first(tmp_path, 
     with pytest.raises(UserError, match="`out`: .* pattern"):
         saving.save(detector, path)
     assert not reached and not list(tmp_path.iterdir())
+
+
+def test_case_31_a_file_of_any_name_is_one_row(tmp_path):
+    names = [
+        b"\xff\xfe.png", b"cr\r.png", b"lf\n.png", b'"quo"te.png', b"a,b.png", b"=1+1.png", b"+1.png",
+        b"-1.png", b"@A1.png", b"\t.png", b"back\\slash.png", b"plain.png",
+    ]  # fmt: skip
+    (tmp_path / "images").mkdir()
+    for number, name in enumerate(names):
+        write_png(os.path.join(os.fsencode(tmp_path), b"images", name), number)
+    (tmp_path / "images" / os.fsdecode(b"\xfd\r.png")).write_bytes(b"none")
+    detector = save_detector(tmp_path / "d")
+    for ending in ("csv", "parquet"):
+        out = tmp_path / f"x.{ending}"
+        result = score(f"folder:{tmp_path / 'images'}", out, detector).wait()
+        assert result.returncode == 3, result.stderr
+        assert "12 images scored, 1 could not be read" in result.stdout
+    texts = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
+    assert len(texts) == 13 and not any(line[0] in "=+-@\t" for line in texts)
+    found = keys(tmp_path / "x.csv")
+    assert sorted(map(os.fsencode, found)) == sorted([*names, b"\xfd\r.png"])
+    table = pyarrow.parquet.read_table(tmp_path / "x.parquet")["key"].to_pylist()
+    assert table == [row["key"] for row in rows(tmp_path / "x.csv")]
+    assert [scoring.unescape(key) for key in table] == found[:-1]

@@ -5,10 +5,14 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 from PIL import Image
 
-from tfp_flows import scoring
+from tests import forked
+from tfp_flows import detectors, scoring
 from tfp_flows.data import streams
+
+tfd = tfp.distributions
 
 SHAPE = (4, 4, 1)
 
@@ -82,3 +86,26 @@ def keys(path):
     """The keys of a table and of its errors, unescaped."""
     found = [row["key"] for file in (path, f"{path}.errors.csv") for row in rows(pathlib.Path(file))]
     return [scoring.unescape(key) for key in found]
+
+
+def save_detector(path, loc=100.0):
+    """A detector of a normal distribution: nothing is trained, and it loads in a moment."""
+    normal = tfd.Normal(tf.fill(SHAPE, loc), tf.fill(SHAPE, 40.0))
+    images = np.stack([image(number) for number in range(40)])
+    detector = detectors.Likelihood(tfd.Independent(normal, 3)).fit(images[:20])
+    detector.calibrate(images[20:]).save(path)
+    return path
+
+
+def score(images, out, detector, *arguments, **settings):
+    """The command, in a process of its own."""
+    return forked.start(
+        "tfp_flows.score",
+        f"--detector={detector}",
+        f"--images={images}",
+        f"--out={out}",
+        "--noprogress",
+        "--batch_size=2",
+        *arguments,
+        **settings,
+    )
