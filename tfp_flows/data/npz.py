@@ -7,12 +7,12 @@ there are any: `train_labels`, `test_labels` (or `y_train`, `y_test`), and `labe
 integers [N]. Other keys are ignored. Nothing is ever unpickled.
 """
 
-import zipfile
-import zlib
-from pathlib import Path
+import os
 
 import numpy as np
 
+from tfp_flows.checks import archives, sizes
+from tfp_flows.checks.errors import UserError
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 
@@ -38,24 +38,19 @@ def read_npz(path: str, split: str) -> ImageSet:
     Raises:
       DataError: If there is no such archive, or no such split in it, or its arrays are unfit.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
+    file = os.path.expanduser(path)
+    if not os.path.isfile(file):
         raise DataError(f"npz:{path}: no such file")
     try:
-        if not zipfile.is_zipfile(file) and not file.read_bytes()[:6] == b"\x93NUMPY":
-            raise DataError(f"npz:{path}: cannot be read: it is no NumPy archive; write one with np.savez")
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"npz:{path}: a single array: write an archive with np.savez")
-        with archive:
+        with archives.opened(file) as archive:
             return _read_split(archive, path, split)
     except DataError:
         raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, UserError) as error:
         raise DataError(f"npz:{path}: cannot be read: {error}") from error
 
 
-def _read_split(archive: np.lib.npyio.NpzFile, path: str, split: str) -> ImageSet:
+def _read_split(archive: archives.Archive, path: str, split: str) -> ImageSet:
     found = {name: key for name in _IMAGE_KEYS if (key := _only(archive, _IMAGE_KEYS[name], path))}
     if "images" in found and len(found) > 1:
         raise DataError(f"npz:{path}: has both 'images' and parts: {_listed(archive)}: keep one")
@@ -73,20 +68,22 @@ def _read_split(archive: np.lib.npyio.NpzFile, path: str, split: str) -> ImageSe
     return _tenth(whole, split) if name == "images" else whole
 
 
-def _only(archive: np.lib.npyio.NpzFile, candidates: tuple[str, ...], path: str) -> str | None:
+def _only(archive: archives.Archive, candidates: tuple[str, ...], path: str) -> str | None:
     present = [key for key in candidates if key in archive.files]
     if len(present) > 1:
         raise DataError(f"npz:{path}: has both '{present[0]}' and '{present[1]}': keep one")
     return present[0] if present else None
 
 
-def _checked_images(archive: np.lib.npyio.NpzFile, key: str, path: str) -> np.ndarray:
-    images = archive[key]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
+def _checked_images(archive: archives.Archive, key: str, path: str) -> np.ndarray:
+    shape, dtype = archive.header(key).shape, archive.header(key).dtype
+    if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
         raise DataError(
             f"npz:{path}: '{key}' must be uint8 grey levels 0..255, [N, H, W, C] or [N, H, W], "
-            f"got {images.dtype} {list(images.shape)}; found {_listed(archive)}"
+            f"got {dtype} {list(shape)}; found {_listed(archive)}"
         )
+    sizes.check_image_size((*shape[1:], 1)[:3], f"npz:{path}: '{key}'", DataError)
+    images = archive[key]
     return images[..., np.newaxis] if images.ndim == 3 else images
 
 
@@ -99,5 +96,5 @@ def _tenth(whole: ImageSet, split: str) -> ImageSet:
     return whole.select(np.sort(chosen), split)
 
 
-def _listed(archive: np.lib.npyio.NpzFile) -> str:
+def _listed(archive: archives.Archive) -> str:
     return "the keys " + (", ".join(sorted(archive.files)) or "(none)")

@@ -12,10 +12,9 @@ from tfp_flows.checks.paths import check_path
 from tfp_flows.models import registry
 from tfp_flows.serving import servable, stablehlo
 from tfp_flows.serving.model_card import model_card
+from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE
 
-SIGNATURE_FILE = "signature.json"
 CARD_FILE = "model_card.md"
-FORMAT = 1  # of signature.json
 SAVED_MODEL, STABLEHLO = FORMATS = ("savedmodel", "stablehlo")
 BATCH_SIZES = (1, 64)
 
