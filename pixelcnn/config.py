@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.models.settings import Settings
 
 DTYPES = ("float32", "float64")
 
@@ -39,3 +40,6 @@ class PixelCNNConfig:
 @dataclasses.dataclass(frozen=True)
 class PixelCNNProtocol:
     """Nothing to choose: a PixelCNN's log-probability is exact."""
+
+
+SETTINGS = Settings(PixelCNNConfig, PixelCNNProtocol)

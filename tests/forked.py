@@ -1,7 +1,8 @@
 """Commands in tests: each in a process of its own, forked from one that has imported TensorFlow once.
 
 A command started with `python -m` spends most of a test's time importing TensorFlow. Here a server imports
-it and never computes anything, so that each command begins as a fresh process would, at once. What TensorFlow reads from the environment while it is imported is the server's.
+it and never computes anything, so that each command begins as a fresh process would, at once. What
+TensorFlow reads from the environment while it is imported is the server's.
 """
 
 import atexit

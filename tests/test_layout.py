@@ -35,6 +35,7 @@ PRIVATE_TFP = "tensorflow_probability.python"
 DRAWS = ("tfp_flows.evaluation.pictures", "analysis.figures", "analysis.detector_figures")
 KNOWS_FLAGS = (
     "tfp_flows.commands.flags",
+    "tfp_flows.commands.help",
     "tfp_flows.commands.running",
     "analysis.report",
     "analysis.detectors",
@@ -243,7 +244,7 @@ for path in sys.argv[1:]:
     with flagsaver.flagsaver():
         flags.FLAGS(["train", f"--flagfile={path}"])
         commands.config_from_flags(training.TrainingConfig)
-        config = train.registry.family(flags.FLAGS.family).config_class
+        config = train.registry.settings(flags.FLAGS.family).config_class
         commands.config_from_flags(config)
         print(path, flags.FLAGS.run)
 """

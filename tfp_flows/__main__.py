@@ -5,7 +5,6 @@ import runpy
 import sys
 
 import tfp_flows
-from tfp_flows import _start
 
 COMMANDS = {  # name: (module, what it does)
     "train": ("tfp_flows.train", "trains a model; with --evaluate_on, judges it"),
@@ -38,7 +37,6 @@ def _run(module: str) -> None:
         if not (CHECKOUT / package).is_dir():
             sys.exit(f"error: {module} needs a checkout of the project; {CHECKOUT} has no folder {package}.")
         sys.path.insert(0, str(CHECKOUT))
-    _start.import_tensorflow()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

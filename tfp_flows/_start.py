@@ -14,19 +14,18 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-OWN_PACKAGES = ("tfp_flows", "vae", "pixelcnn", "analysis")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow reads it once, while it is imported
 
 
-def is_own_command() -> bool:
-    """Whether Python is starting a command of this project: `python -m tfp_flows.train`, `-m vae.train`.
+def is_own_analysis() -> bool:
+    """Whether Python is starting an analysis of this project, such as `python -m analysis.report`.
 
-    `python -m tfp_flows` is none yet: `tfp_flows.__main__` starts TensorFlow once it has a command to run.
+    Its modules import TensorFlow at once; every other command imports it when the flags are parsed.
     """
     if sys.argv[:1] != ["-m"]:  # what Python sets while it imports the package of the module to run
         return False
     module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
-    return module != "tfp_flows" and module.split(".")[0] in OWN_PACKAGES
+    return module.split(".")[0] == "analysis"
 
 
 def import_tensorflow() -> None:

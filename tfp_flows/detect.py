@@ -14,11 +14,9 @@ import json
 
 from absl import flags
 
-from tfp_flows import commands, detectors
+from tfp_flows import commands, detectors, numerics, runs
 from tfp_flows.checks.paths import check_path
-from tfp_flows.detectors import calibration
-from tfp_flows.numerics import parts
-from tfp_flows.runs import Run
+from tfp_flows.detectors.names import NAMES
 
 FLAGS = flags.FLAGS
 
@@ -26,8 +24,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines the flags of the command."""
     commands.define_common_flags()
-    flags.adopt_module_key_flags(commands.flags)
-    flags.DEFINE_enum("detector", None, list(detectors.DETECTORS), "Name of the score.")
+    flags.DEFINE_enum("detector", None, NAMES, "Name of the score.")
     flags.DEFINE_string("out", None, "Folder to save the detector to.")
     flags.DEFINE_list("with", [], "Further runs: an ensemble's other members, or a ratio's backgrounds.")
     flags.DEFINE_multi_string(
@@ -45,18 +42,18 @@ def define_flags() -> None:
 
 def main() -> None:
     """Fits, calibrates, saves."""
-    parts.choose(FLAGS.parts)
+    numerics.parts.choose(FLAGS.parts)
     check_path(FLAGS.out, "out")
-    calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
-    runs = [Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
+    detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
+    members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
     settings = dict(_setting(text) for text in FLAGS.set)
     try:
-        detector = detectors.of_runs(FLAGS.detector, runs, settings)
+        detector = detectors.of_runs(FLAGS.detector, members, settings)
     except TypeError as error:
         raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
     num_fit = detectors.fit_and_calibrate(
         detector,
-        runs[0].spec(),
+        members[0].spec(),
         data_dir=FLAGS.data_dir,
         download=FLAGS.download,
         max_images=FLAGS.max_images,
@@ -78,7 +75,7 @@ def _setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def summary(detector: detectors.Detector, num_fit: int, alpha: float, out: str) -> str:
+def summary(detector: "detectors.Detector", num_fit: int, alpha: float, out: str) -> str:
     """What was made, in two lines.
 
     Args:
@@ -91,7 +88,7 @@ def summary(detector: detectors.Detector, num_fit: int, alpha: float, out: str) 
     export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"
     return (
         f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; "
-        f"{calibration.level_text(alpha, scores)}.\n{export}. Saved to {out}."
+        f"{detectors.calibration.level_text(alpha, scores)}.\n{export}. Saved to {out}."
     )
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from absl import flags
 
-from tfp_flows import commands, evaluation, runs
+from tfp_flows import commands, evaluation, numerics, runs
 from tfp_flows.models import registry
-from tfp_flows.numerics import parts
 
 FLAGS = flags.FLAGS
 
@@ -20,7 +19,6 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines the flags of evaluation."""
     commands.define_common_flags()
-    flags.adopt_module_key_flags(commands.flags)  # so that --help shows them too
     flags.DEFINE_list("datasets", [], f"Data sets to compare with: {commands.DATASET_HELP}")
     flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
     flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)
@@ -31,11 +29,12 @@ def define_flags() -> None:
 
 def main() -> None:
     """Evaluates and prints the table."""
-    parts.choose(FLAGS.parts)
+    numerics.parts.choose(FLAGS.parts)
     run = runs.Run(FLAGS.run)
-    family = registry.family(run.spec().family)
-    commands.refuse_flags_of_others(family.name, _protocol_classes())
-    protocol: Any = commands.config_from_flags(family.protocol_class)
+    family = run.spec().family
+    settings = registry.settings(family)
+    commands.refuse_flags_of_others(family, _protocol_classes())
+    protocol: Any = commands.config_from_flags(settings.protocol_class)
     sets = evaluation.load_sets(
         run.spec(),
         FLAGS.datasets,
@@ -55,7 +54,7 @@ def main() -> None:
 
 
 def _protocol_classes() -> dict[str, type]:
-    return {name: registry.family(name).protocol_class for name in registry.names()}
+    return {name: registry.settings(name).protocol_class for name in registry.names()}
 
 
 if __name__ == "__main__":

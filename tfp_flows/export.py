@@ -13,10 +13,9 @@ itself, the VAE's categories, XLA draws with another generator: other images fro
 
 from absl import flags
 
-from tfp_flows import commands
+from tfp_flows import commands, runs, serving
 from tfp_flows.checks.errors import UserError
-from tfp_flows.runs import Run
-from tfp_flows.serving import BATCH_SIZES, FORMATS, SAVED_MODEL, STABLEHLO, export
+from tfp_flows.serving.formats import BATCH_SIZES, FORMATS, SAVED_MODEL, STABLEHLO
 
 FLAGS = flags.FLAGS
 
@@ -43,12 +42,14 @@ def main() -> None:
     other = {SAVED_MODEL: "batch_sizes", STABLEHLO: "jit_compile"}[FLAGS.format]
     if FLAGS[other].present:
         raise UserError(f"--{other} has no meaning with --format={FLAGS.format}.")
-    run = Run(FLAGS.run)
+    run = runs.Run(FLAGS.run)
     if FLAGS.format == STABLEHLO:
         sizes = _batch_sizes(FLAGS.batch_sizes)
-        described = export(run, FLAGS.out, FLAGS.detector, export_format=STABLEHLO, batch_sizes=sizes)
+        described = serving.export(
+            run, FLAGS.out, FLAGS.detector, export_format=STABLEHLO, batch_sizes=sizes
+        )
     else:
-        described = export(run, FLAGS.out, FLAGS.detector, FLAGS.jit_compile)
+        described = serving.export(run, FLAGS.out, FLAGS.detector, FLAGS.jit_compile)
     for name, method in described["methods"].items():
         print(f"{name}({', '.join(method['inputs'])}) -> {', '.join(method['outputs'])}")
     for name, reason in described.get("left_out", {}).items():

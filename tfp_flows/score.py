@@ -20,9 +20,8 @@ import sys
 
 from absl import flags
 
-from tfp_flows import commands, scoring
+from tfp_flows import commands, data, scoring
 from tfp_flows.checks import sizes
-from tfp_flows.data import streams
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
@@ -66,7 +65,7 @@ def main() -> None:
         sys.exit(SOME_FAILED)
 
 
-def _score_here() -> scoring.Counts:
+def _score_here() -> "scoring.Counts":
     """Scores in this process."""
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
@@ -80,11 +79,13 @@ def _score_here() -> scoring.Counts:
     sizes.check_batch_size(FLAGS.batch_size, image_shape)
     source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
     job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
-    open_stream = functools.partial(streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split)
+    open_stream = functools.partial(
+        data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
+    )
     return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
 
 
-def _score_on_beam() -> scoring.Counts:
+def _score_on_beam() -> "scoring.Counts":
     """Scores on a runner of Apache Beam."""
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")

@@ -8,19 +8,20 @@ The same command again resumes a run that was interrupted; in a resumed run only
 import dataclasses
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 
-from tfp_flows import commands, data, evaluation, runs, training
+from tfp_flows import commands, data, evaluation, numerics, runs, training
 from tfp_flows.models import registry
-from tfp_flows.models.family import Family
-from tfp_flows.numerics import parts
-from tfp_flows.training import strategies
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 FLAGS = flags.FLAGS
+FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
+WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
 
 
 def define_flags(family: str = "glow") -> list[str]:
@@ -33,11 +34,10 @@ def define_flags(family: str = "glow") -> list[str]:
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
     names += ["family", "dataset", "evaluate_on"]
-    # Where a run is trained is no part of it, and may change from one start to the next: not in `names`.
     flags.DEFINE_enum(
         "distribute",
         "none",
-        strategies.CHOICES,
+        training.STRATEGIES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
     )
     commands.define_parts_flag()
@@ -45,7 +45,6 @@ def define_flags(family: str = "glow") -> list[str]:
         "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
     )
     names += commands.define_config_flags(training.TrainingConfig, *_config_classes().values())
-    flags.adopt_module_key_flags(commands.flags)  # so that --help shows them all
     return names
 
 
@@ -54,23 +53,24 @@ def main(flag_names: list[str]) -> None:
     try:
         parts_per_replica = 1
         if FLAGS.parts or FLAGS.distribute == "none":
-            parts_per_replica = parts.choose(FLAGS.parts, FLAGS.batch_size)
-        _train(flag_names, strategies.make_strategy(FLAGS.distribute), parts_per_replica)
-    except strategies.HostLost as error:
-        strategies.start_again(error, FLAGS.max_restarts)
+            parts_per_replica = numerics.parts.choose(FLAGS.parts, FLAGS.batch_size)
+        _train(flag_names, training.strategies.make_strategy(FLAGS.distribute), parts_per_replica)
+    except training.strategies.HostLost as error:
+        training.strategies.start_again(error, FLAGS.max_restarts)
 
 
-def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_replica: int) -> None:
+def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int) -> None:
+    import tensorflow as tf  # here, so that --help does not wait for it
+
     config = commands.config_from_flags(training.TrainingConfig)
-    family = registry.family(FLAGS.family)
-    commands.refuse_flags_of_others(family.name, _config_classes())
-    model_config: Any = commands.config_from_flags(family.config_class)
+    commands.refuse_flags_of_others(FLAGS.family, _config_classes())
+    model_config: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
     where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     train_set = data.load(FLAGS.dataset, "train", **where)
     validation_set = data.load(FLAGS.dataset, "validation", **where)
     outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
     spec = runs.RunSpec(
-        family=family.name,
+        family=FLAGS.family,
         model=model_config,
         training=dataclasses.asdict(config),
         dataset=FLAGS.dataset,
@@ -83,7 +83,7 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
     outcome = training.train(
         run,
         spec,
-        commands.flags_text(_flags_of(family, flag_names)),
+        commands.flags_text(_flags_of(FLAGS.family, flag_names)),
         train_set.images,
         validation_set.images,
         FLAGS.progress,
@@ -91,7 +91,7 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
         strategy,
         parts_per_replica,
     )
-    is_chief = strategies.Hosts(strategy).is_chief
+    is_chief = training.strategies.Hosts(strategy).is_chief
     if outcome.interrupted:
         if is_chief:
             print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
@@ -107,7 +107,7 @@ def _train(flag_names: list[str], strategy: tf.distribute.Strategy, parts_per_re
 def run(family: str = "glow") -> None:
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
-    commands.run(lambda: main(flag_names))
+    commands.run(lambda: main(flag_names), _groups(flag_names))
 
 
 def _load_outliers(names: str, image_shape: tuple[int, ...], where: Mapping[str, Any]) -> np.ndarray | None:
@@ -118,14 +118,31 @@ def _load_outliers(names: str, image_shape: tuple[int, ...], where: Mapping[str,
     return np.concatenate([image_set.images for image_set in sets])
 
 
+def _groups(names: list[str]) -> dict[str, list[str]]:
+    """The flags as `--help` groups them: a flag that several families share stands once."""
+    groups = {commands.FIRST: list(FIRST)}
+    fields = {
+        name: [field.name for field in dataclasses.fields(config_class)]
+        for name, config_class in {"training": training.TrainingConfig, **_config_classes()}.items()
+    }
+    told = {*FIRST, *(name for group in fields.values() for name in group)}
+    groups["data"] = [name for name in names if name not in told]
+    for title, group in fields.items():
+        shown = {name for names in groups.values() for name in names}
+        groups[title] = [name for name in group if name not in shown]
+    return {**groups, "devices": list(WHERE)}
+
+
 def _config_classes() -> dict[str, type]:
-    return {name: registry.family(name).config_class for name in registry.names()}
+    return {name: registry.settings(name).config_class for name in registry.names()}
 
 
-def _flags_of(family: Family, names: list[str]) -> list[str]:
+def _flags_of(family: str, names: list[str]) -> list[str]:
     """The names without those of other families."""
     of_all = {f.name for c in _config_classes().values() for f in dataclasses.fields(c)}
-    own = {f.name for c in (training.TrainingConfig, family.config_class) for f in dataclasses.fields(c)}
+    own = {
+        f.name for c in (training.TrainingConfig, _config_classes()[family]) for f in dataclasses.fields(c)
+    }
     return [name for name in names if name in own or name not in of_all]
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.models.settings import Settings
 
 # (channels, stride) of the encoder's layers; the decoder mirrors them.
 ARCHITECTURES = {
@@ -69,3 +70,6 @@ class VAEProtocol:
             raise UserError(f"`num_importance_samples` must be positive, got {self.num_importance_samples}.")
         if self.noise_seed < 0:
             raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
+
+
+SETTINGS = Settings(VAEConfig, VAEProtocol)

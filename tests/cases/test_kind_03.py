@@ -1,8 +1,6 @@
 """Kind 3: a p-value, a threshold and a level say what is attainable, everywhere alike."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +8,8 @@ import tensorflow as tf
 
 import tfp_flows
 from analysis import detector_chapters, detector_figures, detector_study, separation
-from tests.detectors.models import DIGITS, HELD_OUT, ROOT, gaussian, linear_flow, random_images
+from tests import forked
+from tests.detectors.models import DIGITS, HELD_OUT, gaussian, linear_flow, random_images
 from tfp_flows import data, detect, detectors, evaluation, runs, scoring, serving
 from tfp_flows.detectors import calibration
 from tfp_flows.detectors.conformal import Conformal
@@ -92,7 +91,7 @@ def test_case_14_what_is_fitted_before_the_statistics_is_not_spoilt():
 
 
 @pytest.mark.parametrize(("alpha", "count", "needed"), [(0.05, 5, 19), (0.01, 28, 99)])
-def test_case_9_a_level_that_cannot_be_reached_is_refused_in_one_line(alpha, count, needed):
+def test_case_09_a_level_that_cannot_be_reached_is_refused_in_one_line(alpha, count, needed):
     with pytest.raises(
         detectors.DetectorError, match=f"{count} calibration images cannot .* at least {needed}, or take"
     ) as error:
@@ -110,7 +109,7 @@ def _spec(dataset="digits"):
     return runs.RunSpec("glow", tfp_flows.GlowConfig(levels=1), {}, dataset, (8, 8, 1))
 
 
-def test_case_9_fit_and_calibrate_looks_at_the_level_before_it_scores_anything():
+def test_case_09_fit_and_calibrate_looks_at_the_level_before_it_scores_anything():
     with pytest.raises(detectors.DetectorError, match="18 calibration images cannot give .* at least 19"):
         detectors.fit_and_calibrate(
             _NothingIsScored(gaussian(shape=(8, 8, 1))), _spec(), max_images=18, alpha=0.05
@@ -121,7 +120,7 @@ def test_case_9_fit_and_calibrate_looks_at_the_level_before_it_scores_anything()
         assert len(detector.calibration_scores) == images
 
 
-def test_case_9_a_set_of_the_users_calibrates_as_a_whole(tmp_path):
+def test_case_09_a_set_of_the_users_calibrates_as_a_whole(tmp_path):
     images = random_images(150, (8, 8, 1))
     np.savez(tmp_path / "mine.npz", train=images[:130], test=images[130:])
     name = f"npz:{tmp_path}/mine.npz"
@@ -153,7 +152,7 @@ def exported(tmp_path_factory, make_run):
     return folder
 
 
-def test_case_9_scorers_of_an_export_and_of_a_detector_refuse_the_level(exported):
+def test_case_09_scorers_of_an_export_and_of_a_detector_refuse_the_level(exported):
     path = exported / "exported"
     assert serving.exported_model.num_calibration(path) == 18
     for make in (
@@ -169,7 +168,7 @@ def test_case_9_scorers_of_an_export_and_of_a_detector_refuse_the_level(exported
         assert scorer(DIGITS[:2])["p_value"].min() >= 1 / 19
 
 
-def test_case_9_beam_refuses_the_level_and_the_transform_warns(exported, tmp_path):
+def test_case_09_beam_refuses_the_level_and_the_transform_warns(exported, tmp_path):
     pytest.importorskip("apache_beam")
     from tfp_flows.scoring.beam import ScoreImages
     from tfp_flows.scoring.beam_job import BeamJob, Source
@@ -181,13 +180,13 @@ def test_case_9_beam_refuses_the_level_and_the_transform_warns(exported, tmp_pat
         ScoreImages(exported / "exported")
 
 
-def test_case_9_the_command_stops_with_one_line_before_it_scores(exported, tmp_path):
+def test_case_09_the_command_stops_with_one_line_before_it_scores(exported, tmp_path):
     images = tmp_path / "a.npy"
     np.savez(tmp_path / "a.npz", test=DIGITS[:3])
     out = tmp_path / "s.csv"
-    command = [sys.executable, "-m", "tfp_flows.score", f"--model={exported / 'exported'}", f"--out={out}"]
-    command += [f"--images=npz:{images.with_suffix('.npz')}", "--alpha=0.05"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    arguments = [f"--model={exported / 'exported'}", f"--out={out}", "--alpha=0.05"]
+    arguments.append(f"--images=npz:{images.with_suffix('.npz')}")
+    result = forked.command("tfp_flows.score", *arguments)
     assert result.returncode == 1 and not list(tmp_path.glob("s.csv*")), result.stderr
     assert result.stderr.startswith("error: --alpha: 18 calibration images"), result.stderr
     assert "at least 19" in result.stderr and "--allow_unattainable" in result.stderr

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from analysis import chapters, detector_chapters, detector_study, page, report, separation
+from tests import forked
 from tfp_flows import detectors
 
 
@@ -82,3 +83,9 @@ def test_case_55_the_title_of_a_report_follows_its_numbers(areas, title, counted
     assert found == title and counted in lead and "  " not in lead
     said = chapters._fooled_text(fooled, judged)
     assert ("nowhere" in said) == (fooled == 0) and f"Of {judged} comparisons" in said
+
+
+def test_case_57_help_is_no_failure():
+    found = forked.command("tfp_flows.train", "--help", env={"COLUMNS": "100"})
+    assert found.returncode == 0 and found.stderr == ""
+    assert found.stdout.startswith("Trains a model") and len(found.stdout.splitlines()) < 50

@@ -1,24 +1,16 @@
 """`python -m tfp_flows.detect`."""
 
-import subprocess
-import sys
-
 import numpy as np
 
-from tests.detectors.models import DIGITS, ROOT
+from tests import forked
+from tests.detectors.models import DIGITS
 from tfp_flows import data, detectors, runs
-
-
-def _command(module, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True
-    )
 
 
 def test_detect_command(run, tmp_path):
     out = tmp_path / "detector"
     flags = [f"--run={run}", f"--out={out}", "--noprogress", "--max_images=40"]
-    result = _command("tfp_flows.detect", *flags, "--detector=density_of_states", "--set=density=svm")
+    result = forked.command("tfp_flows.detect", *flags, "--detector=density_of_states", "--set=density=svm")
     assert result.returncode == 0, result.stderr
     assert "fitted to 40 images, calibrated with 40" in result.stdout and "can be exported" in result.stdout
     detector = detectors.load(out)
@@ -27,6 +19,6 @@ def test_detect_command(run, tmp_path):
     model, _ = runs.load_model(runs.Run(run))
     expected = detectors.DensityOfStates(model, "svm").fit(validation)
     np.testing.assert_allclose(detector.score(DIGITS[:9]), expected.score(DIGITS[:9]), rtol=1e-5)
-    result = _command("tfp_flows.detect", *flags, "--detector=typicality", "--set=alpha=1")
+    result = forked.command("tfp_flows.detect", *flags, "--detector=typicality", "--set=alpha=1")
     assert result.returncode == 1 and "typicality has no such setting" in result.stderr, result.stderr
     assert result.stderr.strip().count("\n") == 0

@@ -1,7 +1,8 @@
 """A fault at the k-th operation on files of a process.
 
-Python tells an audit hook (`sys.addaudithook`) of each file that is opened, renamed, removed or made, before it
-happens. The hook counts those under a folder, and at the k-th kills the process, or says that the disk is full. What TensorFlow's C++ writes is not told; `limit_file_size` reaches that too.
+Python tells an audit hook (`sys.addaudithook`) of each file that is opened, renamed, removed or made,
+before it happens. The hook counts those under a folder, and at the k-th kills the process, or says that
+the disk is full. What TensorFlow's C++ writes is not told; `limit_file_size` reaches that too.
 
     forked.command("tfp_flows.train", ..., before=functools.partial(counting, folder, file))
     forked.command("tfp_flows.train", ..., before=functools.partial(killing, folder, 5))

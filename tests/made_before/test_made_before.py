@@ -10,10 +10,10 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests import forked
 from tfp_flows import detectors, runs
 from tfp_flows.serving.exported_model import ExportedModel
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARCHIVE = pathlib.Path(__file__).with_name("version_0_1.zip")
 
 
@@ -69,9 +69,7 @@ def test_stablehlo(folder, expected):
 def test_training_goes_on(folder, tmp_path):
     """The very flag file of the run, with more steps, from where it stopped."""
     shutil.copytree(folder / "glow", tmp_path / "glow")
-    command = [sys.executable, "-m", "tfp_flows.train", "--flagfile=glow/flags.flags", "--steps=5"]
-    command += ["--evaluate_on=", "--parts=1"]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    arguments = ["--flagfile=glow/flags.flags", "--steps=5", "--evaluate_on=", "--parts=1"]
+    result = forked.command("tfp_flows.train", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Trained to step 5" in result.stdout

@@ -1,18 +1,16 @@
 """Every family keeps one contract: seeded, resumable, batch-size independent, uint8 in; one registry."""
 
 import csv
-import pathlib
-import subprocess
 import sys
 import types
 
 import numpy as np
 import pytest
 
+from tests import forked
 from tfp_flows import testing
 from tfp_flows.models import registry
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = {
     "glow": dict(levels=1, steps_per_level=1, hidden_channels=4),
     "vae": dict(architecture="small", latent_size=3, likelihood="logistic"),
@@ -79,8 +77,7 @@ COMMAND_FLAGS = {
 
 
 def _run(module, *arguments):
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return forked.command(module, *arguments)
 
 
 def _rows(path):

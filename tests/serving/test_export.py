@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
+from tests import forked
 from tfp_flows import data, detectors, scoring, serving
 from tfp_flows.data import DataError, streams
 from tfp_flows.models import registry
@@ -177,8 +178,7 @@ def _read(path):
 
 
 def _score(*arguments, **settings):
-    command = [sys.executable, "-m", "tfp_flows.score", "--noprogress", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **settings)
+    return forked.command("tfp_flows.score", "--noprogress", *arguments, **settings)
 
 
 def test_score_command_on_a_folder_with_broken_files(exported, tmp_path, digits, damaged_folder):

@@ -4,12 +4,9 @@ import csv
 import dataclasses
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -18,11 +15,11 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 import tfp_flows
+from tests import forked
 from tfp_flows import data, evaluation, runs, testing, training
 from tfp_flows.evaluation import pictures
 from tfp_flows.training import beginning
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = [
     "--dataset=digits",
     "--levels=1",
@@ -37,8 +34,7 @@ FLAGS = [
 
 
 def _train(folder, *arguments, check=True):
-    command = [sys.executable, "-m", "tfp_flows.train", f"--run={folder}", *FLAGS, *arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = forked.command("tfp_flows.train", f"--run={folder}", *FLAGS, *arguments)
     assert not check or result.returncode == 0, result.stderr
     return result
 
@@ -62,8 +58,7 @@ def finished(tmp_path_factory):
 
 def test_killed_and_resumed_run_is_identical(finished, tmp_path):
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "tfp_flows.train", f"--run={folder}", *FLAGS, "--steps=24"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = forked.start("tfp_flows.train", f"--run={folder}", *FLAGS, "--steps=24")
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints" / "ckpt-5.index").exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -82,16 +77,15 @@ def test_killed_and_resumed_run_is_identical(finished, tmp_path):
 
 def test_interrupted_run_saves_and_resumes(finished, tmp_path):
     folder = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "tfp_flows.train", f"--run={folder}", *FLAGS]
-    process = subprocess.Popen([*command, "--steps=100000"], cwd=ROOT, stdout=subprocess.PIPE)
+    process = forked.start("tfp_flows.train", f"--run={folder}", *FLAGS, "--steps=100000")
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints" / "ckpt-5.index").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output = process.communicate()[0].decode()
-    assert process.returncode == 130
-    step = int(re.search(r"Interrupted at step ([\d,]+)", output)[1].replace(",", ""))
+    result = process.wait()
+    assert result.returncode == 130
+    step = int(re.search(r"Interrupted at step ([\d,]+)", result.stdout)[1].replace(",", ""))
     assert runs.load_model(runs.Run(folder))[1] == step
     assert int(_metrics(folder)[-1]["step"]) <= step
 
@@ -100,11 +94,9 @@ def test_run_folder_rebuilds_the_model_and_its_flags_repeat_the_run(finished, tm
     folder, _ = finished
     lines = (folder / "flags.flags").read_text().splitlines()
     assert "--dataset=digits" in lines and "--steps=24" in lines and "--seed=0" in lines
-    command = [sys.executable, "-m", "tfp_flows.train", f"--flagfile={folder / 'flags.flags'}"]
-    result = subprocess.run(
-        [*command, f"--run={tmp_path / 'again'}", "--evaluate_on="], cwd=ROOT, capture_output=True
-    )
-    assert result.returncode == 0, result.stderr.decode()
+    again = [f"--flagfile={folder / 'flags.flags'}", f"--run={tmp_path / 'again'}", "--evaluate_on="]
+    result = forked.command("tfp_flows.train", *again)
+    assert result.returncode == 0, result.stderr
     assert _metrics(tmp_path / "again") == _metrics(folder)
 
 
@@ -140,9 +132,8 @@ def test_evaluation_files_and_numbers(finished):
 def test_evaluate_command_gives_the_numbers_of_train(finished):
     folder, _ = finished
     before = (folder / "evaluation" / "bits_per_dim.csv").read_text()
-    command = [sys.executable, "-m", "tfp_flows.evaluate", f"--run={folder}", "--noprogress"]
-    command += ["--datasets=digits@contrast=0.5,noise", "--batch_size=100", "--num_samples=0"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    arguments = [f"--run={folder}", "--noprogress", "--batch_size=100", "--num_samples=0"]
+    result = forked.command("tfp_flows.evaluate", *arguments, "--datasets=digits@contrast=0.5,noise")
     assert result.returncode == 0, result.stderr
     after = (folder / "evaluation" / "bits_per_dim.csv").read_text()
     for old, new in zip(before.splitlines()[1:], after.splitlines()[1:], strict=True):

@@ -7,5 +7,6 @@ from .flags import define_parts_flag as define_parts_flag
 from .flags import define_unattainable_flag as define_unattainable_flag
 from .flags import flags_text as flags_text
 from .flags import refuse_flags_of_others as refuse_flags_of_others
+from .help import FIRST as FIRST
 from .running import INTERRUPTED as INTERRUPTED
 from .running import run as run

@@ -1,3 +1,4 @@
+from . import streams as streams
 from .batches import evaluation_batches as evaluation_batches
 from .batches import shuffled_batches as shuffled_batches
 from .batches import training_batches as training_batches

@@ -9,12 +9,11 @@ from tensorflow_probability import distributions as tfd
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_images
 from tfp_flows.distributions import in_parts
+from tfp_flows.distributions.bounds import BOUNDS
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.distributions.protocols import ChangeOfVariables
 from tfp_flows.distributions.terms import LogProbTerms, dequantization_term, terms_of_flow
 from tfp_flows.numerics import SeedLike, noise, quantization
-
-BOUNDS = ("mean", "importance")
 
 
 class Dequantized(ImageDistribution):

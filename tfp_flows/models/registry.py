@@ -1,17 +1,24 @@
-"""The registry of model families: Glow, and those that stand beside this package in a checkout."""
+"""The registry of model families: Glow, and those that stand beside this package in a checkout.
+
+Nothing is imported but what is asked for: `names` and `settings` need no TensorFlow.
+"""
 
 import functools
 import importlib.util
 import pathlib
 import sys
 import types
-
-from tensorflow_probability import distributions as tfd
+from typing import TYPE_CHECKING
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.models.family import Family
-from tfp_flows.models.glow.family import FAMILY as GLOW
+from tfp_flows.models.settings import Settings
 
+if TYPE_CHECKING:
+    from tensorflow_probability import distributions as tfd
+
+    from tfp_flows.models.family import Family
+
+GLOW = "glow"
 # Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
 # wheel knows Glow alone.
 BESIDE = ("vae", "pixelcnn")
@@ -19,21 +26,32 @@ NO_FAMILY = ""  # of a stranger's model
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def family(name: str) -> Family:
+def family(name: str) -> "Family":
     """The family of this name.
 
     Raises:
       UserError: If there is none, or it is not at hand; the message says which there are.
     """
-    if name == GLOW.name:
-        return GLOW
+    return importlib.import_module(f"{_package(name)}.family").FAMILY
+
+
+def settings(name: str) -> Settings:
+    """The dataclasses of a family's settings. Raises as `family`."""
+    return importlib.import_module(f"{_package(name)}.config").SETTINGS
+
+
+def _package(name: str) -> str:
+    """The package of the family of this name, which can then be imported."""
+    if name == GLOW:
+        return "tfp_flows.models.glow"
     if name == NO_FAMILY:
         raise UserError(
             "`run`: its model belongs to no family, so that only its own code can build it: build it as "
             "before, and tfp_flows.fit with the run's folder restores it."
         )
     if name in names():
-        return _load(name)
+        _load(name)
+        return name
     if name in BESIDE:
         raise UserError(
             f"`family`: {name} needs a checkout of the project; {CHECKOUT} has no folder {name}, and only "
@@ -42,19 +60,19 @@ def family(name: str) -> Family:
     raise UserError(f"`family`: unknown family {name!r}; there are {', '.join(names())}.")
 
 
-def family_of(model: tfd.Distribution) -> Family | None:
+def family_of(model: "tfd.Distribution") -> "Family | None":
     """The family whose kind of model this is; None for a stranger's model.
 
     A model may be of a family without its making: any `Dequantized` is trained as a Glow is.
     """
     # Whoever holds a model of a package beside this one has imported that.
-    known = [GLOW, *(_load(name) for name in BESIDE if _is_ours(sys.modules.get(name), name))]
-    return next((family for family in known if isinstance(model, family.model_class)), None)
+    known = [GLOW, *(name for name in BESIDE if _is_ours(sys.modules.get(name), name))]
+    return next((f for f in map(family, known) if isinstance(model, f.model_class)), None)
 
 
 def names() -> list[str]:
     """The names of all families at hand."""
-    return [GLOW.name, *(name for name in BESIDE if _file(name).exists())]
+    return [GLOW, *(name for name in BESIDE if _file(name).exists())]
 
 
 def _file(name: str) -> pathlib.Path:
@@ -62,7 +80,7 @@ def _file(name: str) -> pathlib.Path:
 
 
 @functools.cache
-def _load(name: str) -> Family:
+def _load(name: str) -> None:
     """Imports the package `name` of the checkout, by its path: never a stranger's of that name."""
     folder = _file(name).parent
     if name not in sys.modules:
@@ -74,7 +92,6 @@ def _load(name: str) -> Family:
         spec.loader.exec_module(sys.modules[name])
     if not _is_ours(sys.modules[name], name):
         raise UserError(f"`family`: another module called {name!r} is imported already, not {folder}.")
-    return importlib.import_module(f"{name}.family").FAMILY
 
 
 def _is_ours(module: types.ModuleType | None, name: str) -> bool:

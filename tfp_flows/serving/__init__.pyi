@@ -4,11 +4,11 @@ from . import run_stablehlo as run_stablehlo
 from . import stablehlo as stablehlo
 from .exported_model import ExportedModel as ExportedModel
 from .exported_model import ExportedModelError as ExportedModelError
-from .exporting import BATCH_SIZES as BATCH_SIZES
-from .exporting import FORMATS as FORMATS
-from .exporting import SAVED_MODEL as SAVED_MODEL
-from .exporting import STABLEHLO as STABLEHLO
 from .exporting import export as export
+from .formats import BATCH_SIZES as BATCH_SIZES
+from .formats import FORMATS as FORMATS
+from .formats import SAVED_MODEL as SAVED_MODEL
+from .formats import STABLEHLO as STABLEHLO
 from .servable import SEED as SEED
 from .servable import Servable as Servable
 from .servable import padded as padded

@@ -11,12 +11,11 @@ from tfp_flows import detectors, runs
 from tfp_flows.checks.paths import check_path
 from tfp_flows.models import registry
 from tfp_flows.serving import servable, stablehlo
+from tfp_flows.serving.formats import BATCH_SIZES, SAVED_MODEL, STABLEHLO
 from tfp_flows.serving.model_card import model_card
 from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE
 
 CARD_FILE = "model_card.md"
-SAVED_MODEL, STABLEHLO = FORMATS = ("savedmodel", "stablehlo")
-BATCH_SIZES = (1, 64)
 
 
 def export(

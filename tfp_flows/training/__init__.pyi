@@ -3,6 +3,7 @@ from . import mutation as mutation
 from . import objective as objective
 from . import strategies as strategies
 from .beginning import initialize as initialize
+from .config import STRATEGIES as STRATEGIES
 from .config import TrainingConfig as TrainingConfig
 from .examples import Examples as Examples
 from .history import History as History

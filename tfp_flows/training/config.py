@@ -6,6 +6,7 @@ import math
 from tfp_flows.checks.errors import UserError
 
 OPTIMIZERS = ("adam", "adamax", "rmsprop")
+STRATEGIES = ("none", "mirrored", "multi_worker")  # see `training.strategies`
 MIXED_PRECISION = ("none", "bfloat16")
 
 

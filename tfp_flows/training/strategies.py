@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from tfp_flows.checks.errors import UserError
 
-CHOICES = ("none", "mirrored", "multi_worker")
 RESTARTS = "TFP_FLOWS_RESTARTS"  # in the environment of a process that started itself again
 # What TensorFlow raises where another host is gone, has not come yet, or came again as another process.
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)

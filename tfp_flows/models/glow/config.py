@@ -1,9 +1,11 @@
-"""What determines a Glow; nothing here needs TensorFlow."""
+"""What determines a Glow, and how it is evaluated; nothing here needs TensorFlow."""
 
 import dataclasses
 from typing import Any
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.distributions.bounds import BOUNDS
+from tfp_flows.models.settings import Settings
 
 COUPLINGS = ("affine", "additive")
 FACTOR_OUTS = ("affine", "shift", "none")
@@ -121,3 +123,24 @@ def _check_choice(config: GlowConfig, field: str, choices: tuple[str, ...]) -> N
     value = getattr(config, field)
     if value not in choices:
         raise UserError(f"GlowConfig: `{field}` must be one of {choices}, got {value!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class GlowProtocol:
+    """How a Glow's log-probability of integer images is estimated: see `Dequantized`."""
+
+    num_dequantization_samples: int = _field(1, "Draws of dequantisation noise per image.")
+    bound: str = _field("mean", "How those draws are combined: see Dequantized.", choices=BOUNDS)
+    noise_seed: int = _field(0, "Seed of the noise in log-probabilities.")
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where a value makes no sense."""
+        if self.num_dequantization_samples < 1:
+            raise UserError(
+                f"`num_dequantization_samples` must be positive, got {self.num_dequantization_samples}."
+            )
+        if self.noise_seed < 0:
+            raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
+
+
+SETTINGS = Settings(GlowConfig, GlowProtocol)

@@ -1,38 +1,13 @@
 """Glow as a family: a density model over integer images, by dequantisation."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from tfp_flows import bijectors
-from tfp_flows.checks.errors import UserError
-from tfp_flows.distributions.dequantized import BOUNDS, Dequantized
+from tfp_flows.distributions.dequantized import Dequantized
 from tfp_flows.models.family import Family, Method
-from tfp_flows.models.glow.config import GlowConfig
+from tfp_flows.models.glow.config import GlowConfig, GlowProtocol
 from tfp_flows.models.glow.flow import glow
 from tfp_flows.numerics import noise, quantization
-
-
-def _field(default, text, **metadata):
-    return dataclasses.field(default=default, metadata={"help": text, **metadata})
-
-
-@dataclasses.dataclass(frozen=True)
-class GlowProtocol:
-    """How a Glow's log-probability of integer images is estimated: see `Dequantized`."""
-
-    num_dequantization_samples: int = _field(1, "Draws of dequantisation noise per image.")
-    bound: str = _field("mean", "How those draws are combined: see Dequantized.", choices=BOUNDS)
-    noise_seed: int = _field(0, "Seed of the noise in log-probabilities.")
-
-    def __post_init__(self):
-        """Raises `ValueError` where a value makes no sense."""
-        if self.num_dequantization_samples < 1:
-            raise UserError(
-                f"`num_dequantization_samples` must be positive, got {self.num_dequantization_samples}."
-            )
-        if self.noise_seed < 0:
-            raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
 
 
 def _build(config, image_shape, protocol):

@@ -1,0 +1,61 @@
+"""`--help` answers at once, with a screen, and is no failure."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.forked import ROOT
+
+COMMANDS = ("train", "evaluate", "detect", "export", "score")
+
+
+def _python(*arguments, **environment):
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={"COLUMNS": "100", **environment}
+    )
+
+
+@pytest.mark.parametrize(
+    "module", [f"tfp_flows.{name}" for name in COMMANDS] + ["vae.train", "pixelcnn.train"]
+)
+def test_it_fits_a_screen_and_imports_no_tensorflow(module):
+    found = _python("-X", "importtime", "-m", module, "--help")
+    assert found.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in found.stderr.splitlines()}
+    assert not imported & {"tensorflow", "tensorflow_probability", "matplotlib", "sklearn", "scipy"}
+    lines = found.stdout.splitlines()
+    assert 15 < len(lines) < 60 and max(map(len, lines)) <= 110
+    assert "--run=TEXT" in found.stdout or "--model=TEXT" in found.stdout
+    assert "absl" not in found.stdout
+
+
+def test_all_flags_are_described_by_helpfull():
+    short, full = (_python("-m", "tfp_flows.train", flag).stdout for flag in ("--help", "--helpfull"))
+    assert "--clip_norm" in short and "--clip_norm=NUMBER" not in short
+    assert (
+        "--clip_norm=NUMBER      Largest global norm of the gradient; 0 for no limit. (default: 0.0)" in full
+    )
+    assert full.count("--seed=INTEGER") == 1  # three families and the training share it
+    assert "--optimizer=adam|adamax|rmsprop" in full and "<adam|" not in full
+
+
+def test_it_takes_a_fifth_of_importing_tensorflow():
+    """In turns, as the machine may be busy with something else."""
+    helps, imports = [], []
+    for _ in range(2):
+        for code, times in (
+            (("-m", "tfp_flows.train", "--help"), helps),
+            (("-c", "import tensorflow"), imports),
+        ):
+            start = time.monotonic()
+            _python(*code)
+            times.append(time.monotonic() - start)
+    assert min(helps) < min(imports) / 5
+
+
+def test_help_after_two_dashes_is_none():
+    found = _python("-m", "tfp_flows.export", "--", "--help")
+    assert found.returncode == 1 and "--out=TEXT" not in found.stdout

@@ -1,0 +1,16 @@
+"""The settings of a family, which commands know before TensorFlow is imported."""
+
+from typing import NamedTuple
+
+
+class Settings(NamedTuple):
+    """The dataclasses of a family's settings; each family's `config.py` holds one as SETTINGS.
+
+    Attributes:
+      config_class: Frozen dataclass of what determines a model; each field is a flag of training.
+      protocol_class: Frozen dataclass of how log-probabilities are estimated in an evaluation; each field is
+        a flag of evaluation and has a default.
+    """
+
+    config_class: type
+    protocol_class: type
