@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 
@@ -93,6 +94,7 @@ def _split(root: Path, file: str) -> str:
 
 def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:
     first = decode_file(root / files[0])
+    sizes.check_held(len(files) * first.size, f"{root}", DataError)
     images = np.empty((len(files), *first.shape), np.uint8)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         decoded = pool.map(decode_file, (root / file for file in files))
@@ -111,10 +113,11 @@ def decode_file(file: Path | io.BytesIO) -> np.ndarray:
     """Reads one PNG or JPEG, a path or bytes in memory, as `uint8 [H, W, 1 or 3]`.
 
     Raises:
-      DataError: If it is none, or of a kind that is refused.
+      DataError: If it is none, of a kind that is refused, or too large by its header: it is not decoded then.
     """
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as image:
+            sizes.check_image_size((image.height, image.width, len(image.getbands())), f"{file}", DataError)
             _refuse_lossy(image, file)
             pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
     except DataError:
