@@ -57,7 +57,7 @@ def check_batch_size(
     """
     if batch_size < 1:
         raise error(f"{owner} must be 1 or more, got {batch_size}.")
-    most = max(1, MOST_VALUES // math.prod(image_shape))
+    most = max(1, MOST_VALUES // max(1, math.prod(image_shape)))
     if batch_size > most:
         shape = "x".join(map(str, image_shape))
         raise error(f"{owner} must be at most {most:,} for images of {shape}, got {batch_size:,}.")
