@@ -47,7 +47,7 @@ def read_folder(path: str, split: str) -> ImageSet:
       DataError: If there is no such folder, or no image for this split, or a file cannot be read,
         is of a kind that is refused, or differs in shape from the first one.
     """
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     files = list_images(path)
     chosen = [file for file in files if _split(root, file) == split]
     if not chosen:
@@ -60,7 +60,7 @@ def read_folder(path: str, split: str) -> ImageSet:
 
 def list_images(path: str) -> list[str]:
     """The relative paths of a folder's images, sorted. Raises `DataError` if there are none."""
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if not root.is_dir():
         raise DataError(
             f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
@@ -113,7 +113,7 @@ def decode_file(file: Path | io.BytesIO) -> np.ndarray:
     """Reads one PNG or JPEG, a path or bytes in memory, as `uint8 [H, W, 1 or 3]`.
 
     Raises:
-      DataError: If it is none, of a kind that is refused, or too large by its header: it is not decoded then.
+      DataError: If it is none, of a kind that is refused, or by its header too large to be decoded.
     """
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as image:

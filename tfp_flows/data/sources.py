@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from pathlib import Path
 
 from tfp_flows.data.embedded import digit_images, photo_crops
@@ -50,10 +51,10 @@ def read_split(
 def fingerprint(source: Source) -> str:
     """A string that changes when the source's files do: it keeps caches from serving old files."""
     if source.kind == "folder":
-        root = Path(source.argument).expanduser()
+        root = Path(os.path.expanduser(source.argument))
         files = [root / file for file in list_images(source.argument)]
     elif source.kind == "npz":
-        file = Path(source.argument).expanduser()
+        file = Path(os.path.expanduser(source.argument))
         files = [file] if file.is_file() else []
     else:
         return ""
