@@ -76,11 +76,12 @@ def test_a_detector_with_a_graph_that_does_harm_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def sound(runs, tmp_path_factory):
+def sound(tmp_path_factory, make_run):
     """An export that is sound."""
-    folder = tmp_path_factory.mktemp("sound") / "exported"
-    serving.export(Run(runs / "glow"), folder, runs / "glow_detector")
-    return folder
+    folder = tmp_path_factory.mktemp("sound")
+    make_run(folder, "glow")
+    serving.export(Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    return folder / "exported"
 
 
 def _function(graph, part):

@@ -7,6 +7,7 @@ others are refused. Nothing is ever unpickled.
 import contextlib
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ _ENCRYPTED = 0x1  # of a member's flags
 # What reading damaged numbers raises, and what damaged headers besides.
 _OF_NUMBERS = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 _OF_HEADERS = (
+    tokenize.TokenError,
     *(ValueError, TypeError, KeyError, IndexError, SyntaxError, RuntimeError, MemoryError),
     *(NotImplementedError, OverflowError, *_OF_NUMBERS),
 )
