@@ -4,10 +4,11 @@ r"""Fits a detector of foreign images to a trained model, calibrates and saves i
         --out=runs/glow_fashion_mnist/detector --data_dir=DIR
 
 It is fitted to the validation images of the run's own data set and calibrated with its calibration images:
-neither was trained on, and no other image is seen. --calibrate_on=NAME calibrates with all images of
-another set instead, of the same kind, which the model must not have seen. Nothing is scored where the images
-are too few for a p-value of --alpha, unless --allow_unattainable. `tfp_flows.detectors.load` reads the
-folder.
+neither was trained on, and no other image is seen. --calibrate_on=NAME calibrates with all images of another
+set instead, of the same kind, which the model must not have seen. What it was trained on all the same is
+left out, and said, and so is where the run's images are no longer those that it was trained on. Nothing is
+scored where the images are too few for a p-value of --alpha, unless --allow_unattainable.
+`tfp_flows.detectors.load` reads the folder.
 """
 
 import json
@@ -30,8 +31,11 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "set", [], "A setting of the detector as NAME=VALUE, such as compressor=jpegxl."
     )
+    commands.define_moved_data_flag()
     commands.define_parts_flag()
-    flags.DEFINE_integer("max_images", None, "Images to fit to, and to calibrate with.", lower_bound=2)
+    flags.DEFINE_integer(
+        "max_images", None, "Images to fit to, and to calibrate with: fixed random samples.", lower_bound=2
+    )
     flags.DEFINE_string(
         "calibrate_on", None, f"Calibrate with all images of this set instead: {commands.DATASET_HELP}"
     )
@@ -46,23 +50,36 @@ def main() -> None:
     check_path(FLAGS.out, "out")
     detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
+    spec = members[0].with_data(FLAGS.dataset)
     settings = dict(_setting(text) for text in FLAGS.set)
     try:
         detector = detectors.of_runs(FLAGS.detector, members, settings)
     except TypeError as error:
         raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
-    num_fit = detectors.fit_and_calibrate(
+    where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
+    runs.warn_of_changed_images(members[0], spec, **where)
+    used = detectors.fit_and_calibrate(
         detector,
-        members[0].spec(),
-        data_dir=FLAGS.data_dir,
-        download=FLAGS.download,
+        spec,
+        **where,
         max_images=FLAGS.max_images,
         calibrate_on=FLAGS.calibrate_on,
         alpha=None if FLAGS.allow_unattainable else FLAGS.alpha,
+        trained_on=[member.trained_on() for member in members],
         progress=FLAGS.progress,
     )
     detector.save(FLAGS.out)
-    print(summary(detector, num_fit, FLAGS.alpha, FLAGS.out))
+    print(summary(detector, used.fit, FLAGS.alpha, FLAGS.out, _of_how_many(used)))
+
+
+def _of_how_many(used: "detectors.Used") -> str:
+    """Says of what samples were taken; "" where all images were used."""
+    if (used.fit, used.calibration) == (used.fit_total, used.calibration_total):
+        return ""
+    return (
+        f"Those are fixed random samples of {used.fit_total:,} validation and {used.calibration_total:,} "
+        f"calibration images.\n"
+    )
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -75,7 +92,9 @@ def _setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def summary(detector: "detectors.Detector", num_fit: int, alpha: float, out: str) -> str:
+def summary(
+    detector: "detectors.Detector", num_fit: int, alpha: float, out: str, of_how_many: str = ""
+) -> str:
     """What was made, in two lines.
 
     Args:
@@ -83,12 +102,13 @@ def summary(detector: "detectors.Detector", num_fit: int, alpha: float, out: str
       num_fit: Images that it was fitted to.
       alpha: Level whose threshold is said.
       out: Where it was saved.
+      of_how_many: A further line, in the middle.
     """
     scores = detector.conformal.known_scores()
     export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"
     return (
         f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; "
-        f"{detectors.calibration.level_text(alpha, scores)}.\n{export}. Saved to {out}."
+        f"{detectors.calibration.level_text(alpha, scores)}.\n{of_how_many}{export}. Saved to {out}."
     )
 
 

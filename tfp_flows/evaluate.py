@@ -2,7 +2,8 @@ r"""Compares the likelihoods that a trained model gives to data sets.
 
     python -m tfp_flows.evaluate --run=runs/quickstart --datasets=digits@resize=32@rgb,noise
 
-The model's own test images come first and some of its training images second. Writes
+The model's own test images come first and some of its training images second. A folder or an archive without
+test images of its own, which the model was not trained on, is scored as a whole. Writes
 RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
 """
 
@@ -21,8 +22,11 @@ def define_flags() -> None:
     commands.define_common_flags()
     flags.DEFINE_list("datasets", [], f"Data sets to compare with: {commands.DATASET_HELP}")
     flags.DEFINE_integer("batch_size", 256, "Images scored at once.", lower_bound=1)
-    flags.DEFINE_integer("max_images", None, "Score only the first images.", lower_bound=2)
+    flags.DEFINE_integer(
+        "max_images", None, "Score no more images of a set than this, a fixed random sample.", lower_bound=2
+    )
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
+    commands.define_moved_data_flag()
     commands.define_parts_flag()
     commands.define_config_flags(*_protocol_classes().values())
 
@@ -35,8 +39,10 @@ def main() -> None:
     settings = registry.settings(family)
     commands.refuse_flags_of_others(family, _protocol_classes())
     protocol: Any = commands.config_from_flags(settings.protocol_class)
+    spec = run.with_data(FLAGS.dataset)
+    runs.warn_of_changed_images(run, spec, FLAGS.data_dir, FLAGS.download)
     sets = evaluation.load_sets(
-        run.spec(),
+        spec,
         FLAGS.datasets,
         data_dir=FLAGS.data_dir,
         download=FLAGS.download,

@@ -1,4 +1,4 @@
-r"""Scores images of a folder, an archive, TFRecords or a TFDS set with an exported model.
+r"""Scores images of a folder, an archive, TFRecords or any other set with an exported model.
 
     python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
     python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
@@ -31,7 +31,7 @@ def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string("model", None, "Folder of an exported model, from tfp_flows.export.")
     flags.DEFINE_string("detector", None, "Instead: folder of a detector, from tfp_flows.detect.")
-    flags.DEFINE_string("images", None, "folder:PATH, npz:PATH, tfrecord:GLOB or tfds:NAME.")
+    flags.DEFINE_string("images", None, f"Images to score: {commands.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Table to write: .csv or .parquet.")
     flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
     commands.define_unattainable_flag()
@@ -40,7 +40,7 @@ def define_flags() -> None:
         "trust", False, "Load a graph that may read or write files or run code: only if you know the sender."
     )
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
-    flags.DEFINE_string("split", "test", "Split of a TFDS set.")
+    flags.DEFINE_string("split", "test", "Split of a set that has splits by name.")
     flags.DEFINE_bool("progress", True, "Show a progress bar.")
     flags.DEFINE_string("runner", None, "Run on Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...")
     flags.DEFINE_string("beam_args", "", "With --runner: options for Beam, as one string.")
@@ -77,12 +77,19 @@ def _score_here() -> "scoring.Counts":
         else scoring.of_detector(path, level, FLAGS.trust)
     )
     sizes.check_batch_size(FLAGS.batch_size, image_shape)
-    source = f"{FLAGS.images} ({FLAGS.split})" if FLAGS.images.startswith("tfds:") else FLAGS.images
-    job = scoring.Job(source, str(pathlib.Path(path).resolve()), FLAGS.alpha)
+    job = scoring.Job(_source(FLAGS.images, FLAGS.split), str(pathlib.Path(path).resolve()), FLAGS.alpha)
     open_stream = functools.partial(
         data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
     )
     return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
+
+
+def _source(images: str, split: str) -> str:
+    """What is scored, without its alias: the same for `mnist` and `tfds:mnist`."""
+    name = data.names.take_apart(images)
+    prefix = "tfds:" if name.source.kind == "tfds" and not name.text.startswith("tfds:") else ""
+    has_files = name.source.kind in data.names.PATH_KINDS
+    return f"{prefix}{name.text}" + ("" if has_files else f" ({split})")
 
 
 def _score_on_beam() -> "scoring.Counts":

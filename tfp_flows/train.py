@@ -7,7 +7,7 @@ The same command again resumes a run that was interrupted; in a resumed run only
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
+MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
 
 def define_flags(family: str = "glow") -> list[str]:
@@ -39,6 +40,11 @@ def define_flags(family: str = "glow") -> list[str]:
         "none",
         training.STRATEGIES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
+    )
+    flags.DEFINE_bool(
+        "allow_changed_images",
+        False,
+        "Go on with a run whose training images are not those that it was trained on so far.",
     )
     commands.define_parts_flag()
     flags.DEFINE_integer(
@@ -65,20 +71,28 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     config = commands.config_from_flags(training.TrainingConfig)
     commands.refuse_flags_of_others(FLAGS.family, _config_classes())
     model_config: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
-    where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
-    train_set = data.load(FLAGS.dataset, "train", **where)
-    validation_set = data.load(FLAGS.dataset, "validation", **where)
-    outliers = _load_outliers(config.outlier_dataset, train_set.image_shape, where)
+    run = runs.Run(FLAGS.run)
+    data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
+    run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
+    division = run.spec().division if run.exists() else data.DIVISION
+    source: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
+    where = {**source, "division": division}
+    dataset = run.find(FLAGS.dataset)  # where it is now, if the run or its data have been moved
+    train_set = data.load(dataset, "train", **where)
+    validation_set = data.load(dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
+    names = [run.find(name) for name in config.outlier_dataset.split("+") if name]
+    outliers = _load_outliers(names, train_set.image_shape, where)
     spec = runs.RunSpec(
         family=FLAGS.family,
         model=model_config,
         training=dataclasses.asdict(config),
         dataset=FLAGS.dataset,
         image_shape=train_set.image_shape,
+        division=division,
     )
     # Before training, so that a mistake in a name shows now and not at the end.
-    sets = FLAGS.evaluate_on and evaluation.load_sets(spec, FLAGS.evaluate_on, **where)
-    run = runs.Run(FLAGS.run)
+    others = [run.find(name) for name in FLAGS.evaluate_on or []]
+    sets = others and evaluation.load_sets(dataclasses.replace(spec, dataset=dataset), others, **source)
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -90,12 +104,13 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         outliers,
         strategy,
         parts_per_replica,
+        FLAGS.allow_changed_images,
     )
     is_chief = training.strategies.Hosts(strategy).is_chief
     if outcome.interrupted:
         if is_chief:
             print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
-        sys.exit(commands.INTERRUPTED)
+        sys.exit(commands.SIGNALLED + outcome.interrupted)
     if not is_chief:
         return
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
@@ -110,11 +125,13 @@ def run(family: str = "glow") -> None:
     commands.run(lambda: main(flag_names), _groups(flag_names))
 
 
-def _load_outliers(names: str, image_shape: tuple[int, ...], where: Mapping[str, Any]) -> np.ndarray | None:
-    """The training images of the sets joined by "+", as one array; None for no name."""
+def _load_outliers(
+    names: Sequence[str], image_shape: tuple[int, ...], where: Mapping[str, Any]
+) -> np.ndarray | None:
+    """The training images of these sets as one array; None for no name."""
     if not names:
         return None
-    sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names.split("+")]
+    sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names]
     return np.concatenate([image_set.images for image_set in sets])
 
 

@@ -125,7 +125,7 @@ def test_case_09_a_set_of_the_users_calibrates_as_a_whole(tmp_path):
     np.savez(tmp_path / "mine.npz", train=images[:130], test=images[130:])
     name = f"npz:{tmp_path}/mine.npz"
     detector = detectors.Likelihood(gaussian(shape=(8, 8, 1)))
-    assert detectors.fit_and_calibrate(detector, _spec(), calibrate_on=name, alpha=0.01) > 0
+    assert detectors.fit_and_calibrate(detector, _spec(), calibrate_on=name, alpha=0.01).fit > 0
     np.testing.assert_allclose(detector.calibration_scores, np.sort(detector.score(images)))
     detectors.fit_and_calibrate(detector, _spec(), calibrate_on=name, max_images=20)
     assert len(detector.calibration_scores) == 20

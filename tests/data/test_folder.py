@@ -45,11 +45,16 @@ def test_folder_with_train_and_test_subfolders(tmp_path, rng):
         write_png(tmp_path / "train" / f"{index}.png", image)
     for index, image in enumerate(pixels[6:]):
         write_png(tmp_path / "test" / f"{index}.png", image)
-    write_png(tmp_path / "other" / "0.png", pixels[0])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("no image")
     test = data.load(f"folder:{tmp_path}")
     assert test.keys == ("test/0.png", "test/1.png", "test/2.png")
     np.testing.assert_array_equal(test.images, pixels[6:])
     assert len(data.load(f"folder:{tmp_path}", "train")) == 4
+    write_png(tmp_path / "other" / "0.png", pixels[0])
+    test = data.load(f"folder:{tmp_path}", division=1)
+    assert test.keys == ("test/0.png", "test/1.png", "test/2.png")
+    assert len(data.load(f"folder:{tmp_path}", "train", division=1)) == 4
 
 
 def test_folder_reads_jpeg_and_bilevel_png(tmp_path, rng):

@@ -5,6 +5,7 @@ import pytest
 
 from tests.data.images import error_of, grey_images, write_npz
 from tfp_flows import data
+from tfp_flows.data import splits
 
 
 def test_npz_of_rank_3_has_one_channel(tmp_path, rng):
@@ -19,11 +20,26 @@ def test_npz_of_rank_3_has_one_channel(tmp_path, rng):
 def test_npz_of_images_is_divided(tmp_path, rng):
     images = grey_images(rng, 50)
     name = write_npz(tmp_path / "a.npz", images=images, labels=np.arange(50, dtype=np.uint8))
-    parts = [data.load(name, split) for split in data.SPLITS]
-    labels = np.concatenate([part.labels for part in parts])
-    assert sorted(labels) == list(range(50)) and len(parts[-1]) == 5
-    for part in parts:
-        np.testing.assert_array_equal(part.images, images[part.labels])
+    for division, num_test in ((1, 5), (2, sum(splits.is_test(str(index)) for index in range(50)))):
+        parts = [data.load(name, split, division=division) for split in data.SPLITS]
+        labels = np.concatenate([part.labels for part in parts])
+        assert sorted(labels) == list(range(50)) and len(parts[-1]) == num_test
+        for part in parts:
+            np.testing.assert_array_equal(part.images, images[part.labels])
+    whole = data.load(name, "all")
+    np.testing.assert_array_equal(whole.images, images)
+    assert whole.split == "all" and whole.labels.tolist() == list(range(50))
+
+
+def test_npz_with_validation_images_of_its_own(tmp_path, rng):
+    images = grey_images(rng, 90)
+    name = write_npz(tmp_path / "a.npz", x_train=images[:60], x_val=images[60:80], x_test=images[80:])
+    loaded = {split: data.load(name, split) for split in data.SPLITS}
+    assert sorted(loaded["validation"].keys) == sorted(f"x_val:{i}" for i in range(20))
+    together = loaded["train"].keys + loaded["calibration"].keys
+    assert sorted(together) == sorted(f"x_train:{i}" for i in range(60))
+    assert [len(data.load(name, split, division=1)) for split in data.SPLITS] == [54, 3, 3, 10]
+    assert len(data.load(name, "all")) == 90
 
 
 @pytest.mark.parametrize(

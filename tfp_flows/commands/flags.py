@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from absl import flags
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.commands import flag_files
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 FLAGS = flags.FLAGS
 DATASET_HELP = (
-    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, photos, digits, constant or noise, "
-    "and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
-    "@contrast=0.5 @binarize."
+    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, photos, digits, constant or "
+    "noise, and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
+    "@contrast=0.5 @binarize. ALIAS=NAME: what tables and pictures call the set."
 )
 
 
@@ -30,6 +31,16 @@ def define_common_flags() -> list[str]:
     flags.register_validator("run", lambda value: value != "", "name a folder.")
     flags.mark_flag_as_required("run")
     return ["run", "data_dir", "download", "progress"]
+
+
+def define_moved_data_flag() -> None:
+    """Defines `--dataset`, for commands that read a run's own data."""
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE, with the "
+        "same operations.",
+    )
 
 
 def define_parts_flag() -> None:
@@ -96,8 +107,8 @@ def refuse_flags_of_others(chosen: str, classes: "dict[str, type[DataclassInstan
 
 def flags_text(names: Iterable[str]) -> str:
     """The flags of these names as the lines of a flag file; flags that are None are left out."""
-    lines = [FLAGS[name].serialize() for name in names if FLAGS[name].value is not None]
-    return "\n".join(line for line in lines if line) + "\n"
+    given = [FLAGS[name].serialize() for name in names if FLAGS[name].value is not None]
+    return flag_files.text_of(argument for argument in given if argument)
 
 
 def in_flags(message: str) -> str:
@@ -105,7 +116,7 @@ def in_flags(message: str) -> str:
 
     def flag(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
-        return f"--{name}{value or ''}" if name in FLAGS else match[0]
+        return f"--{name}{value or ''}" if name in FLAGS or name == "flagfile" else match[0]
 
     return re.sub(r"`(\w+)(=[^`]*)?`", flag, message)
 

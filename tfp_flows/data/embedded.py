@@ -3,7 +3,8 @@
 `photos`: 32x32x3 crops of two photographs (427x640: a temple and a flower). Each picture is cut
 into 16 vertical strips, every second one for training, the others for validation, calibration and
 test in turn. A crop lies wholly within one strip, so no pixel belongs to crops of two splits;
-and as the strips interleave across the picture, the splits look alike. No flips.
+and as the strips interleave across the picture, the splits look alike. No flips. These four splits are the
+set's own, whatever the division of other sets.
 
 `digits`: 1797 handwritten digits of 8x8x1, a fifth of them (stratified by class) for testing. The
 file's values 0..16 are scaled to grey levels, round(x * 255 / 16).

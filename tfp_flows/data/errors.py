@@ -1,4 +1,4 @@
-"""The one exception of the data loader."""
+"""The one exception of the data loader, and its one warning."""
 
 from tfp_flows.checks.errors import UserError
 
@@ -9,3 +9,7 @@ class DataError(UserError):
     def __init__(self, message: str) -> None:
         """Joins the lines of `message`, so that it can be shown as it is."""
         super().__init__(" ".join(message.splitlines()))
+
+
+class DataWarning(UserWarning):
+    """Images are not what a run was trained on, or are what it was trained on; the message is one line."""

@@ -1,10 +1,10 @@
 """The source `folder:PATH`: PNG and JPEG files.
 
-Files are found in all subfolders (names that start with a dot are skipped, and so is all that does
-not end in .png, .jpg or .jpeg) and taken in the order of their relative paths. If the folder holds
-subfolders `train` and `test`, both, these are its two official splits, and what else lies there is ignored.
-Otherwise a file belongs to the test split if a hash of its relative path says so, about one in ten:
-adding files moves no other file to the other split.
+Files are found in all subfolders (names that start with a dot are skipped, and so is all that does not end
+in .png, .jpg or .jpeg) and taken in the order of their relative paths. Subfolders `train`, `val` and `test`
+are splits of the folder's own (`layout` has the other spellings, and what is refused); a split that has no
+subfolder is taken from the training images by the file's relative path, as in `splits`: adding files moves
+no other file to another split.
 
 Files must hold 8-bit grey levels (read as 1 channel; 1-, 2- and 4-bit grey is scaled to 0..255
 without loss) or 8-bit RGB (3 channels). Alpha, palettes, 16 bits and CMYK are refused: how to turn
@@ -12,7 +12,6 @@ those into grey levels is not ours to guess. An EXIF orientation is not applied.
 split must have the same shape.
 """
 
-import hashlib
 import io
 import os
 from collections.abc import Sequence
@@ -25,37 +24,35 @@ from PIL import Image
 from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
+from tfp_flows.data.layout import is_official
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-_OFFICIAL = ("train", "test")
-_TEST_FRACTION = 10
 _PNG_BIT_DEPTH_OFFSET = 24
 _NUM_THREADS = min(8, os.cpu_count() or 1)
 
 
-def read_folder(path: str, split: str) -> ImageSet:
-    """Reads one official split of a folder.
+def read_files(path: str, files: Sequence[str], split: str) -> ImageSet:
+    """Reads some images of a folder.
 
     Args:
       path: The folder; `~` is expanded.
-      split: "train" or "test".
+      files: Paths relative to the folder, with slashes.
+      split: The split that they are.
 
     Returns:
-      The images, without labels; their keys are paths relative to the folder, with slashes.
+      The images, without labels, in the order of `files`, which are their keys.
 
     Raises:
-      DataError: If there is no such folder, or no image for this split, or a file cannot be read,
-        is of a kind that is refused, or differs in shape from the first one.
+      DataError: If there is none, or a file cannot be read, is of a kind that is refused, or differs in
+        shape from the first one.
     """
-    root = Path(os.path.expanduser(path))
-    files = list_images(path)
-    chosen = [file for file in files if _split(root, file) == split]
-    if not chosen:
+    if not files:
         raise DataError(
-            f"folder:{path}: none of its {len(files)} image(s) is for the {split} part: "
+            f"folder:{path}: none of its {len(list_images(path))} image(s) is for the {split} part: "
             "put some into subfolders train and test"
         )
-    return ImageSet(f"folder:{path}", split, _decode_all(root, chosen), None, tuple(chosen))
+    images = _decode_all(Path(os.path.expanduser(path)), files)
+    return ImageSet(f"folder:{path}", split, images, None, tuple(files))
 
 
 def list_images(path: str) -> list[str]:
@@ -65,31 +62,22 @@ def list_images(path: str) -> list[str]:
         raise DataError(
             f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
         )
-    tops = [root / split for split in _OFFICIAL] if _is_divided(root) else [root]
+    tops = [root, *(top for top in root.iterdir() if top.is_symlink() and is_official(top.name))]
     files = sorted(
-        file.relative_to(root).as_posix()
-        for top in tops
-        for file in top.rglob("*")
-        if file.suffix.lower() in _SUFFIXES and _visible(file.relative_to(root)) and file.is_file()
+        {
+            file.relative_to(root).as_posix()
+            for top in tops
+            for file in top.rglob("*")
+            if file.suffix.lower() in _SUFFIXES and _visible(file.relative_to(root)) and file.is_file()
+        }
     )
     if not files:
         raise DataError(f"folder:{path}: holds no image ({', '.join(_SUFFIXES)})")
     return files
 
 
-def _is_divided(root: Path) -> bool:
-    return all((root / split).is_dir() for split in _OFFICIAL)
-
-
 def _visible(relative: Path) -> bool:
     return not any(name.startswith(".") for name in relative.parts)
-
-
-def _split(root: Path, file: str) -> str:
-    if _is_divided(root):
-        return file.split("/", 1)[0]
-    digest = hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest()
-    return "test" if int.from_bytes(digest[:8], "big") % _TEST_FRACTION == 0 else "train"
 
 
 def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:

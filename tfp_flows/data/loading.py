@@ -4,16 +4,17 @@ import dataclasses
 import functools
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.image_set import SPLITS, ImageSet
-from tfp_flows.data.names import Source, parse_name
+from tfp_flows.data.image_set import ALL, SPLITS, ImageSet
+from tfp_flows.data.names import Source, parse_name, same_source
 from tfp_flows.data.operations import Operation, apply_operation, channel_means
 from tfp_flows.data.sources import fingerprint as source_fingerprint
-from tfp_flows.data.sources import read_split
+from tfp_flows.data.sources import has_own_test, read_split
+from tfp_flows.data.splits import DIVISION, DIVISIONS, in_order_of_chance
 from tfp_flows.data.tfds import TfdsOptions
 
 _NUM_CACHED_MEANS = 64
@@ -27,6 +28,7 @@ def load(
     image_shape: Sequence[int] | None = None,
     download: bool = False,
     max_images: int | None = None,
+    division: int = DIVISION,
 ) -> ImageSet:
     """Loads one split of a set of images.
 
@@ -36,22 +38,29 @@ def load(
     source is taken for a TFDS name. Nothing is resized, padded or recoloured but by an operation
     in the name.
 
-    From a source's training images two splits are held out, which are never trained on: validation
-    (to stop early and to select) and calibration (to set thresholds): max(1, min(5000, n // 20))
-    images each, by a permutation that depends on n alone, not on a run's seed. (`photos` has four
-    splits of its own.) `constant` and `noise` have only a test split.
+    From a source's training images two splits are held out, which are never trained on: validation (to stop
+    early and to select) and calibration (to set thresholds), about a twentieth each. An image's split
+    depends on its own key alone (`tfp_flows.data.splits` has the rule): on a file's path in its folder, a
+    TFDS record's key, an index in an array. Images that are added or removed move no other.
+
+    A folder's subfolders `train`, `val` and `test`, and an archive's arrays of these names, are used for
+    their split alone; what a folder lacks is taken from its training images by that rule, a tenth of them
+    for test. (`photos` has four splits of its own.) `constant` and `noise` have only a test split. "all" are
+    all images of a source.
 
     Args:
       name: The name.
-      split: One of `SPLITS`: "train", "validation", "calibration" or "test".
+      split: One of `SPLITS`: "train", "validation", "calibration" or "test"; or "all". `evaluation_split`
+        says which of them a model is judged on that did not see the source.
       data_dir: The folder of prepared TFDS sets; None means $TFDS_DATA_DIR, or else
         ~/tensorflow_datasets. Other sources do not look at it.
       image_shape: The (H, W, C) that the images must have, or None for any. `constant` and
         `noise` need it.
       download: Whether TFDS may download a set that is not in `data_dir`.
-      max_images: At most this many: the first ones of the split. (The first ones of train,
-        validation and calibration are a fair sample; a test split keeps the order of its source,
-        which may be sorted.)
+      max_images: At most this many: a fixed random sample of the split (by another hash of the keys), in an
+        order of chance. `ImageSet.total` says of how many. A smaller sample is part of a larger one.
+      division: How splits are taken from training images: 2, or 1 for the permutation that depends on
+        their number, which runs have that do not name theirs (`RunSpec.division`).
 
     Returns:
       The images, with labels and keys.
@@ -67,20 +76,40 @@ def load(
     other = load("mnist", "test", data_dir="datasets", image_shape=train.image_shape)
     ```
     """
-    if split not in SPLITS:
-        raise DataError(f"unknown split '{split}': choose from {', '.join(SPLITS)}")
+    if split not in (*SPLITS, ALL):
+        raise DataError(f"unknown split '{split}': choose from {', '.join(SPLITS)}, or {ALL}")
+    if division not in DIVISIONS:
+        raise DataError(f"`division` must be {' or '.join(map(str, DIVISIONS))}, got {division!r}")
     limit = None if max_images is None else _positive(max_images, "`max_images`")
     wanted = None if image_shape is None else _checked_shape(image_shape)
     source, operations = parse_name(name)
     options = TfdsOptions("" if data_dir is None else os.fspath(data_dir), bool(download))
 
-    image_set = read_split(source, split, options, wanted)
+    image_set = read_split(source, split, options, wanted, division)
     if limit is not None and limit < len(image_set):
-        image_set = image_set.select(range(limit))
-    images = _derive(image_set.images, source, operations, options, name)
+        image_set = _sample(image_set, limit)
+    images = _derive(image_set.images, source, operations, options, name, division)
     if wanted is not None and images.shape[1:] != wanted:
         raise DataError(_wrong_shape(name, images.shape[1:], wanted))
     return dataclasses.replace(image_set, name=name, images=images)
+
+
+def evaluation_split(name: str, trained_on: Iterable[str] = ()) -> str:
+    """Which split of a set a model is judged on: "test", or "all" of a set that it cannot have seen.
+
+    That is a source of files that has no test split of its own, and is no source of the model's
+    training images: there is no reason to leave nine of ten images out. A TFDS set's test split is what
+    others report on.
+
+    Args:
+      name: The name.
+      trained_on: The names of the sets that the model was trained on.
+
+    Raises:
+      DataError: If the name makes no sense, or its files cannot be read.
+    """
+    own = any(same_source(name, other) for other in trained_on)
+    return "test" if own or has_own_test(parse_name(name)[0]) else ALL
 
 
 def fingerprint(name: str) -> str:
@@ -100,21 +129,22 @@ def _derive(
     operations: tuple[Operation, ...],
     options: TfdsOptions,
     name: str,
+    division: int,
 ) -> np.ndarray:
     """Applies the operations from left to right."""
     for index, operation in enumerate(operations):
         means = None
         if operation.kind == "contrast":
-            means = _means_for_contrast(source, operations[:index], options, name)
+            means = _means_for_contrast(source, operations[:index], options, name, division)
         images = apply_operation(operation, images, name, means)
     return images
 
 
 def _means_for_contrast(
-    source: Source, earlier: tuple[Operation, ...], options: TfdsOptions, name: str
+    source: Source, earlier: tuple[Operation, ...], options: TfdsOptions, name: str, division: int
 ) -> np.ndarray:
     try:
-        return _training_means(source, earlier, options, source_fingerprint(source))
+        return _training_means(source, earlier, options, division, source_fingerprint(source))
     except DataError as error:
         raise DataError(f"{name}: @contrast needs the mean of a training split: {error}") from error
 
@@ -124,12 +154,19 @@ def _training_means(
     source: Source,
     operations: tuple[Operation, ...],
     options: TfdsOptions,
+    division: int,
     fingerprint: str,
 ) -> np.ndarray:
     """The channels' means over the training split; `fingerprint` is for the cache's key alone."""
     del fingerprint
-    training = read_split(source, "train", options)
-    return channel_means(_derive(training.images, source, operations, options, source.text))
+    training = read_split(source, "train", options, None, division)
+    return channel_means(_derive(training.images, source, operations, options, source.text, division))
+
+
+def _sample(image_set: ImageSet, count: int) -> ImageSet:
+    """A fixed random sample of a split, whose order is one of chance already but for "test" and "all"."""
+    chosen = in_order_of_chance(image_set.keys) if image_set.split in ("test", ALL) else np.arange(count)
+    return dataclasses.replace(image_set.select(chosen[:count]), total=len(image_set))
 
 
 def _positive(value: int, argument: str) -> int:

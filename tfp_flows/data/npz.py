@@ -1,13 +1,17 @@
 """The source `npz:PATH`: a NumPy archive.
 
-Keys: `train` and `test` (or `x_train`, `x_test`; one of the two may be missing), or else
-`images`, of which a fixed tenth (chosen by a permutation that depends on their number alone) is the
-test split. Arrays are uint8, [N, H, W, C], or [N, H, W], which is read as one channel. Labels, where
-there are any: `train_labels`, `test_labels` (or `y_train`, `y_test`), and `labels` with `images`:
-integers [N]. Other keys are ignored. Nothing is ever unpickled.
+Keys: `train` and `test` (or `x_train`, `x_test`, or MedMNIST's `train_images`, `test_images`), with or
+without `val` (`valid`, `validation`, `x_val`, `val_images`), of which some may be missing; or else
+`images`, of which about a tenth, chosen by their indices, is the test split (see `splits`). Arrays are
+uint8, [N, H, W, C], or [N, H, W], which is read as one channel, in the order of C or of Fortran. Labels,
+where there are any: `train_labels`, `test_labels` (or `y_train`, `y_test`), likewise for `val`, and
+`labels` with `images`: integers [N] or [N, 1]. Other keys are ignored. Nothing is ever unpickled, and no
+array is read that by its header is too large.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,21 +20,36 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 
-_IMAGE_KEYS = {"train": ("train", "x_train"), "test": ("test", "x_test"), "images": ("images",)}
+_IMAGE_KEYS = {
+    "train": ("train", "x_train", "train_images"),
+    "validation": ("val", "valid", "validation", "x_val", "val_images"),
+    "test": ("test", "x_test", "test_images"),
+    "images": ("images",),
+}
 _LABEL_KEYS = {
     "train": ("train_labels", "y_train"),
+    "validation": ("val_labels", "valid_labels", "validation_labels", "y_val"),
     "test": ("test_labels", "y_test"),
     "images": ("labels",),
 }
-_TEST_FRACTION = 10
+
+
+def npz_splits(path: str) -> tuple[str, ...]:
+    """Which of "train", "validation" and "test" an archive has; ("images",) where it is not divided.
+
+    Raises:
+      DataError: If there is no such archive, or its keys make no sense.
+    """
+    with _opened(path) as archive:
+        return tuple(_found(archive, path))
 
 
 def read_npz(path: str, split: str) -> ImageSet:
-    """Reads one official split of an archive.
+    """Reads one split of an archive.
 
     Args:
       path: The file; `~` is expanded.
-      split: "train" or "test".
+      split: "train", "validation" or "test"; "train" is everything in an archive that is not divided.
 
     Returns:
       The images; their keys are "KEY:INDEX", like "x_test:17".
@@ -38,22 +57,34 @@ def read_npz(path: str, split: str) -> ImageSet:
     Raises:
       DataError: If there is no such archive, or no such split in it, or its arrays are unfit.
     """
+    with _opened(path) as archive:
+        return _read_split(archive, path, split)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[archives.Archive]:
     file = os.path.expanduser(path)
     if not os.path.isfile(file):
         raise DataError(f"npz:{path}: no such file")
     try:
         with archives.opened(file) as archive:
-            return _read_split(archive, path, split)
+            yield archive
     except DataError:
         raise
     except (OSError, UserError) as error:
         raise DataError(f"npz:{path}: cannot be read: {error}") from error
 
 
-def _read_split(archive: archives.Archive, path: str, split: str) -> ImageSet:
+def _found(archive: archives.Archive, path: str) -> dict[str, str]:
+    """The key of each split that there is."""
     found = {name: key for name in _IMAGE_KEYS if (key := _only(archive, _IMAGE_KEYS[name], path))}
     if "images" in found and len(found) > 1:
         raise DataError(f"npz:{path}: has both 'images' and parts: {_listed(archive)}: keep one")
+    return found
+
+
+def _read_split(archive: archives.Archive, path: str, split: str) -> ImageSet:
+    found = _found(archive, path)
     name = "images" if "images" in found else split
     if name not in found:
         raise DataError(
@@ -62,10 +93,9 @@ def _read_split(archive: archives.Archive, path: str, split: str) -> ImageSet:
         )
     images = _checked_images(archive, found[name], path)
     label_key = _only(archive, _LABEL_KEYS[name], path)
-    labels = archive[label_key] if label_key else None
+    labels = _labels(archive, label_key, len(images)) if label_key else None
     keys = tuple(f"{found[name]}:{index}" for index in range(len(images)))
-    whole = ImageSet(f"npz:{path}", split, images, labels, keys)
-    return _tenth(whole, split) if name == "images" else whole
+    return ImageSet(f"npz:{path}", split, images, labels, keys)
 
 
 def _only(archive: archives.Archive, candidates: tuple[str, ...], path: str) -> str | None:
@@ -87,13 +117,10 @@ def _checked_images(archive: archives.Archive, key: str, path: str) -> np.ndarra
     return images[..., np.newaxis] if images.ndim == 3 else images
 
 
-def _tenth(whole: ImageSet, split: str) -> ImageSet:
-    if len(whole) < 2:
-        raise DataError(f"{whole.name}: one image cannot be divided: give keys train and test")
-    order = np.random.RandomState(0).permutation(len(whole))
-    num_test = max(1, len(whole) // _TEST_FRACTION)
-    chosen = order[:num_test] if split == "test" else order[num_test:]
-    return whole.select(np.sort(chosen), split)
+def _labels(archive: archives.Archive, key: str, num_images: int) -> np.ndarray:
+    """As they are, but [N, 1] as [N]."""
+    labels = archive[key]
+    return labels[:, 0] if labels.shape == (num_images, 1) else labels
 
 
 def _listed(archive: archives.Archive) -> str:

@@ -1,19 +1,25 @@
 """One split of a source, whichever kind of source it is."""
 
+import dataclasses
 import functools
+import glob
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from tfp_flows.data.embedded import digit_images, photo_crops
+import numpy as np
+
+from tfp_flows.data import first_division
+from tfp_flows.data.embedded import photo_crops
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.folder import list_images, read_folder
-from tfp_flows.data.image_set import ImageSet
+from tfp_flows.data.folder import list_images
+from tfp_flows.data.image_set import ALL, SPLITS, ImageSet, joined
 from tfp_flows.data.names import SYNTHETIC_KINDS, Source
-from tfp_flows.data.npz import read_npz
-from tfp_flows.data.splits import divide_training_images
+from tfp_flows.data.official import missing_splits, official_splits, read_all, read_official, texts
+from tfp_flows.data.splits import divide, in_order_of_chance
 from tfp_flows.data.synthetic import constant_images, noise_images
-from tfp_flows.data.tfds import TfdsOptions, read_tfds
+from tfp_flows.data.tfds import TfdsOptions
 
 _NUM_CACHED = 2
 
@@ -22,18 +28,20 @@ def read_split(
     source: Source,
     split: str,
     options: TfdsOptions,
-    image_shape: tuple[int, int, int] | None = None,
+    image_shape: tuple[int, int, int] | None,
+    division: int,
 ) -> ImageSet:
     """Reads one split of a source, without operations.
 
     Args:
       source: The source.
-      split: One of `SPLITS`.
+      split: One of `SPLITS`, or "all".
       options: Where TFDS looks.
       image_shape: (H, W, C), needed by the synthetic sources alone.
+      division: How splits are taken from training images: one of `splits.DIVISIONS`.
 
     Returns:
-      The images; the test split in the order of the source, the others permuted.
+      The images; "test" and "all" in the order of the source, the others in an order of chance.
 
     Raises:
       DataError: If the source or the split is not to be had.
@@ -41,11 +49,12 @@ def read_split(
     if source.kind in SYNTHETIC_KINDS:
         return _synthetic(source, split, image_shape)
     if source.kind == "photos":
-        return photo_crops(split)
-    if split == "test":
-        return _read_official(source, "test", options)
-    training = _official_training(source, options, fingerprint(source))
-    return training.select(divide_training_images(len(training), source.text)[split], split)
+        return joined([photo_crops(each) for each in SPLITS], ALL) if split == ALL else photo_crops(split)
+    if split == ALL:
+        return read_all(source, options)
+    if division == 1:
+        return _by_first_division(source, split, options)
+    return _by_keys(source, split, options)
 
 
 def fingerprint(source: Source) -> str:
@@ -56,6 +65,8 @@ def fingerprint(source: Source) -> str:
     elif source.kind == "npz":
         file = Path(os.path.expanduser(source.argument))
         files = [file] if file.is_file() else []
+    elif source.kind == "tfrecord":
+        files = [Path(file) for file in sorted(glob.glob(os.path.expanduser(source.argument)))]
     else:
         return ""
     digest = hashlib.sha256()
@@ -67,28 +78,67 @@ def fingerprint(source: Source) -> str:
 
 def clear_cache() -> None:
     """Forgets the decoded training images that are kept for the next call: at most two sources."""
-    _official_training.cache_clear()
+    _training.cache_clear()
+    _first_training.cache_clear()
+
+
+def has_own_test(source: Source) -> bool:
+    """Whether a source has a test split of its own, which is not taken from its training images.
+
+    Raises:
+      DataError: As `official_splits`.
+    """
+    return source.kind not in ("folder", "npz", "tfrecord") or "test" in official_splits(source)
+
+
+def _by_keys(source: Source, split: str, options: TfdsOptions) -> ImageSet:
+    """The source's own split where it has one, else what `divide` takes from its training images."""
+    missing = missing_splits(source)
+    if split != "train" and split not in missing:
+        whole = read_official(source, split, options)
+        return whole if split == "test" else whole.select(in_order_of_chance(whole.keys))
+    if split == "test":
+        chosen = functools.partial(_test, missing, source.text)
+        return dataclasses.replace(read_official(source, "train", options, chosen), split=split)
+    training = _training(source, options, missing, fingerprint(source))
+    rest = tuple(each for each in missing if each != "test")
+    return training.select(divide(texts(source, training.keys), rest, source.text)[split], split)
 
 
 @functools.lru_cache(maxsize=_NUM_CACHED)
-def _official_training(source: Source, options: TfdsOptions, fingerprint: str) -> ImageSet:
-    """The whole official training split; `fingerprint` is there for the cache's key alone."""
+def _training(source: Source, options: TfdsOptions, missing: tuple[str, ...], fingerprint: str) -> ImageSet:
+    """All training images but those of the test split; `fingerprint` is there for the cache's key alone."""
     del fingerprint
-    return _read_official(source, "train", options)
+    if "test" not in missing:
+        return read_official(source, "train", options)
+    return read_official(source, "train", options, functools.partial(_not_test, missing, source.text))
 
 
-def _read_official(source: Source, split: str, options: TfdsOptions) -> ImageSet:
-    if source.kind == "folder":
-        return read_folder(source.argument, split)
-    if source.kind == "npz":
-        return read_npz(source.argument, split)
-    if source.kind == "digits":
-        return digit_images(split)
-    return read_tfds(source.argument, split, options)
+@functools.lru_cache(maxsize=_NUM_CACHED)
+def _first_training(source: Source, options: TfdsOptions, fingerprint: str) -> ImageSet:
+    """Likewise by the first division."""
+    del fingerprint
+    return first_division.read_first_official(source, "train", options)
+
+
+def _test(missing: tuple[str, ...], name: str, keys: Sequence[str]) -> np.ndarray:
+    return divide(keys, missing, name)["test"]
+
+
+def _not_test(missing: tuple[str, ...], name: str, keys: Sequence[str]) -> np.ndarray:
+    divided = divide(keys, missing, name)
+    return np.sort(np.concatenate([divided[split] for split in divided if split != "test"]))
+
+
+def _by_first_division(source: Source, split: str, options: TfdsOptions) -> ImageSet:
+    if split == "test":
+        return first_division.read_first_official(source, "test", options)
+    training = _first_training(source, options, fingerprint(source))
+    return training.select(first_division.divide_training_images(len(training), source.text)[split], split)
 
 
 def _synthetic(source: Source, split: str, image_shape: tuple[int, int, int] | None) -> ImageSet:
-    if split != "test":
+    if split not in ("test", ALL):
         raise DataError(f"{source.text}: has only a test split, no {split} split")
     if image_shape is None:
         raise DataError(f"{source.text}: takes the model's image shape: give `image_shape`")

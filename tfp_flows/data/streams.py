@@ -4,7 +4,8 @@
 - `npz:PATH`: every array of images of the archive; the key is "ARRAY:INDEX".
 - `tfrecord:GLOB`: `tf.train.Example`s whose feature `image` (or `image/encoded`) is a PNG or JPEG; the
   key is their feature `key` (or `id`), or else "FILE:INDEX".
-- `tfds:NAME`: one split of a TFDS set in `data_dir`; the key is the set's `id`, or else TFDS's own.
+- `tfds:NAME` or NAME: one split of a TFDS set in `data_dir`; the key is the set's `id`, or else TFDS's own.
+- `photos`, `digits`, `constant`, `constant=128`, `noise`: one split, as `tfp_flows.data.load` has it.
 
 Operations that treat each image alone may follow, as in `tfp_flows.data.operations`:
 `folder:PATH@resize=28@luminance`.
@@ -27,12 +28,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
-from tfp_flows.data import folder, tfds
+from tfp_flows.data import embedded, folder, synthetic, tfds
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.names import parse_name
+from tfp_flows.data.image_set import SPLITS, ImageSet
+from tfp_flows.data.names import Source, parse_name
 from tfp_flows.data.operations import Operation, apply_operation
+from tfp_flows.data.splits import divide
 
-KINDS = ("folder", "npz", "tfrecord", "tfds")
 _ARRAYS = ("images", "test", "x_test", "train", "x_train")
 _NUM_FILES = 64  # a piece of a folder
 _NUM_IMAGES = 1024  # a piece of an array or a split, at least
@@ -83,7 +85,7 @@ def stream(
       name: The source, as above.
       image_shape: (H, W, C) that every image must have.
       data_dir: Folder of TFDS sets.
-      split: Of a TFDS set.
+      split: Of a source that has splits by name.
       skip: Number of items to leave out at the beginning.
       piece: One of `pieces`, or None for the whole stream.
 
@@ -93,11 +95,14 @@ def stream(
     Raises:
       DataError: If there is no such source at all.
     """
-    kind, argument, operations = _parse(name)
-    if kind == "tfds":
-        items = _tfds(argument, piece, data_dir, split)
+    source, operations = _parse(name)
+    if source.kind == "tfds":
+        items = _tfds(source.argument, piece, data_dir, split)
+    elif source.kind in _OPEN:
+        items = _OPEN[source.kind](source.argument, piece)
     else:
-        items = _OPEN[kind](argument, piece)
+        height, width, channels = image_shape
+        items = _of_set(_made_here(source, split, (height, width, channels)), piece)
     for item in itertools.islice(items, skip, None):
         yield _finished(item, operations, tuple(image_shape), name)
 
@@ -112,7 +117,7 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
     Args:
       name: The source, as above.
       data_dir: Folder of TFDS sets.
-      split: Of a TFDS set.
+      split: Of a source that has splits by name.
 
     Yields:
       `Piece`.
@@ -120,7 +125,8 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
     Raises:
       DataError: If there is no such source at all.
     """
-    kind, argument, _ = _parse(name)
+    source, _ = _parse(name)
+    kind, argument = source.kind, source.argument
     if kind == "folder":
         files = folder.list_images(argument)
         yield from (Piece(tuple(files[i : i + _NUM_FILES])) for i in range(0, len(files), _NUM_FILES))
@@ -128,6 +134,8 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
         yield from (Piece((file,)) for file in _record_files(argument))
     elif kind == "npz":
         yield from _npz_pieces(argument)
+    elif kind != "tfds":
+        yield Piece()
     else:
         options = _tfds_options(data_dir)
         count = tfds.count_if_one_file(argument, split, options)
@@ -152,17 +160,44 @@ def with_shape(item: Item, image_shape: tuple[int, ...]) -> Item:
     return Item(item.key, None, f"is {had}, but {wanted} is wanted")
 
 
-def _parse(name: str) -> tuple[str, str, tuple[Operation, ...]]:
-    """(kind, argument, operations)."""
-    kind, colon, rest = name.partition(":")
-    if not colon or kind not in KINDS:
-        raise DataError(f"'{name}': images to be scored are named {', '.join(f'{k}:...' for k in KINDS)}")
-    source, operations = parse_name(f"folder:{rest}")
+def raw(source: Source) -> Iterator[Item]:
+    """The images of a source of files, as they are: without operations, of whatever shape."""
+    return _OPEN[source.kind](source.argument, None)
+
+
+def _parse(name: str) -> tuple[Source, tuple[Operation, ...]]:
+    """The source and the operations."""
+    source, operations = parse_name(name)
     if any(operation.kind == "contrast" for operation in operations):
         raise DataError(
             f"'{name}': @contrast needs the mean of a training set; scoring treats each image alone"
         )
-    return kind, source.argument, operations
+    return source, operations
+
+
+def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) -> ImageSet:
+    """A split of a set that needs no files."""
+    if split not in SPLITS:
+        raise DataError(f"{source.text}: has no split '{split}': choose from {', '.join(SPLITS)}")
+    if source.kind == "photos":
+        return embedded.photo_crops(split)
+    if source.kind == "digits":
+        whole = embedded.digit_images("test" if split == "test" else "train")
+        if split == "test":
+            return whole
+        return whole.select(divide(whole.keys, ("validation", "calibration"), source.text)[split], split)
+    if split != "test":
+        raise DataError(f"{source.text}: has only a test split, no {split} split")
+    if source.kind == "noise":
+        return synthetic.noise_images(image_shape)
+    return synthetic.constant_images(source.argument, image_shape)
+
+
+def _of_set(image_set: ImageSet, piece: Piece | None) -> Iterator[Item]:
+    start, stop = piece[1:] if piece else (0, None)
+    return itertools.starmap(
+        Item, zip(image_set.keys[start:stop], image_set.images[start:stop], strict=True)
+    )
 
 
 def _finished(

@@ -1,6 +1,8 @@
 """Detectors of trained runs: made of their models, fitted and calibrated with their held-out images."""
 
+import dataclasses
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +15,24 @@ from tfp_flows.detectors.critics import Critics
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
-from tfp_flows.runs import Run, RunSpec, load_model
+from tfp_flows.runs import Run, RunSpec, TrainedOn, load_model
+
+
+@dataclasses.dataclass(frozen=True)
+class Used:
+    """How many images a detector was made of.
+
+    Attributes:
+      fit: It was fitted to.
+      calibration: It was calibrated with.
+      fit_total: Of how many `fit` is a fixed random sample.
+      calibration_total: Likewise.
+    """
+
+    fit: int
+    calibration: int
+    fit_total: int
+    calibration_total: int
 
 
 def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> Detector:
@@ -32,7 +51,21 @@ def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> D
     kind = DETECTORS[name]
     if kind is Critics:
         return kind.of_models([], {"image_shape": runs[0].spec().image_shape, **settings})
+    _check_divisions(runs)
     return kind.of_models([load_model(run)[0] for run in runs], dict(settings))
+
+
+def _check_divisions(runs: Sequence[Run]) -> None:
+    """Refuses runs that were trained on parts of one set which overlap what is held out from the first."""
+    first, *others = [run.spec() for run in runs]
+    for run, spec in zip(runs[1:], others, strict=True):
+        named = first.dataset and spec.dataset
+        if named and spec.division != first.division and names.same_source(first.dataset, spec.dataset):
+            raise DetectorError(
+                f"`run`: {runs[0].folder} holds out other images of {first.dataset} (division "
+                f"{first.division}) than {run.folder} (division {spec.division}), which was trained on most "
+                f"of them; take runs of one division."
+            )
 
 
 def fit_and_calibrate(
@@ -44,61 +77,67 @@ def fit_and_calibrate(
     max_images: int | None = None,
     calibrate_on: str | None = None,
     alpha: float | None = None,
+    trained_on: Sequence[TrainedOn | None] = (),
     progress: bool = False,
-) -> int:
+) -> Used:
     """Fits a detector to a run's validation images, and calibrates it with its calibration images.
 
-    Neither was trained on, and no other image is seen, but for those of `calibrate_on`.
+    Neither was trained on, and no other image is seen, but for those of `calibrate_on`. Images that were
+    trained on all the same, such as files that have been renamed, are left out, with a warning.
 
     Args:
       detector: To be fitted; changed.
       spec: Of the run.
       data_dir: As for `data.load`.
       download: As for `data.load`.
-      max_images: To fit to, and to calibrate with, at most.
+      max_images: To fit to, and to calibrate with, at most: a fixed random sample of either.
       calibrate_on: Name of a set in the run's shape to calibrate with instead, as a whole: images of the
         model's own kind that it was not trained on. None for the run's calibration split.
       alpha: A level that p-values must be able to reach; None for any. It is looked at before any
         image is scored.
+      trained_on: What the runs of the detector's models were trained on, as far as they say.
       progress: Whether to show progress bars.
 
     Returns:
-      How many images it was fitted to.
+      How many images were used.
 
     Raises:
       DataError: If the images are not to be had.
       DetectorError: If they are too few, or the model was trained on them.
     """
     where: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
+    where["division"] = spec.division
     validation = data.load(spec.dataset, "validation", max_images=max_images, **where)
     if calibrate_on is None:
-        held_out = data.load(spec.dataset, "calibration", max_images=max_images, **where).images
+        held_out = data.load(spec.dataset, "calibration", max_images=max_images, **where)
     else:
         _refuse_own(calibrate_on, spec)
-        held_out = _whole(calibrate_on, where)[:max_images]
+        held_out = data.load(calibrate_on, data.ALL, max_images=max_images, **where)
+    validation, held_out = (_not_trained_on(images, trained_on) for images in (validation, held_out))
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
     detector.fit(validation, "fit" if progress else None)
-    detector.calibrate(held_out, "calibrate" if progress else None)
-    return len(validation)
+    detector.calibrate(held_out.images, "calibrate" if progress else None)
+    totals = (images.total or len(images) for images in (validation, held_out))
+    return Used(len(validation), len(held_out), *totals)
+
+
+def _not_trained_on(images: data.ImageSet, trained_on: Sequence[TrainedOn | None]) -> data.ImageSet:
+    """The images without those that equal one of `trained_on`."""
+    seen = np.any([known.holds(images.images) for known in trained_on if known], axis=0)
+    if not np.any(seen):
+        return images
+    count = f"{np.count_nonzero(seen):,} of the {len(images):,} {images.split} images of {images.name}"
+    if np.all(seen):
+        raise DetectorError(f"`run`: {count} were trained on: none is left to fit or to calibrate with.")
+    warnings.warn(f"{count} were trained on, and are left out.", data.DataWarning, stacklevel=3)
+    return dataclasses.replace(images.select(np.flatnonzero(~seen)), total=images.total)
 
 
 def _refuse_own(name: str, spec: RunSpec) -> None:
     """Refuses the run's own set: as a whole it holds the images that were trained on."""
-    given, own = (names.parse_name(text)[0] for text in (name, spec.dataset))
-    paths = (os.path.realpath(os.path.expanduser(source.argument)) for source in (given, own))
-    same = len(set(paths)) == 1 if own.kind in names.PATH_KINDS else given.argument == own.argument
-    if given.kind == own.kind and same:
+    if names.same_source(name, spec.dataset):
         raise DetectorError(
             f"`calibrate_on`: the model was trained on images of {name}; give others of the same kind, or "
             f"leave it out to take those that were held out."
         )
-
-
-def _whole(name: str, where: Mapping[str, Any]) -> np.ndarray:
-    """All images of a set, uint8 `[N, H, W, C]`, in an order of chance: its first ones are a fair sample."""
-    if names.parse_name(name)[0].kind in names.SYNTHETIC_KINDS:
-        images = data.load(name, "test", **where).images
-    else:
-        images = np.concatenate([data.load(name, split, **where).images for split in data.SPLITS])
-    return np.random.default_rng(0).permutation(images)

@@ -1,15 +1,57 @@
 """Pictures: the only module of the toolkit that imports matplotlib."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 # Okabe and Ito's colours, told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", ":")  # where there are more sets than colours
+
+
+class Style(NamedTuple):
+    """How a set is drawn.
+
+    Attributes:
+      color: Of lines and areas.
+      linestyle: Of lines.
+      filled: Whether its histogram is an area; else it is an outline.
+    """
+
+    color: str
+    linestyle: str = "-"
+    filled: bool = True
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Of a line, as matplotlib takes it."""
+        return {"color": self.color, "linestyle": self.linestyle}
+
+
+def styles(labels: Iterable[str], train: Mapping[str, str] | None = None) -> dict[str, Style]:
+    """The style of each set, for all pictures that show some of them.
+
+    Args:
+      labels: The sets, the model's own test images first.
+      train: {label of training images: that of test images of the same set}: they have a lighter tone of its
+        colour, and are drawn as outlines.
+
+    Returns:
+      {label: `Style`}.
+    """
+    train = train or {}
+    found: dict[str, Style] = {}
+    for i, label in enumerate(dict.fromkeys(label for label in labels if label not in train)):
+        found[label] = Style(COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)])
+    for label, test in train.items():
+        red, green, blue = (1 - 0.55 * (1 - part) for part in to_rgb(found[test].color))
+        found[label] = Style(to_hex((red, green, blue)), found[test].linestyle, filled=False)
+    return found
 
 
 def save(figure: Figure, target: str | os.PathLike | BinaryIO, dpi: int = 130) -> None:
@@ -27,7 +69,10 @@ def save(figure: Figure, target: str | os.PathLike | BinaryIO, dpi: int = 130) -
 
 
 def likelihood_histograms(
-    path: str | os.PathLike | BinaryIO, bits_per_dim: Mapping[str, np.ndarray], title: str
+    path: str | os.PathLike | BinaryIO,
+    bits_per_dim: Mapping[str, np.ndarray],
+    title: str,
+    how: Mapping[str, Style] | None = None,
 ) -> None:
     """Overlaid histograms of likelihoods, one for each data set, as in the paper's figures.
 
@@ -35,21 +80,22 @@ def likelihood_histograms(
       path: PNG file to write.
       bits_per_dim: Dict from label to values `[N]`, the model's own test set first.
       title: Of the picture.
+      how: From `styles`; None for those of these labels alone.
     """
+    how = how or styles(bits_per_dim)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     low, high = window(list(bits_per_dim.values()))
     edges = np.linspace(low, high, 100).tolist()
-    for i, (label, values) in enumerate(bits_per_dim.items()):
+    for label, values in bits_per_dim.items():
         outside = not low < np.median(values) < high
-        style: dict[str, Any] = dict(
-            color=COLOURS[i % len(COLOURS)], linestyle=("-", "--", ":")[i // len(COLOURS) % 3]
-        )
-        axes.plot([], label=f"{label}: {values.mean():.2f}{' (off the scale)' * outside}", **style)
+        style = how[label]
+        axes.plot([], label=f"{label}: {values.mean():.2f}{' (off the scale)' * outside}", **style.line)
         if not ((low <= values) & (values <= high)).any():
             continue
-        axes.hist(values, edges, density=True, alpha=0.3, color=style["color"])
-        axes.hist(values, edges, density=True, histtype="step", linewidth=1.3, **style)
+        if style.filled:
+            axes.hist(values, edges, density=True, alpha=0.3, color=style.color)
+        axes.hist(values, edges, density=True, histtype="step", linewidth=1.3, **style.line)
     axes.set_xlim(low, high)
     axes.set_xlabel("bits per dimension (further left: the model finds it more likely)")
     axes.set_ylabel("density")

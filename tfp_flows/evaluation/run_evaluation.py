@@ -1,26 +1,28 @@
 """A run judged on data sets: table, pictures and scores, in its folder."""
 
 import dataclasses
+import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfp_flows import data
-from tfp_flows.evaluation import pictures
+from tfp_flows.data import names
+from tfp_flows.evaluation import kept, pictures
 from tfp_flows.evaluation.likelihoods import compiled_estimate, log_probs
-from tfp_flows.evaluation.table import WHY_NO_INTERVAL, Row, row_of, table, write_csv
+from tfp_flows.evaluation.table import WHY_NO_INTERVAL, Row, row_of, table
 from tfp_flows.models import registry
-from tfp_flows.numerics import quantization
-from tfp_flows.runs import Run, RunError, RunSpec, load_model, write_atomically
+from tfp_flows.runs import Run, RunError, RunSpec, load_model
 
-PROTOCOL_FILE = "protocol.json"
+PROTOCOL_FILE = kept.PROTOCOL
 
 
 def load_sets(
     spec: RunSpec,
-    names: Sequence[str],
+    named: Sequence[str],
     data_dir: str | None = None,
     download: bool = False,
     max_images: int | None = None,
@@ -29,10 +31,11 @@ def load_sets(
 
     Args:
       spec: `runs.RunSpec`.
-      names: Names as in `tfp_flows.data`; their test splits are loaded.
+      named: Names as in `tfp_flows.data`; of each the split that `data.evaluation_split` says: all images of
+        a folder or an archive without test images of its own, unless the run was trained on others of it.
       data_dir: Folder of data sets in TFDS layout.
       download: Whether TFDS may download what is missing.
-      max_images: Largest number of images of each set; None for all.
+      max_images: Largest number of images of each set, a fixed random sample; None for all.
 
     Returns:
       List of `data.ImageSet`, all of the run's image shape.
@@ -45,11 +48,31 @@ def load_sets(
         raise RunError(
             "`run`: it was trained on arrays without a name; tfp_flows.fit takes it as `dataset`."
         )
-    shared: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
+    shared: dict[str, Any] = dict(
+        data_dir=data_dir, download=download, image_shape=spec.image_shape, division=spec.division
+    )
+    trained_on = names_trained_on(spec)
+    others = other_names(spec.dataset, named)
+    data.Labels([spec.dataset, *others])  # which refuses two sets of one alias
     own = data.load(spec.dataset, "test", max_images=max_images, **shared)
     sets = [own, data.load(spec.dataset, "train", max_images=len(own), **shared)]
-    others = [name for name in dict.fromkeys(names) if name != spec.dataset]
-    return sets + [data.load(name, "test", max_images=max_images, **shared) for name in others]
+    for name in others:
+        split = data.evaluation_split(name, trained_on)
+        sets.append(data.load(name, split, max_images=max_images, **shared))
+    return sets
+
+
+def names_trained_on(spec: RunSpec) -> list[str]:
+    """The names of the sets that a run saw in training, outliers included."""
+    outliers = spec.training.get("outlier_dataset", "").split("+")
+    return [name for name in (spec.dataset, *outliers) if name]
+
+
+def other_names(own: str, named: Sequence[str]) -> list[str]:
+    """The names that mean another set than `own`, each set once, however it is spelled."""
+    found = {names.identity(name): name for name in reversed(named)}
+    found.pop(names.identity(own), None)
+    return list(reversed(found.values()))
 
 
 def evaluate(
@@ -65,7 +88,8 @@ def evaluate(
 
     Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
     `samples.png` (images that the model drew), `log_probs.npz` (every score) and `protocol.json`
-    (how they were computed).
+    (how they were computed). They show what earlier evaluations of other sets found too; see `kept`. Warns
+    (`data.DataWarning`) of images that were trained on where they should not have been.
 
     Args:
       run: `runs.Run`.
@@ -84,26 +108,28 @@ def evaluate(
     """
     protocol = protocol or registry.family(run.spec().family).protocol_class()
     model, step = load_model(run, protocol)
-    run.evaluation.mkdir(exist_ok=True)
-    labels = [f"{s.name} ({s.split})" for s in sets]
+    _warn_of_images_trained_on(run, sets)
+    label_of = data.Labels([s.name for s in sets])
+    labels = [label_of(s.name) for s in sets]
     estimate = compiled_estimate(model)
     estimates = [
-        log_probs(estimate, image_set.images, batch_size, label if progress else None)
+        log_probs(
+            estimate, image_set.images, batch_size, f"{label} ({image_set.split})" if progress else None
+        )
         for image_set, label in zip(sets, labels, strict=True)
     ]
     values = [found if found.ndim == 1 else found[:, 0] for found in estimates]
-    errors = [None if found.ndim == 1 else found[:, 1].mean() for found in estimates]
-    shape = sets[0].image_shape
-    rows = [row_of(sets[0], values[0], None, errors[0])]
-    rows += [row_of(s, v, values[0], e) for s, v, e in zip(sets[1:], values[1:], errors[1:], strict=True)]
-    write_csv(run.evaluation / "bits_per_dim.csv", rows)
-    description = json.dumps({"step": step, **dataclasses.asdict(protocol)}, indent=2)
-    write_atomically(run.evaluation / PROTOCOL_FILE, description + "\n")
-    scores: dict[str, Any] = dict(zip(labels, values, strict=True))
-    np.savez_compressed(run.evaluation / "log_probs.npz", **scores)
-    title = f"{run.spec().family} trained on {sets[0].name}, {step:,} steps"
-    bits = {k: quantization.bits_per_dim(v, shape) for k, v in scores.items()}
-    pictures.likelihood_histograms(run.evaluation / "likelihoods.png", bits, title)
+    errors = [None if found.ndim == 1 else float(found[:, 1].mean()) for found in estimates]
+    settings = dataclasses.asdict(protocol)
+    text = " ".join(f"{key}={value}" for key, value in settings.items())
+    rows = [
+        row_of(s, scores, values[0] if i else None, error, label, step, text)
+        for i, (s, label, scores, error) in enumerate(zip(sets, labels, values, errors, strict=True))
+    ]
+    title = f"{run.spec().family} trained on {labels[0]}, {step:,} steps"
+    kept.keep(run.evaluation, rows, values, _way(run, settings, sets[0]))
+    description = json.dumps({"step": step, **settings}, indent=2) + "\n"
+    kept.write_all(run.evaluation, title, sets[0].image_shape, description)
     if num_samples:
         drawn = registry.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
         samples = drawn.numpy().astype(np.uint8)
@@ -111,16 +137,37 @@ def evaluate(
     return rows
 
 
+def _way(run: Run, settings: dict[str, Any], own: data.ImageSet) -> str:
+    """What must be the same for the numbers of two sets to be compared: model, protocol and own images."""
+    keys = hashlib.sha256("\0".join(own.keys).encode("utf-8", "surrogateescape")).hexdigest()
+    return json.dumps({"checkpoint": run.checkpoint_digest(), "protocol": settings, "own images": keys})
+
+
+def _warn_of_images_trained_on(run: Run, sets: Sequence[data.ImageSet]) -> None:
+    known = run.trained_on()
+    for image_set in sets:
+        seen = int(known.holds(image_set.images).sum()) if known and image_set.split != "train" else 0
+        if seen:
+            warnings.warn(
+                f"{seen:,} of the {len(image_set):,} images of {image_set.name} ({image_set.split}) were "
+                f"trained on, or are equal to one that was.",
+                data.DataWarning,
+                stacklevel=3,
+            )
+
+
 def report(run: Run, rows: Sequence[Row]) -> str:
     """The table of the rows, what it says, and where the files are, as text."""
     likelier = [
         row.dataset
         for row in rows[1:]
-        if row.split == "test" and row.auroc_high is not None and row.auroc_high < 0.5
+        if row.split != "train" and row.auroc_high is not None and row.auroc_high < 0.5
     ]
     lines = [table(rows), ""]
     if any(row.auroc is not None and row.auroc_low is None for row in rows):
         lines.append(WHY_NO_INTERVAL)
+    if any(row.total not in (None, row.n) for row in rows):
+        lines.append("n of N images: a fixed random sample of them.")
     if rows[0].estimate_se is not None:
         protocol = json.loads((run.evaluation / PROTOCOL_FILE).read_text(encoding="utf-8"))
         settings = ", ".join(f"{k} {v}" for k, v in protocol.items() if k != "step")
@@ -133,5 +180,7 @@ def report(run: Run, rows: Sequence[Row]) -> str:
             f"The model finds these more likely than its own test images (AUROC below 0.5): "
             f"{', '.join(likelier)}."
         )
-    lines.append(f"The table, pictures and scores are in {run.evaluation}.")
+    earlier = len(kept.kept(run.evaluation)) - len(rows)
+    others = f", with those of {earlier} evaluated earlier" if earlier > 0 else ""
+    lines.append(f"The table, pictures and scores are in {run.evaluation}{others}.")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfp_flows.data import ImageSet
+from tfp_flows.data import ImageSet, printable, short
 from tfp_flows.evaluation.separation import FEWEST, auroc
 from tfp_flows.numerics import quantization
 from tfp_flows.runs import write_atomically
@@ -22,8 +22,8 @@ class Row:
     """One data set's likelihoods under a model.
 
     Attributes:
-      dataset: Name as in `tfp_flows.data`, operations included.
-      split: "train" or "test".
+      dataset: What the set is called: its alias, or a short form of its name.
+      split: "train" or "test"; "all" of a set without a test split, which is new to the model.
       n: Number of images.
       bits_per_dim: Mean over images.
       bits_per_dim_se: Standard error of that mean; None of a single image.
@@ -35,6 +35,10 @@ class Row:
       auroc_high: Upper end.
       estimate_se: Mean over images of the standard error of each one's estimated log-probability, nats.
         None where the model says none: it is exact, or a bound from fixed noise.
+      name: Of the set as in `tfp_flows.data`, operations and alias included.
+      step: Of training; None where it is not known.
+      protocol: How log-probabilities were estimated, such as "bound=elbo num_importance_samples=1".
+      total: How many images the split has, of which n are a fixed random sample; None for n.
     """
 
     dataset: str
@@ -47,6 +51,10 @@ class Row:
     auroc_low: float | None = None
     auroc_high: float | None = None
     estimate_se: float | None = None
+    name: str = ""
+    step: int | None = None
+    protocol: str = ""
+    total: int | None = None
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -59,7 +67,7 @@ def table(rows: Sequence[Row]) -> str:
             (
                 row.dataset,
                 row.split,
-                f"{row.n:,}",
+                f"{row.n:,}" if row.total in (None, row.n) else f"{row.n:,} of {row.total:,}",
                 _with_error(row.bits_per_dim, row.bits_per_dim_se),
                 f"{row.log_prob:,.1f}",
                 "" if row.auroc is None else with_interval(row.auroc, row.auroc_low, row.auroc_high),
@@ -88,16 +96,43 @@ def _with_error(value: float, error: float | None) -> str:
 
 
 def row_of(
-    image_set: ImageSet, scores: np.ndarray, reference: np.ndarray | None, estimate_se: float | None
+    image_set: ImageSet,
+    scores: np.ndarray,
+    reference: np.ndarray | None,
+    estimate_se: float | None,
+    label: str = "",
+    step: int | None = None,
+    protocol: str = "",
 ) -> Row:
-    """`Row` of a set from its log-probabilities `[N]`, against the model's own test set's if given."""
+    """`Row` of a set from its log-probabilities `[N]`, against the model's own test set's if given.
+
+    Args:
+      image_set: The set.
+      scores: Its log-probabilities.
+      reference: The own test set's, or None.
+      estimate_se: As in `Row`.
+      label: What the set is called; "" for a short form of its name.
+      step: As in `Row`.
+      protocol: As in `Row`.
+    """
     bits = quantization.bits_per_dim(scores, image_set.image_shape)
     area: tuple[float | None, float | None, float | None] = (None, None, None)
     if reference is not None:
         area = auroc(-reference, -scores)
-    error = bits.std(ddof=1) / np.sqrt(len(bits)) if len(bits) > 1 else None
-    mean = (bits.mean(), error, scores.mean())
-    return Row(image_set.name, image_set.split, len(scores), *mean, *area, estimate_se)
+    return Row(
+        label or short(image_set.name),
+        image_set.split,
+        len(scores),
+        float(bits.mean()),
+        float(bits.std(ddof=1) / np.sqrt(len(bits))) if len(bits) > 1 else None,
+        float(scores.mean()),
+        *area,
+        estimate_se=estimate_se,
+        name=image_set.name,
+        step=step,
+        protocol=protocol,
+        total=image_set.total,
+    )
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
@@ -107,6 +142,6 @@ def write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        values = dataclasses.asdict(row)
+        values = {**dataclasses.asdict(row), "name": printable(row.name)}
         writer.writerow({k: "" if v is None else v for k, v in values.items()})
     write_atomically(path, text.getvalue())

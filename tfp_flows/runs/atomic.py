@@ -1,11 +1,83 @@
-"""Text files that a reader, or a crash, sees whole or not at all."""
+"""Files that a reader, or a crash, sees whole or not at all."""
 
+import contextlib
+import errno
 import os
 import pathlib
+from collections.abc import Iterator
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Writes a text file so that a reader, or a crash, sees the old or the new one, never a part."""
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file so that a reader, or a crash, sees the old or the new one, never a part.
+
+    It is written beside (`PATH.tmp`, which a crash may leave and the next writing replaces), brought to the
+    disk, and renamed. Two processes that write one path need a lock: see `lock.locked`.
+
+    Args:
+      path: Of the file, whose folder is there.
+      content: Text, written as UTF-8, or bytes.
+
+    Raises:
+      OSError: If it cannot be written; `filename` says which.
+    """
+    path = pathlib.Path(path)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with naming_file(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        sync(path.parent)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Brings all files of a folder and its subfolders to the disk: before it is renamed to its name.
+
+    Raises:
+      OSError: If that fails; `filename` says where.
+    """
+    for parent, _, names in os.walk(os.fspath(folder), onerror=_raise):
+        for name in names:
+            sync(os.path.join(parent, name))
+        sync(parent)
+
+
+def sync(path: str | os.PathLike) -> None:
+    """Brings a file, or the list of a folder's files, to the disk.
+
+    Raises:
+      OSError: If that fails; `filename` says where.
+    """
+    if os.name == "nt" and os.path.isdir(path):  # which Windows cannot open
+        return
+    with naming_file(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:  # some network's file systems have no such thing for folders
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not os.path.isdir(path):
+                raise
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def naming_file(path: str | os.PathLike) -> Iterator[None]:
+    """Puts the file's name into an `OSError` that has none, as a full disk's when something is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows.models import registry
-from tfp_flows.runs.errors import UNREADABLE, RunError
+from tfp_flows.runs import checkpoint_files
+from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.run import Run, RunSpec
 from tfp_flows.runs.weight_average import WeightAverage
 
@@ -35,7 +36,7 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
       where training could stop early.
 
     Raises:
-      RunError: If there is no run or no checkpoint, or the checkpoint is damaged.
+      RunError: If there is no run or no checkpoint, or all of them are damaged.
       UserError: If `protocol` has a wrong name or value, or the model belongs to no family.
     """
     run = Run(path)
@@ -43,7 +44,9 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
 
 
 def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
-    """Rebuilds a run's model with its trained (averaged) weights.
+    """Rebuilds a run's model with its trained (averaged) weights; a training may go on meanwhile.
+
+    A checkpoint that is damaged is left out, with a warning (`runs.RunWarning`), for the one before it.
 
     Args:
       run: `Run`.
@@ -55,23 +58,23 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
       it is.
 
     Raises:
-      RunError: If there is no run or no checkpoint, or the checkpoint is damaged.
+      RunError: If there is no run or no checkpoint, or all of them are damaged.
     """
     spec = run.spec()
-    path = run.checkpoint_path()
     family = registry.family(spec.family)
     protocol = protocol or family.protocol_class()
     model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
     average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     state = tf.train.Checkpoint(model=model, average=average, step=step)
-    try:
-        state.read(path).assert_existing_objects_matched().expect_partial()
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"`run`: the checkpoint {path} cannot be read: {reason}") from error
+
+    def read(path: pathlib.Path) -> str:
+        state.read(str(path)).assert_existing_objects_matched().expect_partial()
+        return checkpoint_files.digest(path)
+
+    digest = run.read_checkpoint(read)
     average.to_variables()
-    model.run_reference = RunReference(run.folder, run.checkpoint_digest(), dataclasses.asdict(protocol))
+    model.run_reference = RunReference(run.folder, digest, dataclasses.asdict(protocol))
     return model, int(step)
 
 
@@ -86,25 +89,35 @@ class RunReference:
     """Which run's checkpoint a model is, and how its log-probabilities are estimated.
 
     Attributes:
-      folder: The run's folder.
+      folder: The run's folder; of a reference that was read, where it should be.
       digest: Of the checkpoint's files.
       protocol: The family's protocol as a dict.
+      elsewhere: Where the folder was, if it is not there.
     """
 
     folder: pathlib.Path
     digest: str
     protocol: dict[str, Any]
+    elsewhere: pathlib.Path | None = None
 
     def to_json(self, beside: str | os.PathLike) -> dict[str, Any]:
-        """A JSON-ready dict, the folder relative to the folder `beside`."""
-        folder = os.path.relpath(self.folder.resolve(), pathlib.Path(beside).resolve())
-        return {"run": pathlib.Path(folder).as_posix(), "digest": self.digest, "protocol": self.protocol}
+        """A JSON-ready dict, the folder relative to the folder `beside`, and absolute."""
+        absolute = self.folder.resolve()
+        folder = pathlib.Path(os.path.relpath(absolute, pathlib.Path(beside).resolve())).as_posix()
+        return {
+            "run": folder,
+            "absolute": absolute.as_posix(),
+            "digest": self.digest,
+            "protocol": self.protocol,
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any], beside: str | os.PathLike) -> "RunReference":
         """The reverse of `to_json`."""
-        folder = pathlib.Path(beside).resolve() / values["run"]
-        return cls(pathlib.Path(os.path.normpath(folder)), values["digest"], values["protocol"])
+        folder = pathlib.Path(os.path.normpath(pathlib.Path(beside).resolve() / values["run"]))
+        elsewhere = values.get("absolute")  # not in a reference of version 0.1
+        absolute = None if elsewhere is None else pathlib.Path(elsewhere)
+        return cls(folder, values["digest"], values["protocol"], absolute)
 
     def load_model(self) -> tfd.Distribution:
         """The model.
@@ -113,9 +126,13 @@ class RunReference:
           RunError: If the run is gone, or has been trained further.
         """
         run = Run(self.folder)
+        if not run.exists() and self.elsewhere not in (None, self.folder):
+            run = Run(self.elsewhere)
+            if not run.exists():
+                raise RunError(f"`run`: no run in {self.folder}, nor in {self.elsewhere}.")
         family = registry.family(run.spec().family)
         if run.checkpoint_digest() != self.digest:
-            raise RunError(f"`run`: {self.folder} has another checkpoint than the one that was referred to.")
+            raise RunError(f"`run`: {run.folder} has another checkpoint than the one that was referred to.")
         return load_model(run, family.protocol_class(**self.protocol))[0]
 
 

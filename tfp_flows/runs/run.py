@@ -1,32 +1,42 @@
 """A run's folder: the flags that made it, its checkpoints, and the model rebuilt from them.
 
 RUN/flags.flags      the training command, re-runnable with --flagfile; not of `tfp_flows.fit`
-RUN/run.json         the same as values: family, model, training, data, versions
+RUN/run.json         the same as values: family, model, training, data and where they lie, versions
+RUN/trained_on.npz   a hash of each image that it was trained on
 RUN/checkpoints/     the newest checkpoints of the whole training state
 RUN/best/            the checkpoint of the best validation score, with --early_stopping
 RUN/metrics.csv      one row every --log_every steps
 RUN/events/          the same for TensorBoard
 RUN/evaluation/      what `python -m tfp_flows.evaluate` wrote
+RUN/lock             while a training writes here
 """
 
+import contextlib
 import dataclasses
-import hashlib
+import itertools
 import json
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
-import tensorflow as tf
-
+from tfp_flows import data
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
+from tfp_flows.data import names
 from tfp_flows.models import registry
+from tfp_flows.runs import checkpoint_files, places
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
+from tfp_flows.runs.lock import LOCK, Lock, locked
+from tfp_flows.runs.trained_on import TrainedOn
 from tfp_flows.runs.versions import versions
 
 FORMAT = 1
+NEW_PLACE = "; `dataset` may name its new place"
+NAMES_OF_DATA = ("dataset", "training.outlier_dataset")
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +49,9 @@ class RunSpec:
       training: `training.TrainingConfig` as a dict.
       dataset: Name as in `tfp_flows.data`; "" for arrays that have none.
       image_shape: (H, W, C), or what else the shape of an example is.
+      division: How the splits of `dataset` are taken from its training images, as `data.load` has it; 1 for
+        runs that do not say.
+      trained_on: Digest of the training images, see `trained_on`; "" for runs that do not say.
     """
 
     family: str
@@ -46,6 +59,8 @@ class RunSpec:
     training: dict[str, Any]
     dataset: str
     image_shape: tuple[int, ...]
+    division: int = data.DIVISION
+    trained_on: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -64,6 +79,9 @@ class RunSpec:
         for key in ("steps", "seed", "ema_decay"):
             if key not in values["training"]:
                 raise UserError(f"'training' has no {key!r}")
+        division, trained_on = values.get("division", 1), values.get("trained_on", "")
+        if division not in data.DIVISIONS or not isinstance(trained_on, str):
+            raise UserError(f"'division' is {division!r}, 'trained_on' {trained_on!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
             model = registry.family(values["family"]).config_class(**model)
@@ -73,11 +91,17 @@ class RunSpec:
             training=values["training"],
             dataset=values["dataset"],
             image_shape=tuple(values["image_shape"]),
+            division=division,
+            trained_on=trained_on,
         )
 
 
 class Run:
-    """A run's folder on disk."""
+    """A run's folder on disk.
+
+    Attributes:
+      named: Names of further sets that its flags hold: where they lie is kept too.
+    """
 
     def __init__(self, folder: str | os.PathLike):
         """Names the folder; nothing is read or written yet.
@@ -86,8 +110,10 @@ class Run:
           UserError: If TensorFlow cannot read from such a path.
         """
         self.folder = pathlib.Path(check_path(folder, "run"))
+        self.named: tuple[str, ...] = ()
         self.flags_file = self.folder / "flags.flags"
         self.spec_file = self.folder / "run.json"
+        self.trained_on_file = self.folder / "trained_on.npz"
         self.metrics_file = self.folder / "metrics.csv"
         self.checkpoints = self.folder / "checkpoints"
         self.best = self.folder / "best"
@@ -96,7 +122,7 @@ class Run:
 
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return self.spec_file.exists()
+        return self.spec_file.is_file()
 
     def create(self, spec: RunSpec, flags_text: str | None) -> None:
         """Makes the folder and writes spec and flags, as `write`.
@@ -104,29 +130,85 @@ class Run:
         Raises:
           RunError: If the folder holds something else already.
         """
+        self._make_folder()
+        self.write(spec, flags_text)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[Lock]:
+        """Holds the folder, which is made where there is none, for a training that writes to it.
+
+        Raises:
+          InUseError: If another training does.
+          RunError: If the folder holds something else than a run.
+        """
+        self._make_folder()
+        with locked(self.folder, "run") as lock:
+            yield lock
+
+    def _make_folder(self) -> None:
         if self.folder.exists() and (not self.folder.is_dir() or self._holds_something_else()):
             raise RunError(f"`run`: {self.folder} is there already and is no run of this program.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.write(spec, flags_text)
 
     def _holds_something_else(self) -> bool:
         # A command that was killed while it made the folder leaves no more than these.
         own = {file.name for file in (self.flags_file, self.spec_file)}
-        return any(path.name.removesuffix(".tmp") not in own for path in self.folder.iterdir())
+        there = {path.name.removesuffix(".tmp") for path in self.folder.iterdir()}
+        others = [name for name in there - own if name.partition(".")[0] != LOCK]
+        return bool(others) and not self.exists()
 
     def write(self, spec: RunSpec, flags_text: str | None) -> None:
         """Writes spec and flags, each at once or not at all; no flags where `flags_text` is None."""
         if flags_text is not None:
             write_atomically(self.flags_file, flags_text)
-        values = {"format": FORMAT, **spec.to_json(), "versions": versions()}
+        known = self._places() if self.exists() else {}
+        outliers = _outliers(spec.training)
+        lying = places.of_names([spec.dataset, *outliers, *self.named], self.folder, known)
+        values = {"format": FORMAT, **spec.to_json(), "places": lying, "versions": versions()}
         write_atomically(self.spec_file, json.dumps(values, indent=2) + "\n")
 
     def spec(self) -> RunSpec:
-        """The `RunSpec` of the folder.
+        """The `RunSpec` of the folder, its names as they were written.
 
         Raises:
           RunError: If there is no run, or its `run.json` is damaged or of another version.
         """
+        return self._read()[0]
+
+    def with_data(self, dataset: str | None = None) -> RunSpec:
+        """The `RunSpec` with the name of its data as they can be loaded here.
+
+        A path is looked for where it was, then relative to the folder, then as it was written.
+
+        Args:
+          dataset: The name to take instead, of data that lie elsewhere now.
+
+        Raises:
+          RunError: As `spec`, or if the data are nowhere.
+        """
+        spec, known = self._read()
+        found = dataset or places.need(spec.dataset, self.folder, known, NEW_PLACE)
+        return dataclasses.replace(spec, dataset=found)
+
+    def find(self, name: str) -> str:
+        """A name of the run's own with the path where its images are now; any other name as it is.
+
+        Raises:
+          RunError: If it is the run's own and its images are nowhere.
+        """
+        if not self.exists():
+            return name
+        spec, known = self._read()
+        return places.need(name, self.folder, known, NEW_PLACE if name == spec.dataset else "")
+
+    def find_folder(self, path: str) -> str:
+        """As `find`, of a folder that is kept as the name `folder:PATH/`."""
+        return names.take_apart(self.find(f"folder:{path}/")).source.argument
+
+    def _places(self) -> places.Places:
+        return self._read()[1]
+
+    def _read(self) -> tuple[RunSpec, places.Places]:
         if not self.exists():
             raise RunError(f"`run`: no run in {self.folder} (it has no {self.spec_file.name}).")
         try:
@@ -136,28 +218,48 @@ class Run:
                     f"`run`: {self.spec_file} has format {values['format']}, "
                     f"but this version reads format {FORMAT}."
                 )
-            return RunSpec.from_json(values)
+            # A run that is older than that does not say where its data lie.
+            return RunSpec.from_json(values), places.sound(values.get("places", {}))
         except RunError:
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"`run`: {self.spec_file} is damaged: {error}.") from error
 
+    def trained_on(self) -> TrainedOn | None:
+        """What it was trained on; None for a run that does not say.
+
+        Raises:
+          RunError: If there is no run, or its files are damaged.
+        """
+        return TrainedOn.read(self.trained_on_file, self.spec().trained_on)
+
     def check_same(self, spec: RunSpec, defaults: Mapping[str, object]) -> None:
         """Raises `RunError` where `spec` is not the run's own, but for a larger number of steps.
 
-        `defaults` are the values of settings that the run may be too old to know.
+        Names of data are compared as what they mean; whether it was trained on the same images,
+        `training.beginning` looks. `defaults` are the values of settings that the run may be too old to
+        know.
         """
-        old, new = {**defaults, **_flat(self.spec())}, {**defaults, **_flat(spec)}
+        own, known = self._read()
+        old, new = {**defaults, **_flat(own)}, {**defaults, **_flat(spec)}
+
+        def same(key: str) -> bool:
+            if key not in NAMES_OF_DATA or not (old.get(key) and new.get(key)):
+                return old.get(key) == new.get(key)
+            texts = ([values[key]] if key == "dataset" else values[key].split("+") for values in (old, new))
+            pairs = itertools.zip_longest(*texts, fillvalue="")
+            return all(places.same(one, other, self.folder, known) for one, other in pairs)
+
         changed = [
             f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
             for key in sorted(old | new)
-            if old.get(key) != new.get(key) and key != "training.steps"
+            if key not in ("training.steps", "trained_on") and not same(key)
         ]
         if changed:
-            own = f" (`flagfile={self.flags_file}`)" if self.flags_file.exists() else ""
+            flag_file = f" (`flagfile={self.flags_file}`)" if self.flags_file.exists() else ""
             raise RunError(
                 f"`run`: {self.folder} was made with other settings ({'; '.join(changed)}); "
-                f"resume with its own{own} or choose another `run`."
+                f"resume with its own{flag_file} or choose another `run`."
             )
         if new["training.steps"] < old["training.steps"]:
             raise RunError(
@@ -168,21 +270,32 @@ class Run:
     def checkpoint_path(self) -> str:
         """Path of the checkpoint to evaluate: the best one if there is one, else the newest.
 
+        Warns of those that are damaged, and takes the next.
+
         Raises:
-          RunError: If there is none yet.
+          RunError: If there is none yet, or none can be read.
         """
-        path = tf.train.latest_checkpoint(self.best) or tf.train.latest_checkpoint(self.checkpoints)
-        if path is None:
+        return self.read_checkpoint(str)
+
+    def read_checkpoint(self, read: Callable[[pathlib.Path], T]) -> T:
+        """`read(path)` of that checkpoint, also where a training writes others at this moment.
+
+        Raises:
+          RunError: As `checkpoint_path`.
+        """
+        found = checkpoint_files.read_newest([self.best, self.checkpoints], read)
+        if found is None:
             raise RunError(f"`run`: {self.folder} has no checkpoint yet.")
-        return path
+        return found
 
     def checkpoint_digest(self) -> str:
         """A digest of the files of `checkpoint_path`."""
-        prefix = pathlib.Path(self.checkpoint_path())
-        digest = hashlib.sha256()
-        for path in sorted(prefix.parent.glob(f"{prefix.name}.*")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        return digest.hexdigest()
+        return self.read_checkpoint(checkpoint_files.digest)
+
+
+def _outliers(training: Mapping[str, Any]) -> list[str]:
+    """The names of the outlier sets."""
+    return [name for name in training.get("outlier_dataset", "").split("+") if name]
 
 
 def _flat(spec: RunSpec) -> dict[str, Any]:

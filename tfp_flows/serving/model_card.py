@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tfp_flows import data
 from tfp_flows.detectors import Detector, calibration
 from tfp_flows.models import Family
 from tfp_flows.runs import Run, RunSpec
@@ -62,7 +63,7 @@ def model_card(
     head = HEAD.format(
         family=family.name,
         shape="x".join(map(str, spec.image_shape)),
-        dataset=spec.dataset,
+        dataset=data.short(spec.dataset),
         version=versions["tfp-flows"],
         bound=BOUND.format(seed=seed) if family.noisy else "",
         dimensions=int(np.prod(spec.image_shape)),
@@ -71,7 +72,7 @@ def model_card(
     chapters = [head, "\n".join(["## Training", "", *_training(run, spec, step), ""])]
     evaluation = _rows(run.evaluation / "bits_per_dim.csv")
     if evaluation:
-        chapters.append("\n".join(["## Evaluation", "", *_evaluation(evaluation), ""]))
+        chapters.append("\n".join(["## Evaluation", "", *_evaluation(evaluation, step), ""]))
     if detector is not None:
         chapters.append(of_detector(detector))
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -93,13 +94,15 @@ def _training(run: Run, spec: RunSpec, step: int) -> Iterator[str]:
         yield f"| validation | {validation:.4f} bits/dim |"
 
 
-def _evaluation(rows: list[dict[str, str]]) -> Iterator[str]:
-    """The lines of the table of evaluation."""
+def _evaluation(rows: list[dict[str, str]], step: int) -> Iterator[str]:
+    """The lines of the table of evaluation; a set that was judged at another step says so."""
     yield from ("| images | split | n | bits/dim | AUROC of -log_prob |", "| --- | --- | --- | --- | --- |")
     for row in rows:
         auroc = f"{float(row['auroc']):.3f}" if row["auroc"] else ""
         bits = float(row["bits_per_dim"])
-        yield f"| {row['dataset']} | {row['split']} | {row['n']} | {bits:.3f} | {auroc} |"
+        judged = row.get("step") or str(step)  # version 0.1 did not write it here
+        at = "" if judged == str(step) else f" (at step {int(judged):,})"
+        yield f"| {row['dataset']}{at} | {row['split']} | {row['n']} | {bits:.3f} | {auroc} |"
 
 
 def of_detector(detector: Detector) -> str:

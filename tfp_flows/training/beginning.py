@@ -1,6 +1,7 @@
 """How a training begins: where its folder's newest checkpoint left it, or with initialised weights."""
 
 import dataclasses
+import warnings
 
 import tensorflow as tf
 
@@ -24,9 +25,11 @@ def begin(
     config: TrainingConfig,
     examples: Examples,
     hosts: Hosts,
+    lock: runs.Lock | None,
     from_data: bool = True,
+    allow_changed_images: bool = False,
 ) -> InFolder:
-    """Makes or checks a run's folder, and sets `state` to its newest checkpoint's, or to that of step 0.
+    """Makes or checks a run's folder, and sets `state` to its newest good checkpoint's, or that of step 0.
 
     Args:
       run: The run.
@@ -37,19 +40,25 @@ def begin(
       config: The settings.
       examples: What it is trained on.
       hosts: Who shares the training: the chief alone writes, all others read what it wrote.
+      lock: The run's, of the chief; None for others.
       from_data: Whether a new run's weights are initialised; else they stay as they are.
+      allow_changed_images: Whether the run goes on where its images are not those that it was trained on;
+        a warning says what has changed.
 
     Returns:
       The folder's checkpoints, of which there is one at least.
 
     Raises:
-      RunError: If the folder holds another run, or a checkpoint cannot be read.
+      RunError: If the folder holds another run, its images are not those that it was trained on, or a
+        checkpoint cannot be read.
     """
+    images = runs.TrainedOn.of(examples.values, examples.condition)
     if run.exists():
         run.check_same(spec, defaults())
+        images = _going_on(run, images, allow_changed_images)
     if hosts.is_chief:
-        _begin_folder(run, spec, flags_text)
-    checkpoints = InFolder(run, state, writes=hosts.is_chief)
+        _begin_folder(run, dataclasses.replace(spec, trained_on=images.digest), flags_text, images)
+    checkpoints = InFolder(run, state, lock)
     if hosts.is_chief and not checkpoints.restore_newest():
         initialize(subject, state, config, examples, spec, from_data)
         checkpoints.save(0)
@@ -98,8 +107,30 @@ def defaults() -> dict[str, object]:
     return {f"training.{field.name}": field.default for field in dataclasses.fields(TrainingConfig)}
 
 
-def _begin_folder(run: runs.Run, spec: runs.RunSpec, flags_text: str | None) -> None:
+def _going_on(run: runs.Run, images: runs.TrainedOn, allow_changed_images: bool) -> runs.TrainedOn:
+    """What a run will have been trained on, that goes on with these images."""
+    before = run.trained_on()
+    if before is None:
+        return images
+    changed = before.difference(images)
+    if changed and not allow_changed_images:
+        raise runs.RunError(
+            f"`run`: {run.folder} was trained on other images: {changed}. `allow_changed_images` goes on "
+            f"with those that are there; else bring the others back, or choose another `run`."
+        )
+    if changed:
+        warnings.warn(
+            f"{run.folder} goes on with other images: {changed}; it is no longer what one training makes.",
+            data.DataWarning,
+            stacklevel=2,
+        )
+    return before.then(images)
+
+
+def _begin_folder(run: runs.Run, spec: runs.RunSpec, flags_text: str | None, images: runs.TrainedOn) -> None:
     if run.exists():
+        images.write(run.trained_on_file)  # before the digest: what is lost between them is said once more
         run.write(spec, flags_text)
     else:
         run.create(spec, flags_text)
+        images.write(run.trained_on_file)

@@ -1,10 +1,12 @@
 """Where a training's state is kept: in a run's folder, or in memory for as long as it lasts."""
 
+import pathlib
 from typing import Protocol
 
 import tensorflow as tf
 
 from tfp_flows import runs
+from tfp_flows.runs import checkpoint_files
 from tfp_flows.training.state import TrainingState
 
 
@@ -23,39 +25,35 @@ class Checkpoints(Protocol):
     def whereabouts(self) -> str:
         """Where the last good state is, for a message."""
 
+    def other_settings(self) -> str:
+        """Where other settings may be tried, for a message."""
+
 
 class InFolder:
     """The newest two checkpoints of a run, and the best where training may stop early."""
 
-    def __init__(self, run: runs.Run, state: TrainingState, writes: bool = True):
+    def __init__(self, run: runs.Run, state: TrainingState, lock: runs.Lock | None):
         """Names the folder; nothing is read or written yet.
 
         Args:
           run: The run.
           state: What is kept.
-          writes: Whether this process is the one, of those that share the folder, that writes.
+          lock: The run's, of the one process, of those that share the folder, that writes; None for others.
         """
         self._run = run
         self._state = state
-        self._writes = writes
-        self._manager = tf.train.CheckpointManager(state, run.checkpoints, max_to_keep=2)
+        self._lock = lock
+        self._newest: pathlib.Path | None = None
 
     def restore_newest(self) -> bool:
-        """Sets the state to that of the newest checkpoint; returns whether there is one.
+        """Sets the state to that of the newest checkpoint that is whole; returns whether there is one.
+
+        Warns of those that are not. One of step 0 is as good as none: training begins anew.
 
         Raises:
-          RunError: If it cannot be read, or is not known which it is.
+          RunError: If there are some, and none can be read.
         """
-        if self._manager.latest_checkpoint:
-            self._restore(self._manager.latest_checkpoint)
-            return True
-        if any(self._run.checkpoints.glob("*.index")):
-            index = self._run.checkpoints / "checkpoint"
-            raise runs.RunError(
-                f"`run`: {index}, which names the newest checkpoint, is damaged; "
-                f'write model_checkpoint_path: "ckpt-N" into it, N being the largest number there is.'
-            )
-        return False
+        return checkpoint_files.read_newest([self._run.checkpoints], self._restore) is not None
 
     def restore(self, step: int) -> None:
         """Sets the state to that of a step, which another host has written.
@@ -69,36 +67,49 @@ class InFolder:
                 f"`run`: the chief host goes on from {path}, which is not there on this one; name a folder "
                 f"that all hosts share."
             )
-        self._restore(str(path))
+        try:
+            self._restore(path)
+        except runs.UNREADABLE as error:
+            reason = str(error).splitlines()[0]
+            raise runs.RunError(f"`run`: the checkpoint {path} cannot be read: {reason}") from error
 
     def save(self, step: int) -> None:
-        """Writes the state."""
-        if self._writes:
-            self._manager.save(checkpoint_number=step)
+        """Writes the state.
+
+        Raises:
+          RunError: If it cannot be written, or the folder is not this training's any more.
+        """
+        if self._lock:
+            self._write(self._run.checkpoints, step, keep=2)
+            self._newest = self._run.checkpoints / f"ckpt-{step}"
 
     def save_best(self, step: int) -> None:
-        """Writes the state beside."""
-        if self._writes:
-            best = tf.train.CheckpointManager(self._state, self._run.best, max_to_keep=1)
-            best.save(checkpoint_number=step)
+        """Writes the state beside, likewise."""
+        if self._lock:
+            self._write(self._run.best, step, keep=1)
 
     def to_trained(self) -> None:
         """Sets the model's weights to those that `runs.load_model` gives."""
-        best = tf.train.latest_checkpoint(self._run.best)
-        if best:
-            self._restore(best)
+        checkpoint_files.read_newest([self._run.best, self._run.checkpoints], self._restore)
         self._state.average.to_variables()
 
     def whereabouts(self) -> str:
         """The newest checkpoint's name."""
-        return f"the last good checkpoint, {self._manager.latest_checkpoint}, is intact; "
+        return f"the last good checkpoint, {self._newest}, is intact; "
 
-    def _restore(self, path: str) -> None:
-        try:
-            self._state.restore(path).assert_consumed()
-        except runs.UNREADABLE as error:
-            reason = str(error).splitlines()[0]
-            raise runs.RunError(f"`run`: the checkpoint {path} cannot be read: {reason}") from error
+    def other_settings(self) -> str:
+        """A folder keeps its settings."""
+        return " in another `run`"
+
+    def _write(self, folder: pathlib.Path, step: int, keep: int) -> None:
+        assert self._lock is not None
+        self._lock.check("run")
+        checkpoint_files.write(self._state, folder, step, keep)
+
+    def _restore(self, path: pathlib.Path) -> pathlib.Path:
+        self._state.restore(str(path)).assert_consumed()
+        self._newest = path
+        return path
 
 
 class InMemory:
@@ -125,4 +136,8 @@ class InMemory:
 
     def whereabouts(self) -> str:
         """Nowhere."""
+        return ""
+
+    def other_settings(self) -> str:
+        """Here."""
         return ""

@@ -1,5 +1,6 @@
 """Training anything that has a log-density and variables, by the loop of the command."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -47,6 +48,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     from_data: bool = True,
     progress: bool = True,
+    allow_changed_images: bool = False,
     **settings: Any,
 ) -> History:
     """Trains a density model by maximum likelihood; its (averaged) trained weights are in it afterwards.
@@ -81,15 +83,16 @@ def fit(
     With `run` the folder holds the newest checkpoints, `metrics.csv` and TensorBoard events. The same call
     with a fresh model goes on from the newest checkpoint, and gives to the bit what an uninterrupted one
     would have given; on a GPU, where `tf.config.experimental.enable_op_determinism()` was called before; and
-    where all that is random in a stranger's model is seeded. Only `steps` may have grown. `tfp_flows.load`
-    gives the model of a folder where it is of a family and made as its config says. The folder of a
-    stranger's model cannot say how it is built: build it as before, and `fit` restores it.
+    where all that is random in a stranger's model is seeded. Only `steps` may have grown, and the images
+    must be the same in the same order, unless `allow_changed_images`. `tfp_flows.load` gives the model of a
+    folder where it is of a family and made as its config says. The folder of a stranger's model cannot say
+    how it is built: build it as before, and `fit` restores it.
 
     Without `run` nothing is written, and a second call trains on from the model's weights with a fresh
     optimizer (for a model of a family with `from_data=False`).
 
-    SIGINT or SIGTERM ends training after the step that it comes in: the state is saved, the weights are set,
-    then the signal has its usual effect.
+    SIGINT, SIGTERM or SIGHUP ends training after the step that it comes in: the state is saved, the weights
+    are set, then the signal has its usual effect.
 
     Args:
       model: The density model; its weights are changed.
@@ -111,6 +114,8 @@ def fit(
         the weights of that step then, not their averages.
       from_data: Whether a model of a family is initialised from data first, where it has such a way.
       progress: Whether to show a progress bar.
+      allow_changed_images: Whether a folder's training goes on with other images than before; a warning says
+        how many are new, and how many gone.
       **settings: Further fields of `training.TrainingConfig`.
 
     Returns:
@@ -118,7 +123,8 @@ def fit(
 
     Raises:
       UserError: If an argument does not fit the model, or makes no sense.
-      RunError: If the folder holds something else.
+      RunError: If the folder holds something else or was trained on other images, another training writes
+        to it, or it cannot be written.
       TrainingDiverged: If the loss is not finite or exploded.
     """
     config = TrainingConfig(steps, batch_size, learning_rate, seed=seed, **_known(settings))
@@ -136,15 +142,31 @@ def fit(
     state = TrainingState(model, config, tracked=None if family else _tracked(model))
     folder = None if run is None else runs.Run(run)
     spec = _spec(family, subject, config, dataset)
-    if folder is None:
-        checkpoints: Checkpoints = InMemory(state, list(_variables(model)))
-        initialize(subject, state, config, examples, spec, from_data)
-    else:
-        hosts = Hosts(tf.distribute.get_strategy())
-        checkpoints = begin(folder, spec, None, subject, state, config, examples, hosts, from_data)
-    return _run(
-        folder, subject, state, config, checkpoints, callbacks, examples, validation, outliers, progress
-    )
+    if folder and folder.exists():
+        spec = dataclasses.replace(spec, division=folder.spec().division)
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            checkpoints: Checkpoints = InMemory(state, list(_variables(model)))
+            initialize(subject, state, config, examples, spec, from_data)
+        else:
+            hosts = Hosts(tf.distribute.get_strategy())
+            lock = stack.enter_context(folder.locked()) if hosts.is_chief else None
+            checkpoints = begin(
+                folder,
+                spec,
+                None,
+                subject,
+                state,
+                config,
+                examples,
+                hosts,
+                lock,
+                from_data,
+                allow_changed_images,
+            )
+        return _run(
+            folder, subject, state, config, checkpoints, callbacks, examples, validation, outliers, progress
+        )
 
 
 def _run(
@@ -164,14 +186,15 @@ def _run(
     records: list[Record] = [memory, Callbacks(callbacks, subject)]
     if folder:
         start = int(state.step.numpy())
-        records.insert(0, metrics.Metrics(folder.metrics_file, folder.events, start, names))
+        files = folder.metrics_file, folder.events
+        records.insert(0, metrics.Metrics(*files, start, names, config.log_every))
     train_step = make_train_step(subject, state, config)
     hosts = Hosts(tf.distribute.get_strategy())
     loop = Loop(subject, state, config, hosts, train_step, checkpoints, records)
     outcome = loop.run(examples, validation, outliers.values if outliers else None, progress)
     checkpoints.to_trained()
     if outcome.interrupted:
-        signal.raise_signal(loop.signals[0])
+        signal.raise_signal(outcome.interrupted)
     rows = metrics.read(folder.metrics_file, names) if folder else memory.rows
     return History.of(rows, subject.unit, outcome.step)
 

@@ -7,6 +7,7 @@ gives the losses that an uninterrupted one would have given.
 
 import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -34,10 +35,15 @@ class TrainingDiverged(UserError):
 
 
 class Outcome(NamedTuple):
-    """How training ended: the step it reached, and whether a signal ended it."""
+    """How training ended.
+
+    Attributes:
+      step: The step it reached.
+      interrupted: Number of the signal that ended it; 0 where none did.
+    """
 
     step: int
-    interrupted: bool
+    interrupted: int = 0
 
 
 class Record(Protocol):
@@ -108,7 +114,7 @@ class Loop:
         sources = examples.sources() | ({} if outliers is None else {"outliers": outliers})
         batches = self._batches(sources, self._step())
         if self._stopped_early():
-            return Outcome(self._step(), interrupted=False)
+            return Outcome(self._step())
         with contextlib.ExitStack() as stack:
             self.signals = stack.enter_context(interruption())
             for record in self._records:
@@ -137,7 +143,8 @@ class Loop:
                 bar.write(f"Stopped early at step {step}: no better validation score.")
             if end:
                 break
-        return Outcome(self._step(), interrupted=leaving)
+        # Another host's signal is taken for the one that a cluster's manager sends.
+        return Outcome(self._step(), [*self.signals, signal.SIGTERM][0] if leaving else 0)
 
     def _step(self) -> int:
         return int(self._state.step.numpy())
@@ -184,7 +191,7 @@ class Loop:
             raise TrainingDiverged(
                 f"diverged at step {step}: {loss:.4g} {unit.label}, gradient norm {norm:.4g}; "
                 f"{self._checkpoints.whereabouts()}try a lower `learning_rate`, a longer `warmup` or a "
-                f"`clip_norm`."
+                f"`clip_norm`{self._checkpoints.other_settings()}."
             )
 
     def _log(self, step: int) -> None:

@@ -30,6 +30,7 @@ def train(
     outlier_images: np.ndarray | None = None,
     strategy: tf.distribute.Strategy | None = None,
     parts_per_replica: int = 1,
+    allow_changed_images: bool = False,
 ) -> Outcome:
     """Trains a run from its beginning or its last checkpoint to `steps`.
 
@@ -49,12 +50,14 @@ def train(
       outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
       strategy: From `strategies.make_strategy`; None for the current one.
       parts_per_replica: In how many parts each replica computes its images, side by side; see `parts`.
+      allow_changed_images: Whether a run goes on with other images than it was trained on so far.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
 
     Raises:
-      RunError: If the folder holds another run, or its checkpoint or that of `init_from` cannot be read.
+      RunError: If the folder holds another run or its images are not those that it was trained on, another
+        training writes to it, it cannot be written, or its checkpoints or that of `init_from` are damaged.
       UserError: If the batch cannot be cut into equal parts, or is too large.
       TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
       HostLost: If another host is gone; the last checkpoint is intact.
@@ -64,17 +67,31 @@ def train(
     hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
     _check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
     examples = Examples(train_images)
-    losing_hosts = strategies.losing_hosts() if hosts.count > 1 else contextlib.nullcontext()
-    with losing_hosts:
+    with contextlib.ExitStack() as stack:
+        if hosts.count > 1:
+            stack.enter_context(strategies.losing_hosts())
         family = registry.family(spec.family)
         with hosts.strategy.scope():
             model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
             state = TrainingState(model, config)
         trained = subject_of_family(family, model)
-        checkpoints = begin(run, spec, flags_text, trained, state, config, examples, hosts)
+        lock = stack.enter_context(run.locked()) if hosts.is_chief else None
+        checkpoints = begin(
+            run,
+            spec,
+            flags_text,
+            trained,
+            state,
+            config,
+            examples,
+            hosts,
+            lock,
+            allow_changed_images=allow_changed_images,
+        )
         step = make_train_step(trained, state, config, hosts.strategy, parts_per_replica)
         start = int(state.step.numpy())
-        records = [Metrics(run.metrics_file, run.events, start)] if hosts.is_chief else []
+        metrics = Metrics(run.metrics_file, run.events, start, log_every=config.log_every)
+        records = [metrics] if hosts.is_chief else []
         loop = Loop(trained, state, config, hosts, step, checkpoints, records)
         return loop.run(examples, Examples(validation_images), outlier_images, progress)
 
