@@ -65,7 +65,7 @@ def export(folder, harm, where="served"):
     function = chosen.get(where, lambda images: scores(images, 0.0))
     module.serve = tf.function(function, input_signature=[images], autograph=False)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
-    _sign(folder)
+    sign(folder)
 
 
 class _Resource(tf.saved_model.experimental.TrackableResource):
@@ -80,7 +80,8 @@ class _Resource(tf.saved_model.experimental.TrackableResource):
         self._harm()
 
 
-def _sign(folder):
+def sign(folder):
+    """Writes the signature.json of an export."""
     described = {
         "format": 1,
         "export_format": "savedmodel",
