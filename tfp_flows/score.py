@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from absl import flags
 
 from tfp_flows import commands, data, scoring
+from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -45,6 +46,9 @@ def define_flags() -> None:
     flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
     commands.define_unattainable_flag()
     flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
+    flags.DEFINE_bool(
+        "trust", False, "Load a graph that may read or write files or run code: only if you know the sender."
+    )
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_string("split", "test", "Split of a set that has splits by name.")
     flags.DEFINE_bool("progress", True, "Show a progress bar.")
@@ -98,8 +102,11 @@ def _score_here() -> "scoring.Counts":
     digest = scoring.digest(path)
     level = None if FLAGS.allow_unattainable else FLAGS.alpha
     scorer, image_shape = (
-        scoring.of_export(path, FLAGS.batch_size, level) if FLAGS.model else scoring.of_detector(path, level)
+        scoring.of_export(path, FLAGS.batch_size, level, FLAGS.trust)
+        if FLAGS.model
+        else scoring.of_detector(path, level, FLAGS.trust)
     )
+    sizes.check_batch_size(FLAGS.batch_size, image_shape)
     job = scoring.Job(_source(FLAGS.images, FLAGS.data_dir, FLAGS.split), digest, FLAGS.alpha)
     open_stream = functools.partial(
         data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
@@ -135,6 +142,7 @@ def _score_on_beam() -> "scoring.Counts":
         FLAGS.batch_size,
         FLAGS.num_shards,
         FLAGS.allow_unattainable,
+        FLAGS.trust,
     )
     return job.run(FLAGS.runner, FLAGS.beam_args)
 

@@ -457,3 +457,24 @@ def test_case_19_detect_says_of_what_its_samples_are(work):
     assert (
         f"fixed random samples of {counts[0]} validation and {counts[1]} calibration images" in found.stdout
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_case_20_keys_of_medmnist_are_understood(tmp_path, channels):
+    """`train_images`, `val_images`, `test_images`, and labels [N, 1]; grey images are [N, H, W]."""
+    rng = np.random.default_rng(0)
+    counts, arrays = {"train": 40, "val": 7, "test": 9}, {}
+    for name, count in counts.items():
+        images = rng.integers(0, 256, [count, 6, 5, channels], np.uint8)
+        arrays[f"{name}_images"] = images[..., 0] if channels == 1 else images
+        arrays[f"{name}_labels"] = rng.integers(0, 9, [count, 1], np.uint8)
+    np.savez(tmp_path / "bloodmnist.npz", **arrays)
+    name = f"npz:{tmp_path / 'bloodmnist.npz'}"
+    test, validation = data.load(name), data.load(name, "validation")
+    np.testing.assert_array_equal(test.images, arrays["test_images"].reshape(9, 6, 5, channels))
+    np.testing.assert_array_equal(test.labels, arrays["test_labels"][:, 0])
+    order = np.argsort([int(key.split(":")[1]) for key in validation.keys])
+    np.testing.assert_array_equal(validation.labels[order], arrays["val_labels"][:, 0])
+    train, calibration = data.load(name, "train"), data.load(name, "calibration")
+    assert len(validation) == 7 and len(train) + len(calibration) == 40
+    assert all(key.startswith("train_images:") for key in (*train.keys, *calibration.keys))

@@ -98,6 +98,7 @@ class BeamJob:
       batch_size: Images that the model runs on at once.
       num_shards: Files of the table; 1: `out` itself, 0: the runner decides.
       allow_unattainable: Whether to score where no p-value can be as small as `alpha`.
+      trust: Whether to load whatever graph the model is; see `ExportedModel`.
     """
 
     model: str
@@ -107,6 +108,7 @@ class BeamJob:
     batch_size: int = 128
     num_shards: int = 0
     allow_unattainable: bool = False
+    trust: bool = False
 
     def run(self, runner: str, beam_args: str = "") -> table.Counts:
         """Runs the job to its end.
@@ -146,7 +148,7 @@ class BeamJob:
         found = (
             pipeline
             | "Images" >> ReadImages(self.source, shape)
-            | "Score" >> ScoreImages(self.model, self.alpha, self.batch_size)
+            | "Score" >> ScoreImages(self.model, self.alpha, self.batch_size, self.trust)
         )
         self._write(found)
         return _counts(_run(pipeline, runner))

@@ -42,7 +42,7 @@ def digest(path: str | os.PathLike) -> str:
 
 
 def of_export(
-    path: str | os.PathLike, batch_size: int, alpha: float | None = None
+    path: str | os.PathLike, batch_size: int, alpha: float | None = None, trust: bool = False
 ) -> tuple[Scorer, tuple[int, int, int]]:
     """The scorer of an exported model.
 
@@ -50,6 +50,7 @@ def of_export(
       path: Its folder.
       batch_size: Images that it runs on at once.
       alpha: A level that its p-values, if it has any, must be able to reach; None for any.
+      trust: Whether to load whatever graph it is; see `ExportedModel`.
 
     Returns:
       (scorer, shape (H, W, C) of its images).
@@ -60,7 +61,7 @@ def of_export(
     """
     if alpha is not None:
         need_level_of_export(path, alpha)
-    model = ExportedModel(path, batch_size)
+    model = ExportedModel(path, batch_size, trust)
     return model, model.image_shape
 
 
@@ -77,12 +78,15 @@ def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
         calibration.need_level(alpha, count)
 
 
-def of_detector(path: str | os.PathLike, alpha: float | None = None) -> tuple[Scorer, tuple[int, int, int]]:
+def of_detector(
+    path: str | os.PathLike, alpha: float | None = None, trust: bool = False
+) -> tuple[Scorer, tuple[int, int, int]]:
     """The scorer of a saved detector, exportable or not.
 
     Args:
       path: Its folder.
       alpha: As for `of_export`.
+      trust: As for `detectors.load`.
 
     Returns:
       (scorer, shape (H, W, C) of its images). Its numbers are `score`; `log_prob` in nats and `bits_per_dim`
@@ -91,7 +95,7 @@ def of_detector(path: str | os.PathLike, alpha: float | None = None) -> tuple[Sc
     Raises:
       DetectorError: If the folder holds no detector, or `alpha` is not attainable.
     """
-    detector = detectors.load(path)
+    detector = detectors.load(path, trust=trust)
     if alpha is not None and detector.calibration_scores is not None:
         calibration.need_level(alpha, len(detector.calibration_scores))
     image_shape = detector.image_shape
