@@ -10,8 +10,9 @@ from analysis import separation
 from analysis.cache import Cache
 from analysis.errors import AnalysisError
 from tfp_flows import data, detectors
+from tfp_flows.data import names
 from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel, is_flow
-from tfp_flows.runs import Run, RunSpec, load_model
+from tfp_flows.runs import Run, RunError, RunSpec, load_model
 
 ALPHA = 0.05
 FIT, CALIBRATION, TEST = "validation", "calibration", "test"
@@ -182,9 +183,17 @@ def _candidate(
         settings=settings,
         runs=tuple(runs),
         limit=getattr(limits, kind.cost),
-        run_dataset=runs[0].spec().dataset if runs else None,
+        run_dataset=_dataset_of(runs[0]) if runs else None,
         outliers=outliers,
     )
+
+
+def _dataset_of(run: Run) -> str:
+    """The name of a run's data where they lie now, or as it was written where they are nowhere."""
+    try:
+        return run.with_data().dataset
+    except RunError:
+        return run.spec().dataset
 
 
 def _same_model(one: RunSpec, other: RunSpec) -> bool:
@@ -201,7 +210,8 @@ def _check_ensemble(runs: Sequence[Run]) -> None:
     if len(runs) < 2:
         raise AnalysisError("`ensemble`: name at least two runs.")
     for run, spec in zip(runs[1:], specs[1:], strict=True):
-        if not _same_model(spec, specs[0]) or spec.dataset != specs[0].dataset:
+        same_data = names.identity(_dataset_of(run)) == names.identity(_dataset_of(runs[0]))
+        if not (_same_model(spec, specs[0]) and same_data):
             raise AnalysisError(
                 f"`ensemble`: {run.folder} has other settings or data than {runs[0].folder}."
             )
@@ -392,7 +402,7 @@ class _Scorer:
     def _identify(self, name: str, split: str) -> dict:
         where = {key: str(value) for key, value in self._study._where.items() if key != "download"}
         return {
-            "name": name,
+            "name": names.understood(name).text,
             "split": self._study.judged(name, split),
             "limit": self._candidate.limit,
             "fingerprint": data.fingerprint(name),

@@ -18,7 +18,7 @@ from absl import flags
 
 from analysis import audit, cache, detector_chapters, detector_study, page
 from analysis.errors import AnalysisError
-from tfp_flows import commands, detectors, evaluation
+from tfp_flows import commands, data, detectors, evaluation
 from tfp_flows.runs import Run
 
 FLAGS = flags.FLAGS
@@ -51,7 +51,7 @@ def main() -> None:
     if folder.exists() and not folder.is_dir():
         raise AnalysisError(f"--report: {folder} is a file; name a folder.")
     own = FLAGS["in"].value or ""
-    foreign = [name for name in dict.fromkeys(FLAGS.out) if name != own]
+    foreign = evaluation.other_names(own, FLAGS.out)
     if not FLAGS.runs or not foreign:
         raise AnalysisError("--runs and --out: name at least one run and one set other than --in.")
     roles = detector_study.Roles(
@@ -98,7 +98,7 @@ def write(
     """Writes the page; returns the path of index.html."""
     report = page.Page(
         folder,
-        f"What finds the images that a model of {study.own} does not know?",
+        f"What finds the images that a model of {data.short(study.own)} does not know?",
         detector_chapters.lead(results),
     )
     detector_chapters.warnings(report, warnings, how_held_out)

@@ -15,6 +15,7 @@ from analysis.comparison import Comparison
 from analysis.errors import AnalysisError
 from analysis.moments import Moments
 from tfp_flows import data, evaluation, runs
+from tfp_flows.data import names
 
 FAMILY_TITLES = {"vae": "VAE", "pixelcnn": "PixelCNN"}
 
@@ -65,21 +66,24 @@ class ContrastSweep:
 class RunStudy:
     """The analyses of one run. Whatever is asked for is computed, or found in the cache."""
 
-    def __init__(self, run: runs.Run, config: StudyConfig, results: cache.Cache) -> None:
+    def __init__(
+        self, run: runs.Run, config: StudyConfig, results: cache.Cache, dataset: str | None = None
+    ) -> None:
         """Reads the run's settings; the model is built when a result first needs it.
 
         Args:
           run: `runs.Run`.
           config: `StudyConfig`.
           results: `cache.Cache`.
+          dataset: Name of the run's own data, where they have been moved; None to look for them.
 
         Raises:
-          RunError: If the folder holds no run.
+          RunError: If the folder holds no run, or its data are nowhere.
         """
         self.run = run
         self.name = run.folder.resolve().name
-        self.spec = run.spec()
-        self._identity = {**self.spec.to_json(), "checkpoint": run.checkpoint_digest()}
+        self.spec = run.with_data(dataset)
+        self._identity = {**run.spec().to_json(), "checkpoint": run.checkpoint_digest()}
         self._config = config
         self._cache = results
         self.others: list[str] = []
@@ -109,7 +113,7 @@ class RunStudy:
     def title(self) -> str:
         """Such as "NVP-Glow on fashion_mnist"."""
         kinds = {"affine": "NVP-Glow", "additive": "CV-Glow", None: FAMILY_TITLES.get(self.spec.family)}
-        return f"{kinds[self.coupling] or self.spec.family} on {self.spec.dataset}"
+        return f"{kinds[self.coupling] or self.spec.family} on {data.short(self.spec.dataset)}"
 
     def choose_datasets(self) -> None:
         """Sets `others` to the data sets of the run's shape, and `left_out` to why the rest are not.
@@ -118,9 +122,7 @@ class RunStudy:
           DataError: If none of them fits; the message is that of the first.
         """
         errors = {}
-        for name in dict.fromkeys(self._config.datasets):
-            if name == self.spec.dataset:
-                continue
+        for name in evaluation.other_names(self.spec.dataset, self._config.datasets):
             try:
                 # Kept, so that a second call need not load the images to know that they fit.
                 self._cached("fits", functools.partial(self._load_once, name), dataset=self._identify(name))
@@ -320,7 +322,7 @@ def _load(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> dat
 def _identify(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> dict:
     """What the images of a data set depend on."""
     return {
-        "name": name,
+        "name": names.understood(name).text,
         "split": _judged(spec, name, split),
         "division": spec.division,
         "data_dir": str(config.data_dir),
@@ -356,7 +358,7 @@ def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:
         study.choose_datasets()
     pairs = [(study, name) for study in studies for name in [study.spec.dataset, *study.others]]
     others = [(study, name) for study in studies for name in study.others]
-    real = [(study, name) for study, name in pairs if not name.startswith(("constant", "noise"))]
+    real = [(study, name) for study, name in pairs if not names.is_synthetic(name)]
     flows = [(s, name) for s, name in others if s.is_flow]
     stages = {
         "moments": [functools.partial(s.moments, name, "test") for s, name in pairs]
