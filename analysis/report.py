@@ -18,7 +18,6 @@ from analysis import cache, chapters, page, shown, sign_table, study
 from analysis.errors import AnalysisError
 from analysis.study import RunStudy
 from tfp_flows import commands, data, runs
-from tfp_flows.data import names
 
 FLAGS = flags.FLAGS
 
@@ -107,10 +106,7 @@ def _how(studies: Sequence[RunStudy], config: study.StudyConfig) -> list[str]:
     ]
     for s in studies:
         lines += [f"{s.name} left out {data.short(name)}: {why}." for name, why in s.left_out.items()]
-    show = shown.of_studies(studies)
-    every = dict.fromkeys(name for s in studies for name in [s.spec.dataset, *s.others])
-    called = {show.label(name): names.take_apart(name).text for name in every}
-    lines += [f"{label} is {data.printable(name)}." for label, name in called.items() if label != name]
+    lines += shown.of_studies(studies).in_full()
     lines.append(
         "The moments of p* are of the training split, those of the other sets of their test split; "
         "log-likelihoods are of test splits. Those of flows are dequantised with one draw of uniform noise, "
