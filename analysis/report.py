@@ -56,7 +56,7 @@ def main() -> None:
     )
     results = cache.Cache(out / "cache")
     found = [runs.Run(folder) for folder in FLAGS.runs]
-    _check_moved(found)
+    _check_moved(found, FLAGS.dataset)
     studies = [study.RunStudy(run, config, results, FLAGS.dataset) for run in found]
     _check_names(studies)
     if not studies:
@@ -137,9 +137,9 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
-def _check_moved(found: Sequence[runs.Run]) -> None:
-    """--dataset is the new place of one set: that of all runs."""
-    if FLAGS.dataset and len({run.spec().dataset for run in found}) > 1:
+def _check_moved(found: Sequence[runs.Run], dataset: str | None) -> None:
+    """A new place is that of one set: the data of all runs."""
+    if dataset and len({run.spec().dataset for run in found}) > 1:
         raise AnalysisError("`dataset`: these runs were trained on several sets; make a report of each.")
 
 
