@@ -69,13 +69,16 @@ def _candidate(own: str, foreign: Sequence[str], candidate: Candidate, label: da
                 )
 
 
-def held_out(own: str, data_dir: str | None) -> str:
+def held_out(own: str, data_dir: str | None, division: int = data.DIVISION) -> str:
     """Says which images were used for what, in one line; thresholds never come from test images.
 
     Raises:
       DataError: If the set has no such splits.
     """
-    sizes = {split: len(data.load(own, split, data_dir=data_dir)) for split in ("validation", "calibration")}
+    sizes = {
+        split: len(data.load(own, split, data_dir=data_dir, division=division))
+        for split in ("validation", "calibration")
+    }
     return (
         f"Scores are fitted to validation images of {data.short(own)}, of which there are "
         f"{sizes['validation']:,}, and p-values to calibration images, of which there are "

@@ -19,7 +19,7 @@ from absl import flags
 from analysis import audit, cache, detector_chapters, detector_study, page
 from analysis.errors import AnalysisError
 from analysis.shown import Shown
-from tfp_flows import commands, data, evaluation
+from tfp_flows import commands, data, detectors, evaluation
 from tfp_flows.runs import Run
 
 FLAGS = flags.FLAGS
@@ -61,12 +61,21 @@ def main() -> None:
             for name in ("runs", "ensemble", "backgrounds", "outlier_exposed")
         )
     )
-    image_shape = roles.bases[0].spec().image_shape
+    everyone = [*roles.bases, *roles.ensemble, *roles.backgrounds, *roles.outlier_exposed]
+    detectors.check_divisions(everyone)
+    specs = [run.spec() for run in everyone]
+    image_shape, division = specs[0].image_shape, specs[0].division
     limits = detector_study.Limits(
         FLAGS.max_images, _smaller(FLAGS.slow_images), _smaller(FLAGS.jacobian_images)
     )
     study = detector_study.DetectorStudy(
-        own, image_shape, cache.Cache(folder / "cache"), FLAGS.data_dir, FLAGS.download
+        own,
+        image_shape,
+        cache.Cache(folder / "cache"),
+        [name for spec in specs for name in evaluation.names_trained_on(spec)],
+        data_dir=FLAGS.data_dir,
+        download=FLAGS.download,
+        division=division,
     )
     candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
@@ -75,7 +84,7 @@ def main() -> None:
         print(f"Warning: {line}")
     results = [study.result(c, name, FLAGS.progress) for name in foreign for c in candidates]
     print(detector_chapters.text_table(results))
-    index = write(folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir))
+    index = write(folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir, division))
     print(f"Written to {index}")
 
 

@@ -31,7 +31,12 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")
     flags.DEFINE_bool("progress", True, "Show progress bars.")
-    flags.DEFINE_integer("max_images", None, "Score only the first test images.", lower_bound=2)
+    flags.DEFINE_integer(
+        "max_images",
+        None,
+        "Score no more test images of a set than this, a fixed random sample.",
+        lower_bound=2,
+    )
     flags.DEFINE_integer("num_probes", 64, "Random probes of Hutchinson's estimate.", lower_bound=2)
     flags.DEFINE_integer("covariance_images", 256, "Images of a set for its full covariance.", lower_bound=2)
     flags.DEFINE_integer("sweep_images", 500, "Images at each contrast.", lower_bound=2)
@@ -108,9 +113,9 @@ def _how(studies: Sequence[RunStudy], config: study.StudyConfig) -> list[str]:
         lines += [f"{s.name} left out {data.short(name)}: {why}." for name, why in s.left_out.items()]
     lines += shown.of_studies(studies).in_full()
     lines.append(
-        "The moments of p* are of the training split, those of the other sets of their test split; "
-        "log-likelihoods are of test splits. Those of flows are dequantised with one draw of uniform noise, "
-        "the same for all images."
+        "The moments of p* are of the training split, those of the other sets of their test split, or of "
+        "all images of a set without one; log-likelihoods likewise. Those of flows are dequantised with one "
+        "draw of uniform noise, the same for all images."
     )
     lines.append(
         f"Hutchinson: {config.num_probes} probes; full covariance: {config.covariance_images} images of "

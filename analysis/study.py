@@ -28,7 +28,7 @@ class StudyConfig:
       datasets: Names as in `tfp_flows.data`, to compare with each run's own.
       data_dir: Folder of data sets in TFDS layout.
       download: Whether TFDS may download what is missing.
-      max_images: Largest number of test images of a set; None for all.
+      max_images: Largest number of test images of a set, a fixed random sample; None for all.
       num_probes: Of Hutchinson's estimate.
       covariance_images: Images of a set for the full covariance.
       sweep_images: Images at each point of a sweep.
@@ -139,17 +139,12 @@ class RunStudy:
         )
 
     def images(self, name: str, split: str) -> data.ImageSet:
-        """The images of a data set, in the run's shape."""
-        return data.load(
-            name,
-            split,
-            max_images=self._config.max_images if split == "test" else None,
-            **self._where(),
-        )
+        """The images of a data set, in the run's shape; for "test" all of a set that the run cannot know."""
+        return _load(self._config, self.spec, name, split)
 
     def moments(self, name: str, split: str) -> Moments:
         """`Moments` of a data set, of all the images that are scored, or trained on."""
-        return _moments(self._cache, self._config, self.spec.image_shape, name, split)
+        return _moments(self._cache, self._config, self.spec, name, split)
 
     @property
     def training_moments(self) -> Moments:
@@ -241,7 +236,15 @@ class RunStudy:
         def compute() -> dict:
             contrasts = np.array(sweeps.CONTRASTS)
             means, errors, sets = sweeps.contrast_sweep(
-                self.log_prob, name, contrasts, self._config.sweep_images, **self._where()
+                self.log_prob,
+                name,
+                contrasts,
+                self._config.sweep_images,
+                split=_judged(self.spec, name, "test"),
+                data_dir=self._config.data_dir,
+                download=self._config.download,
+                image_shape=self.spec.image_shape,
+                division=self.spec.division,
             )
             predicted = np.full(len(sets), np.nan)
             if self.is_flow:
@@ -296,47 +299,51 @@ class RunStudy:
         return self._cache.get(stage, {"run": self._identity, **key}, compute)
 
     def _identify(self, name: str) -> dict:
-        return _identify(self._config, self.spec.image_shape, name, "test")
-
-    def _where(self) -> dict[str, Any]:
-        return dict(
-            data_dir=self._config.data_dir,
-            download=self._config.download,
-            image_shape=self.spec.image_shape,
-        )
+        return _identify(self._config, self.spec, name, "test")
 
 
-def _identify(config: StudyConfig, image_shape: tuple[int, ...], name: str, split: str) -> dict:
+def _judged(spec: runs.RunSpec, name: str, split: str) -> str:
+    """The split that is loaded: "all" of a set that is only judged on and has no test images of its own."""
+    return data.evaluation_split(name, evaluation.names_trained_on(spec)) if split == "test" else split
+
+
+def _load(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> data.ImageSet:
+    return data.load(
+        name,
+        _judged(spec, name, split),
+        data_dir=config.data_dir,
+        download=config.download,
+        image_shape=spec.image_shape,
+        max_images=config.max_images if split == "test" else None,
+        division=spec.division,
+    )
+
+
+def _identify(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> dict:
     """What the images of a data set depend on."""
     return {
         "name": names.understood(name).text,
-        "split": split,
+        "split": _judged(spec, name, split),
+        "division": spec.division,
         "data_dir": str(config.data_dir),
-        "shape": list(image_shape),
+        "shape": list(spec.image_shape),
         "max_images": config.max_images if split == "test" else None,
         "fingerprint": data.fingerprint(name),
     }
 
 
 def _moments(
-    results: cache.Cache, config: StudyConfig, image_shape: tuple[int, ...], name: str, split: str
+    results: cache.Cache, config: StudyConfig, spec: runs.RunSpec, name: str, split: str
 ) -> Moments:
     def compute() -> dict:
-        images = data.load(
-            name,
-            split,
-            data_dir=config.data_dir,
-            download=config.download,
-            image_shape=image_shape,
-            max_images=config.max_images if split == "test" else None,
-        )
+        images = _load(config, spec, name, split)
         try:
             found = moments.moments_of(images)
         except AnalysisError as error:
             raise AnalysisError(f"{name} ({split}): {error}") from error
         return {"count": found.count, "mean": found.mean, "variance": found.variance}
 
-    found = results.get("moments", _identify(config, image_shape, name, split), compute)
+    found = results.get("moments", _identify(config, spec, name, split), compute)
     return Moments(int(found["count"]), found["mean"], found["variance"])
 
 
