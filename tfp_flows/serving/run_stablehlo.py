@@ -204,7 +204,9 @@ class Model:
         self, function: str, inputs: dict[str, np.ndarray | int]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
         """(inputs with an image or latent in each row, other inputs, number of rows)."""
-        described = self._methods[function]["inputs"]
+        described = self._methods[function].get("inputs")
+        if described is None:
+            raise ModelError(f"{SIGNATURE_FILE} does not say what {function} takes.")
         if set(inputs) != set(described):
             raise ModelError(
                 f"{function} takes {', '.join(described)}; got {', '.join(inputs) or 'nothing'}."

@@ -120,8 +120,14 @@ def check_program(entry: dict, weights: dict[str, np.ndarray], method: dict) -> 
     missing = sorted(names - set(weights))
     if missing:
         raise ModelError(f"{WEIGHTS_FILE}: {file} takes {missing[0]}, which is not there.")
-    if not method:  # of a function that nothing else describes
+    if not isinstance(method, dict):
+        raise ModelError(f"{SIGNATURE_FILE}: the methods of {file} are {method!r}.")
+    if not method:  # of a function that is run by its programs alone
         return
+    for described in (*method["inputs"].values(), *method["outputs"].values()):
+        shape = described["shape"]
+        if described["dtype"] not in TYPES or not all(size is None or type(size) is int for size in shape):
+            raise ModelError(f"{SIGNATURE_FILE}: {described!r} is no type of an array.")
     given = [result["name"] for result in entry["outputs"] if "weight" not in result]
     wanted = sorted(method["outputs"])  # in this order they are written
     if given != wanted:
