@@ -5,6 +5,7 @@ RUN/evaluation/bits_per_dim.csv   a row for each set
 RUN/evaluation/log_probs.npz      every score by set
 RUN/evaluation/likelihoods.png    histograms of the sets that were judged as those of the last evaluation
 RUN/evaluation/protocol.json      how those were judged
+RUN/evaluation/sets.json          of each set its full name, and how it was judged
 
 An evaluation writes the archives of its own sets, and then makes the other files of all archives that are
 there: nothing is lost where two follow one another, or run at once. Of two that judged a set in the same
@@ -131,6 +132,9 @@ def write_all(folder: pathlib.Path, title: str, image_shape: tuple[int, ...], pr
         _replace(folder / SCORES, scores.getvalue())
         _replace(folder / "likelihoods.png", picture.getvalue())
         _replace(folder / PROTOCOL, protocol.encode())
+        rows = {one.label: one.row for one in every}
+        named = {k: {"name": r.name, "step": r.step, "protocol": r.protocol} for k, r in rows.items()}
+        _replace(folder / "sets.json", (json.dumps(named, indent=2) + "\n").encode())
 
 
 def _state(folder: pathlib.Path) -> dict[str, int]:
@@ -184,7 +188,7 @@ def _adopt(folder: pathlib.Path) -> None:
         return
     with open(folder / TABLE, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if not rows or "name" in rows[0]:
+    if not rows or "step" in rows[0]:
         return
     try:
         way = (folder / PROTOCOL).read_text(encoding="utf-8")

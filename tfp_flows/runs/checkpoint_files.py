@@ -2,6 +2,7 @@
 
 FOLDER/ckpt-N.index, FOLDER/ckpt-N.data-00000-of-00001    a checkpoint of step N, as TensorFlow writes it
 FOLDER/checkpoint                                         names those that are whole, the newest as such
+FOLDER/writing...                                         what is being written
 
 TensorFlow (2.21) leaves what it wrote in the system's memory: here it is on the disk before it is named, and
 older ones are removed after. In each tensor, and in the index, TensorFlow finds any bit that is not as it is
@@ -24,6 +25,7 @@ from tfp_flows.runs.atomic import sync, write_atomically
 from tfp_flows.runs.errors import UNREADABLE, RunError, RunWarning
 
 NAMES = "checkpoint"
+WRITING = "writing"
 TRIES = 100
 
 T = TypeVar("T")
@@ -43,10 +45,8 @@ def write(checkpoint: tf.train.Checkpoint, folder: pathlib.Path, step: int, keep
     prefix = folder / f"ckpt-{step}"
     checkpoint.save_counter.assign_add(1)
     try:
-        checkpoint.write(str(prefix))
-        for path in [*_files(prefix), folder]:
-            sync(path)
-        before = [path for path in named(folder) or [] if step_of(path) < step]
+        _write_files(checkpoint, prefix)
+        before = [path for path in named(folder) or _listed([folder]) if step_of(path) < step]
         kept = [prefix, *before[: keep - 1]]
         _clear_the_way(folder / NAMES)
         write_atomically(folder / NAMES, _text(kept))
@@ -56,6 +56,18 @@ def write(checkpoint: tf.train.Checkpoint, folder: pathlib.Path, step: int, keep
             f"`run`: the checkpoint {prefix} cannot be written: {reason_of(error)}; those before it are "
             f"intact, and the same command goes on from them once it can write again."
         ) from error
+
+
+def _write_files(checkpoint: tf.train.Checkpoint, prefix: pathlib.Path) -> None:
+    """Writes the files of a checkpoint beside, brings them to the disk, and gives them their names."""
+    beside = prefix.with_name(WRITING)
+    checkpoint.write(str(beside))
+    written = [path for path in _entries(prefix.parent) if path.name.startswith(f"{WRITING}.")]
+    for path in written:
+        sync(path)
+    for path in written:  # the index last
+        os.replace(path, path.with_name(prefix.name + path.name.removeprefix(WRITING)))
+    sync(prefix.parent)
 
 
 def read_newest(folders: Sequence[pathlib.Path], read: Callable[[pathlib.Path], T]) -> T | None:
@@ -116,6 +128,16 @@ def why_unreadable(prefix: pathlib.Path) -> str | None:
     except UNREADABLE as error:
         return reason_of(error)
     return None
+
+
+def clear(folder: pathlib.Path) -> None:
+    """Removes what was left in a folder where writing a checkpoint, or removing one, was cut short.
+
+    Nothing where the newest is damaged: what is not named may be needed then.
+    """
+    names = named(folder)
+    if names and why_unreadable(names[0]) is None:
+        _remove_others(folder, names)
 
 
 def digest(prefix: pathlib.Path) -> str:
@@ -187,7 +209,7 @@ def _remove_others(folder: pathlib.Path, kept: list[pathlib.Path]) -> None:
         prefix = _prefix(path)
         if prefix and prefix not in kept or re.search(r"\.tempstate\d+$", path.name):
             path.unlink(missing_ok=True)
-        elif re.fullmatch(r"ckpt-\d+_temp", path.name):
+        elif re.fullmatch(rf"(ckpt-\d+|{WRITING})_temp", path.name):
             shutil.rmtree(path)
 
 

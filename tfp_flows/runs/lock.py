@@ -233,7 +233,11 @@ def _link(temporary: pathlib.Path, file: pathlib.Path) -> bool:
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             return False
-        os.replace(temporary, file)
+        try:
+            os.replace(temporary, file)
+        except OSError:
+            file.unlink()
+            raise
         return True
 
 

@@ -110,13 +110,13 @@ class _Read(beam.DoFn):
         item = streams.with_shape(_item(element), self._image_shape)
         if item.image is None:
             self._failed.inc()
-            yield beam.pvalue.TaggedOutput(_ERRORS, table.FailedImage(item.key, item.error))
+            yield beam.pvalue.TaggedOutput(_ERRORS, table.failed_image(item))
         else:
             yield item
 
 
 def _item(element: tuple) -> streams.Item:
-    if not (isinstance(element, tuple) and len(element) in (2, 3) and isinstance(element[0], str)):
+    if not (isinstance(element, tuple) and len(element) in (2, 3, 4) and isinstance(element[0], str)):
         raise table.ScoringError(f"ScoreImages takes pairs (key, image), got {type(element).__name__}.")
     item = streams.Item(*element)
     if isinstance(item.image, bytes):

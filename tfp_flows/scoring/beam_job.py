@@ -21,7 +21,7 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from tfp_flows import _start
+from tfp_flows import _start, runs
 from tfp_flows.data import streams
 from tfp_flows.scoring import scorers, table
 from tfp_flows.scoring.beam import NAMESPACE, ScoreImages, Scores
@@ -121,12 +121,24 @@ class BeamJob:
           `scoring.Counts`.
 
         Raises:
+          InUseError: If another job of this machine is writing the table.
           ScoringError: If the table is there already, an option makes no sense, the job fails, or the
             counters do not say that rows in = rows out + errors.
           ExportedModelError: If there is no exported model.
           DataError: If there are no such images.
           DetectorError: If `alpha` is not attainable.
         """
+        with self._lock():
+            return self._run(runner, beam_args)
+
+    def _lock(self) -> contextlib.AbstractContextManager:
+        """Keeps other jobs of this machine from writing the same table; elsewhere there are no locks."""
+        if "://" in self.out:
+            return contextlib.nullcontext()
+        os.makedirs(os.path.dirname(self.out) or ".", exist_ok=True)
+        return runs.locked(self.out, "out")
+
+    def _run(self, runner: str, beam_args: str) -> table.Counts:
         self._refuse_existing()
         if not self.allow_unattainable:
             scorers.need_level_of_export(self.model, self.alpha)

@@ -1,6 +1,8 @@
 """What scores: a function from images to numbers, of an exported model or of a saved detector."""
 
+import hashlib
 import os
+import pathlib
 
 import numpy as np
 
@@ -9,6 +11,34 @@ from tfp_flows.detectors import calibration
 from tfp_flows.numerics import quantization
 from tfp_flows.scoring.table import Scorer
 from tfp_flows.serving import ExportedModel, exported_model
+
+# What a model's numbers depend on, of all that is in the folder of an export or a detector. A detector's run
+# is elsewhere; its checkpoint has a digest in detector.json, which is compared when it is loaded.
+_EXPORT = ("signature.json", "saved_model.pb", "variables", "assets")
+_DETECTOR = ("detector.json", "arrays.npz", "statistics")
+
+
+def digest(path: str | os.PathLike) -> str:
+    """A digest of what the numbers of an exported model or a saved detector depend on.
+
+    Args:
+      path: Its folder; where that is neither, there is nothing to digest, and loading it says so.
+
+    Returns:
+      "sha256:" and 64 hexadecimal digits; the same wherever the folder is.
+
+    Raises:
+      OSError: If a file cannot be read.
+    """
+    root = pathlib.Path(path)
+    named = [root / name for name in _EXPORT + _DETECTOR]
+    found = [file for path in named for file in (path, *path.rglob("*")) if file.is_file()]
+    whole = hashlib.sha256()
+    for file in sorted(found):
+        with open(file, "rb") as opened:
+            contents = hashlib.file_digest(opened, "sha256").hexdigest()
+        whole.update(f"{file.relative_to(root).as_posix()} {contents}\n".encode())
+    return f"sha256:{whole.hexdigest()}"
 
 
 def of_export(

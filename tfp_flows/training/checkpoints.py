@@ -53,7 +53,10 @@ class InFolder:
         Raises:
           RunError: If there are some, and none can be read.
         """
-        return checkpoint_files.read_newest([self._run.checkpoints], self._restore) is not None
+        found = checkpoint_files.read_newest([self._run.checkpoints], self._restore) is not None
+        for folder in (self._run.checkpoints, self._run.best):
+            checkpoint_files.clear(folder)
+        return found
 
     def restore(self, step: int) -> None:
         """Sets the state to that of a step, which another host has written.

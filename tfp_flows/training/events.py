@@ -40,4 +40,4 @@ class Events:
             yield
         except tf.errors.OpError as error:
             reason = checkpoint_files.reason_of(error)
-            raise runs.RunError(f"`run`: no events can be written to {self._folder}: {reason}") from error
+            raise runs.RunError(f"`run`: no events can be written to {self._folder}: {reason}.") from error
