@@ -7,6 +7,7 @@ from tests.fuzz import damage
 from tfp_flows.checks import graphs
 
 _SMALL = st.integers(-2, 60)
+_SIZES = st.one_of(_SMALL, st.sampled_from([2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1]))
 
 
 @st.composite
@@ -46,14 +47,14 @@ def _node(draw, graph):
         attribute = node.attr[draw(st.sampled_from(sorted(node.attr)))]
         field = draw(st.sampled_from(["i", "type", "b", "shape", "tensor"]))
         if field == "shape":
-            attribute.shape.dim.add(size=draw(_SMALL))
+            attribute.shape.dim.add(size=draw(_SIZES))
         elif field == "tensor":
             attribute.tensor.dtype = draw(st.integers(0, 25))
-            attribute.tensor.tensor_shape.dim.add(size=draw(_SMALL))
+            attribute.tensor.tensor_shape.dim.add(size=draw(_SIZES))
         elif field == "type":
             attribute.type = draw(st.integers(0, 25))
         else:
-            setattr(attribute, field, draw(_SMALL if field == "i" else st.booleans()))
+            setattr(attribute, field, draw(_SIZES if field == "i" else st.booleans()))
 
 
 def _objects(draw, graph):
@@ -65,7 +66,7 @@ def _objects(draw, graph):
     elif kind == 1 and node.children:
         _any(draw, node.children).local_name = draw(damage.TEXTS.filter(lambda t: t.isprintable()))
     elif kind == 2 and node.WhichOneof("kind") == "variable":
-        node.variable.shape.dim.add(size=draw(_SMALL))
+        node.variable.shape.dim.add(size=draw(_SIZES))
         node.variable.dtype = draw(st.integers(0, 25))
     elif kind == 3 and graph.object_graph_def.concrete_functions:
         name = draw(st.sampled_from(sorted(graph.object_graph_def.concrete_functions)))

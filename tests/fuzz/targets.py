@@ -33,7 +33,7 @@ def targets(work):
     work = pathlib.Path(work)
     return [
         names(),
-        names_of_streams(),
+        names_of_streams(work),
         pictures(),
         archive(work),
         archive_stream(work),
@@ -79,8 +79,12 @@ def names():
     return Target("names of data", _NAMES, use)
 
 
-def names_of_streams():
-    sources = st.builds("{}:{}".format, st.sampled_from(["folder", "npz", "tfrecord", "x"]), _PATHS)
+def names_of_streams(work):
+    np.savez(work / "grey.npz", test=GREY)
+    np.savez(work / "colour.npz", images=COLOUR)
+    sound = st.sampled_from([f"npz:{work / 'grey.npz'}", f"npz:{work / 'colour.npz'}"])
+    none = st.builds("{}:{}".format, st.sampled_from(["folder", "npz", "tfrecord", "x"]), _PATHS)
+    sources = st.one_of(sound, none)
     cases = st.builds(lambda s, o: "@".join([s, *o]), sources, st.lists(_OPERATIONS, max_size=3))
 
     def use(name):

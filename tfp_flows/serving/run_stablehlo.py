@@ -155,7 +155,11 @@ class Model:
             self.weights[a["weight"]] if "weight" in a else inputs[a["input"]] for a in entry["arguments"]
         ]
         found = {}
-        for result, described in zip(program(arguments), entry["outputs"], strict=True):
+        try:
+            results = program(arguments)
+        except RuntimeError as error:
+            raise ModelError(f"{self._folder / entry['file']} cannot be run: {one_line(error)}") from error
+        for result, described in zip(results, entry["outputs"], strict=True):
             if "weight" in described:
                 self.weights[described["weight"]] = result
             else:
