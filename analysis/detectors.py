@@ -10,17 +10,12 @@ REPORT/results.json. Scores are cached in REPORT/cache: adding a detector, a run
 nothing twice.
 """
 
-import importlib.metadata
 import pathlib
-from collections.abc import Sequence
 
 from absl import flags
 
-from analysis import audit, cache, detector_chapters, detector_study, page
 from analysis.errors import AnalysisError
-from analysis.shown import Shown
-from tfp_flows import commands, data, detectors, evaluation
-from tfp_flows.runs import Run
+from tfp_flows import commands, detectors, evaluation, runs
 
 FLAGS = flags.FLAGS
 
@@ -48,6 +43,8 @@ def define_flags() -> None:
 
 def main() -> None:
     """Computes what the cache lacks, prints the table and writes the page."""
+    from analysis import audit, cache, detector_chapters, detector_study, detectors_page  # TensorFlow
+
     folder = pathlib.Path(FLAGS.report)
     if folder.exists() and not folder.is_dir():
         raise AnalysisError(f"--report: {folder} is a file; name a folder.")
@@ -57,7 +54,7 @@ def main() -> None:
         raise AnalysisError("--runs and --out: name at least one run and one set other than --in.")
     roles = detector_study.Roles(
         *(
-            tuple(Run(path) for path in FLAGS[name].value or ())
+            tuple(runs.Run(path) for path in FLAGS[name].value or ())
             for name in ("runs", "ensemble", "backgrounds", "outlier_exposed")
         )
     )
@@ -85,40 +82,10 @@ def main() -> None:
         print(f"Warning: {line}")
     results = [study.result(c, name, FLAGS.progress) for name in foreign for c in candidates]
     print(detector_chapters.text_table(results))
-    index = write(folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir, division))
-    print(f"Written to {index}")
-
-
-def write(
-    folder: pathlib.Path,
-    study: detector_study.DetectorStudy,
-    results: Sequence[detector_study.Result],
-    warnings: Sequence[str],
-    how_held_out: str,
-) -> pathlib.Path:
-    """Writes the page; returns the path of index.html."""
-    report = page.Page(
-        folder,
-        f"What finds the images that a model of {data.short(study.own)} does not know?",
-        detector_chapters.lead(results),
+    index = detectors_page.write(
+        folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir, division)
     )
-    detector_chapters.warnings(report, warnings, how_held_out)
-    detector_chapters.comparison(report, study, results)
-    detector_chapters.literature(report, study, results)
-    detector_chapters.groups_of_images(report, study, results)
-    detector_chapters.maps(report, study, results)
-    shown = Shown([study.own], dict.fromkeys(r.foreign for r in results))
-    return report.write([*shown.in_full(), *_how(results)])
-
-
-def _how(results: Sequence[detector_study.Result]) -> list[str]:
-    lines = []
-    for candidate in dict.fromkeys(result.candidate for result in results):
-        runs = ", ".join(str(run.folder) for run in candidate.runs) or "no density model"
-        settings = ", ".join(f"{k} {v}" for k, v in candidate.settings.items())
-        lines.append(f"{candidate.label}: {runs}{'; ' if settings else ''}{settings}.")
-    versions = ("tfp-flows", "tensorflow", "tensorflow-probability", "scikit-learn")
-    return [*lines, ", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions) + "."]
+    print(f"Written to {index}")
 
 
 def _smaller(limit: int) -> int:

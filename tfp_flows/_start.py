@@ -17,17 +17,6 @@ from typing import IO
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow reads it once, while it is imported
 
 
-def is_own_analysis() -> bool:
-    """Whether Python is starting an analysis of this project, such as `python -m analysis.report`.
-
-    Its modules import TensorFlow at once; every other command imports it when the flags are parsed.
-    """
-    if sys.argv[:1] != ["-m"]:  # what Python sets while it imports the package of the module to run
-        return False
-    module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
-    return module.split(".")[0] == "analysis"
-
-
 def import_tensorflow() -> None:
     """Imports TensorFlow with its notices held back; they are printed if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

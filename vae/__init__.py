@@ -5,6 +5,4 @@ What is named here is imported when it is first used.
 
 import lazy_loader
 
-import tfp_flows  # noqa: F401  (first: a command starts TensorFlow quietly)
-
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Text
 
 import tfp_flows
-from analysis import cache, chapters, detector_chapters, detector_study, page, report, separation, study
+from analysis import cache, chapters, detector_chapters, detector_study, page, report_page, separation, study
 from tests import forked
 from tfp_flows import data, detectors, evaluation, runs, training
 from tfp_flows.evaluation import pictures
@@ -83,7 +83,7 @@ def test_case_55_the_title_of_a_report_follows_its_numbers(areas, title, counted
     study = SimpleNamespace(others=["a", "b"], auroc=lambda name: (areas["ab".index(name)], None, None))
     fooled, judged = chapters.count_fooled([study])
     assert (fooled, judged) == (sum(a < 0.5 for a in areas), 2)
-    found, lead = report.heading(fooled, judged)
+    found, lead = report_page.heading(fooled, judged)
     assert found == title and counted in lead and "  " not in lead
     said = chapters._fooled_text(fooled, judged)
     assert ("nowhere" in said) == (fooled == 0) and f"Of {judged} comparisons" in said
@@ -184,7 +184,7 @@ def test_case_56_a_report_names_sets_shortly_and_draws_each_in_one_colour(sets, 
     for table in (tmp_path / "tables").iterdir():
         assert str(folder) not in table.read_text()
     assert found.title == "NVP-Glow on own.npz"
-    assert "birds is npz:" in "\n".join(report._how([found], config))
+    assert "birds is npz:" in "\n".join(report_page._how([found], config))
 
 
 class _Scores:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tfp_flows
-from analysis import cache, report, study
+from analysis import cache, report_page, study
 from analysis.errors import AnalysisError
 from tfp_flows import runs, training
 from tfp_flows.runs import places
@@ -102,6 +102,6 @@ def test_a_report_takes_the_new_place_of_the_runs_data(run, tmp_path, monkeypatc
     assert made.spec.dataset == f"npz:{new}@resize=8" and made.title == "NVP-Glow on b.npz@resize=8"
     other = runs.Run(tmp_path / "other")
     other.create(runs.RunSpec("glow", tfp_flows.GlowConfig(), run.spec().training, "mnist", (8, 8, 1)), None)
-    report._check_moved([run, run], "npz:b.npz")
+    report_page.check_moved([run, run], "npz:b.npz")
     with pytest.raises(AnalysisError, match="`dataset`: these runs"):
-        report._check_moved([run, other], "npz:b.npz")
+        report_page.check_moved([run, other], "npz:b.npz")
