@@ -80,6 +80,7 @@ def main() -> None:
     candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
     warnings = audit.warnings(own, foreign, candidates, counts)
+    warnings += audit.images_trained_on(study, everyone)
     for line in warnings:
         print(f"Warning: {line}")
     results = [study.result(c, name, FLAGS.progress) for name in foreign for c in candidates]

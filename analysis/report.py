@@ -117,6 +117,8 @@ def _how(studies: Sequence[RunStudy], config: study.StudyConfig) -> list[str]:
         "all images of a set without one; log-likelihoods likewise. Those of flows are dequantised with one "
         "draw of uniform noise, the same for all images."
     )
+    if config.max_images is not None:
+        lines.append(f"Of each set at most {config.max_images:,} images, a fixed random sample.")
     lines.append(
         f"Hutchinson: {config.num_probes} probes; full covariance: {config.covariance_images} images of "
         f"each set; contrast: {config.sweep_images} images; seed {config.seed}."
