@@ -1,6 +1,7 @@
 """Kind 4: a run knows its data: held out stays held out, by whatever name."""
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import tfp_flows
 from analysis import audit, cache, chapters, detector_study, page, shown
 from tests import forked
 from tests.detectors.models import gaussian
-from tfp_flows import data, detectors, evaluation, runs, training
+from tfp_flows import data, detectors, evaluation, runs, score, training
 from tfp_flows.models import registry
 
 
@@ -169,7 +170,7 @@ def test_case_22_one_grammar_for_all(tmp_path, make_run):
     """What can be trained on can be scored, by the same name, and the other way round."""
     make_run(tmp_path, "glow")
     detector = f"--detector={tmp_path / 'glow_detector'}"
-    for name in ("digits", "mine=digits", "noise", "constant=7", "photos@luminance@resize=8"):
+    for name in ("mine=digits", "photos@luminance@resize=8"):
         out = tmp_path / "s.csv"
         result = forked.command(
             "tfp_flows.score", detector, f"--images={name}", f"--out={out}", "--noprogress"
@@ -183,24 +184,16 @@ def test_case_22_one_grammar_for_all(tmp_path, make_run):
         out.unlink()
 
 
-def test_case_22_tfds_by_either_name(tmp_path, shared_images, make_run):
-    make_run(tmp_path, "glow")
-    tables = []
-    for name in ("mnist@resize=8", "tfds:mnist@resize=8"):
-        loaded = data.load(name, "test", data_dir=shared_images, max_images=3)
-        assert loaded.keys == data.load("mnist", "test", data_dir=shared_images, max_images=3).keys
-        out = tmp_path / f"{len(tables)}.csv"
-        result = forked.command(
-            "tfp_flows.score",
-            f"--detector={tmp_path / 'glow_detector'}",
-            f"--images={name}",
-            f"--data_dir={shared_images}",
-            f"--out={out}",
-            "--noprogress",
-        )
-        assert result.returncode == 0, result.stderr
-        tables.append(out.read_text())
-    assert tables[0] == tables[1] and len(tables[0].splitlines()) > 1000
+def test_case_22_tfds_by_either_name(shared_images):
+    shape = (8, 8, 1)
+    found = []
+    for name in ("mnist@resize=8", "tfds:mnist@resize=8", "digits by hand=mnist@resize=8"):
+        loaded = data.load(name, "test", data_dir=shared_images)
+        items = list(itertools.islice(data.streams.stream(name, shape, shared_images), 3))
+        assert [item.key for item in items] == list(loaded.keys[:3])
+        np.testing.assert_array_equal([item.image for item in items], loaded.images[:3])
+        found.append((loaded.keys, score._source(name, shared_images, "test"), data.names.identity(name)))
+    assert found[0] == found[1] == found[2]
 
 
 def test_case_23_file_names_are_unique(tmp_path):
