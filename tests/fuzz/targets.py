@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.detectors.models import gaussian, random_images
-from tests.fuzz import archives, damage
+from tests.fuzz import archives, damage, graph_edits
 from tests.fuzz.running import Target
 from tests.serving import hostile
 from tfp_flows import data, detectors, serving, training
@@ -33,7 +33,7 @@ def targets(work):
     work = pathlib.Path(work)
     return [
         names(),
-        names_of_streams(),
+        names_of_streams(work),
         pictures(),
         archive(work),
         archive_stream(work),
@@ -50,7 +50,7 @@ def targets(work):
     ]
 
 
-_PATHS = st.one_of(damage.TEXTS, st.sampled_from(["a@b", "~nobody/x", "/", ".", "a/b.npz", "x@rgb/"]))
+_PATHS = st.one_of(damage.TEXTS, st.sampled_from(["a@b", "~nobody/x", "a/b.npz", "x@rgb/"]))
 _OPERATIONS = st.one_of(
     st.builds(
         "{}={}".format,
@@ -79,8 +79,12 @@ def names():
     return Target("names of data", _NAMES, use)
 
 
-def names_of_streams():
-    sources = st.builds("{}:{}".format, st.sampled_from(["folder", "npz", "tfrecord", "x"]), _PATHS)
+def names_of_streams(work):
+    np.savez(work / "grey.npz", test=GREY)
+    np.savez(work / "colour.npz", images=COLOUR)
+    sound = st.sampled_from([f"npz:{work / 'grey.npz'}", f"npz:{work / 'colour.npz'}"])
+    none = st.builds("{}:{}".format, st.sampled_from(["folder", "npz", "tfrecord", "x"]), _PATHS)
+    sources = st.one_of(sound, none)
     cases = st.builds(lambda s, o: "@".join([s, *o]), sources, st.lists(_OPERATIONS, max_size=3))
 
     def use(name):
@@ -225,7 +229,8 @@ def statistics(work):
         file.write_bytes(content)
         detectors.load(made).score(random_images(2))
 
-    return Target("a detector's graph", damage.damaged([sound]), use)
+    cases = st.one_of(damage.damaged([sound]), graph_edits.edited(sound), graph_edits.edited(sound))
+    return Target("a detector's graph", cases, use)
 
 
 def _export(folder):
@@ -256,7 +261,8 @@ def graph(work):
         file.write_bytes(content)
         serving.ExportedModel(made, 2)(np.zeros([2, *SHAPE], np.uint8))
 
-    return Target("an export's graph", damage.damaged([sound]), use)
+    cases = st.one_of(damage.damaged([sound]), graph_edits.edited(sound), graph_edits.edited(sound))
+    return Target("an export's graph", cases, use)
 
 
 def variables(work):

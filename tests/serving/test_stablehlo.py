@@ -394,6 +394,21 @@ def test_a_program_that_may_do_more_than_compute_is_refused_before_it_is_compile
     np.testing.assert_array_equal(found, digits[:4, 0, 0, 0].astype(np.float32))
 
 
+def test_a_program_with_an_array_that_no_machine_holds_is_refused(tmp_path, digits):
+    """XLA ended the process: "overflow in static extent product"."""
+    big = "tensor<9000000000000000000xf32>"
+    text = CUSTOM.replace(
+        "    %3 =",
+        f"    %big = stablehlo.iota dim = 0 : {big}\n"
+        f"    %end = stablehlo.slice %big [0:4] : ({big}) -> tensor<4xf32>\n    %3 =",
+    ).replace("stablehlo.custom_call @Sharding(%x) :", "stablehlo.reshape %x :")
+    folder = _folder_of(tmp_path / "sent", text)
+    with pytest.raises(
+        run_stablehlo.ModelError, match=r"array of shape \[9000000000000000000\]: .*too large"
+    ):
+        run_stablehlo.Model(folder)("score", images=digits[:4])
+
+
 def test_every_operation_of_the_dialect_either_computes_or_is_refused():
     """A new one of StableHLO shows here."""
     from jaxlib.mlir.dialects import stablehlo as dialect

@@ -35,7 +35,7 @@ class Header(NamedTuple):
     """What stands before the numbers of an array.
 
     Attributes:
-      shape: Of the array; no size is negative.
+      shape: Of the array, as it is said: a size may be negative, and the numbers may not be there.
       fortran_order: Whether its first axis varies fastest.
       dtype: Of its elements, never of Python objects.
       start: Byte of the member at which the numbers begin.
@@ -74,6 +74,10 @@ class Archive:
         with self.member(name) as (_, header):
             return header
 
+    def checksum(self, name: str) -> int:
+        """The CRC-32 that the archive has of an array's file."""
+        return self._zipped.getinfo(f"{name}.npy").CRC
+
     @contextlib.contextmanager
     def member(self, name: str) -> Iterator[tuple[IO[bytes], Header]]:
         """(file of an array, its header); the file stands at the first number.
@@ -101,6 +105,8 @@ class Archive:
           UserError: If there is no such array, it cannot be read, or does not fit into memory.
         """
         with self.member(name) as (file, header):
+            if any(size < 0 for size in header.shape):
+                raise UserError(f"{name}.npy has the shape {list(header.shape)}")
             size = self._zipped.getinfo(f"{name}.npy").file_size
             if header.start + header.num_bytes > size:
                 raise UserError(f"{name}.npy ends before its array {list(header.shape)}")
@@ -161,8 +167,6 @@ def _header(file: IO[bytes], name: str) -> Header:
         raise UserError(f"Object arrays cannot be loaded: {name}.npy holds some, and nothing is unpickled")
     if dtype.subdtype or not dtype.itemsize:
         raise UserError(f"{name}.npy holds {dtype}")
-    if any(size < 0 for size in shape):
-        raise UserError(f"{name}.npy has the shape {list(shape)}")
     return Header(tuple(map(int, shape)), fortran_order, dtype, file.tell())
 
 

@@ -58,7 +58,7 @@ def read_files(path: str, files: Sequence[str], split: str) -> ImageSet:
 def list_images(path: str) -> list[str]:
     """The relative paths of a folder's images, sorted. Raises `DataError` if there are none."""
     root = Path(os.path.expanduser(path))
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise DataError(
             f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
         )

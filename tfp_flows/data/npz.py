@@ -107,7 +107,7 @@ def _only(archive: archives.Archive, candidates: tuple[str, ...], path: str) -> 
 
 def _checked_images(archive: archives.Archive, key: str, path: str) -> np.ndarray:
     shape, dtype = archive.header(key).shape, archive.header(key).dtype
-    if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape:
+    if dtype != np.uint8 or len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(
             f"npz:{path}: '{key}' must be uint8 grey levels 0..255, [N, H, W, C] or [N, H, W], "
             f"got {dtype} {list(shape)}; found {_listed(archive)}"

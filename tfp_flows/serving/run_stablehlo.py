@@ -155,7 +155,11 @@ class Model:
             self.weights[a["weight"]] if "weight" in a else inputs[a["input"]] for a in entry["arguments"]
         ]
         found = {}
-        for result, described in zip(program(arguments), entry["outputs"], strict=True):
+        try:
+            results = program(arguments)
+        except RuntimeError as error:
+            raise ModelError(f"{self._folder / entry['file']} cannot be run: {one_line(error)}") from error
+        for result, described in zip(results, entry["outputs"], strict=True):
             if "weight" in described:
                 self.weights[described["weight"]] = result
             else:
@@ -204,7 +208,9 @@ class Model:
         self, function: str, inputs: dict[str, np.ndarray | int]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
         """(inputs with an image or latent in each row, other inputs, number of rows)."""
-        described = self._methods[function]["inputs"]
+        described = self._methods[function].get("inputs")
+        if described is None:
+            raise ModelError(f"{SIGNATURE_FILE} does not say what {function} takes.")
         if set(inputs) != set(described):
             raise ModelError(
                 f"{function} takes {', '.join(described)}; got {', '.join(inputs) or 'nothing'}."

@@ -5,6 +5,7 @@ An export's reader holds this module and `run_stablehlo` in one file, which need
 
 import itertools
 import json
+import math
 import pathlib
 import stat
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ SIGNATURE_FILE = "signature.json"
 WEIGHTS_FILE = "weights.safetensors"
 REASON_CHARACTERS = 400  # of a compiler's message, on one line: what is wrong is seldom in its first
 FORMAT = 1  # of signature.json
+MOST_VALUES = 2**36  # of an array within a program: of one that no machine holds XLA may end the process
 MOST_BYTES = {".json": 2**26, ".mlir": 2**30}  # of a file
 # What only computes. Others talk to other devices or the host, or run code that is not in the program.
 OPERATIONS = frozenset(
@@ -120,8 +122,14 @@ def check_program(entry: dict, weights: dict[str, np.ndarray], method: dict) -> 
     missing = sorted(names - set(weights))
     if missing:
         raise ModelError(f"{WEIGHTS_FILE}: {file} takes {missing[0]}, which is not there.")
-    if not method:  # of a function that nothing else describes
+    if not isinstance(method, dict):
+        raise ModelError(f"{SIGNATURE_FILE}: the methods of {file} are {method!r}.")
+    if not method:  # of a function that is run by its programs alone
         return
+    for described in (*method["inputs"].values(), *method["outputs"].values()):
+        shape = described["shape"]
+        if described["dtype"] not in TYPES or not all(size is None or type(size) is int for size in shape):
+            raise ModelError(f"{SIGNATURE_FILE}: {described!r} is no type of an array.")
     given = [result["name"] for result in entry["outputs"] if "weight" not in result]
     wanted = sorted(method["outputs"])  # in this order they are written
     if given != wanted:
@@ -144,9 +152,14 @@ def check_text(text: str, path: pathlib.Path, types: tuple[list[str], list[str]]
     from jax.interpreters import mlir
 
     found: set[str] = set()
+    too_large: list[list[int]] = []
 
     def note(operation: "mlir.ir.Operation") -> "mlir.ir.WalkResult":
         found.add(operation.name)
+        for result in operation.results:
+            shape = getattr(result.type, "shape", [])
+            if math.prod(size for size in shape if size > 0) > MOST_VALUES:
+                too_large.append(list(shape))
         return mlir.ir.WalkResult.ADVANCE
 
     with mlir.make_ir_context():
@@ -161,6 +174,8 @@ def check_text(text: str, path: pathlib.Path, types: tuple[list[str], list[str]]
                 f"{path} holds the operation {refused[0]}, which no export of a model has: it may run other "
                 "code. Give `trust` (--trust) if you know who made it."
             )
+        if too_large:
+            raise ModelError(f"{path} has an array of shape {too_large[0]}: that is too large.")
         _check_types(module, path, types)
 
 
