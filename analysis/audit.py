@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from analysis.detector_study import Candidate
+from analysis.detector_study import CALIBRATION, FIT, TEST, Candidate, DetectorStudy
 from tfp_flows import data
 from tfp_flows.data import names
+from tfp_flows.runs import Run
 
 SMALL_SET = 1000
 
@@ -69,6 +70,25 @@ def _candidate(own: str, foreign: Sequence[str], candidate: Candidate, label: da
                 )
 
 
+def images_trained_on(study: DetectorStudy, runs: Iterable[Run]) -> Iterator[str]:
+    """Says where images that fit, calibrate or test a score were trained on, one line each.
+
+    Args:
+      study: Whose own images are looked at.
+      runs: Those whose models it judges, as far as they say what they were trained on.
+    """
+    for split in (FIT, CALIBRATION, TEST):
+        images = study.images(study.own, split, None)
+        for run in runs:
+            known = run.trained_on()
+            seen = int(known.holds(images.images).sum()) if known else 0
+            if seen:
+                yield (
+                    f"{seen:,} of the {len(images):,} {split} images of {data.short(study.own)} were "
+                    f"trained on by {run.folder.name}, or are equal to one that was."
+                )
+
+
 def held_out(own: str, data_dir: str | None, division: int = data.DIVISION) -> str:
     """Says which images were used for what, in one line; thresholds never come from test images.
 
@@ -82,6 +102,7 @@ def held_out(own: str, data_dir: str | None, division: int = data.DIVISION) -> s
     return (
         f"Scores are fitted to validation images of {data.short(own)}, of which there are "
         f"{sizes['validation']:,}, and p-values to calibration images, of which there are "
-        f"{sizes['calibration']:,}; each row of the tables says how many it took. No test image and no "
-        f"foreign image was used for either, and no labels anywhere (no oracle)."
+        f"{sizes['calibration']:,}; each row of the tables says how many it took, a fixed random sample "
+        f"where not all. No test image and no foreign image was used for either, and no labels anywhere (no "
+        f"oracle)."
     )

@@ -1,12 +1,11 @@
 """The chapters of a report: each turns numbers of the runs into text, tables and pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from analysis import comparison, figures, shown
-from analysis.decomposition import ImageTerms
+from analysis import comparison, figures, shown, term_rows
 from analysis.moments import Moments
 from analysis.page import Page, Row
 from analysis.study import RunStudy
@@ -95,7 +94,7 @@ def decomposition(page: Page, studies: Sequence[RunStudy]) -> None:
             + "; ".join(f"{s.name} on {', '.join(terms[s.name])}" for s in group),
             f"Models trained on {dataset}, in bits per dimension; further right is likelier.",
         )
-    rows = [row for s in studies for row in _share_rows(s, terms[s.name])]
+    rows = [row for s in studies for row in term_rows.share_rows(s, terms[s.name])]
     page.table(
         "volume_share",
         rows,
@@ -105,20 +104,20 @@ def decomposition(page: Page, studies: Sequence[RunStudy]) -> None:
     )
     page.table(
         "levels",
-        [row for s in studies for row in _level_rows(s, terms[s.name])],
+        [row for s in studies for row in term_rows.level_rows(s, terms[s.name])],
         "Mean of log p(z) over test images by the level at which the latents leave the flow (0: first, the "
         "finest detail), in nats, and its difference from that of the model's own test images.",
         formats={"level": "d", "log p(z)": ",.1f", "difference": "+,.1f"},
     )
-    page.data("layers", [row for s in studies for row in _layer_rows(s, terms[s.name])])
+    page.data("layers", [row for s in studies for row in term_rows.layer_rows(s, terms[s.name])])
     for study in studies:
-        page.data(f"images_{study.name}", _image_rows(terms[study.name]), in_json=False)
+        page.data(f"images_{study.name}", term_rows.image_rows(terms[study.name]), in_json=False)
         if study.coupling == "affine":
             page.figure(
                 f"layers_{study.name}",
                 figures.layer_profile(terms[study.name], f"Volume by layer: {study.name}", show.styles),
                 "Running sum over layers of the volume term of {1} less that of {0}, for {2}.".format(
-                    *_own_and_others(terms[study.name]), study.name
+                    *term_rows.own_and_others(terms[study.name]), study.name
                 ),
                 "Where the volume term of other data departs from that of the model's own.",
             )
@@ -296,57 +295,6 @@ def _flows_among(page: Page, studies: Sequence[RunStudy]) -> list[RunStudy]:
             f"model that is no flow."
         )
     return [s for s in studies if s.is_flow]
-
-
-def _level_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:
-    own = next(iter(terms.values()))
-    for name, t in terms.items():
-        for level, (values, reference) in enumerate(zip(t.levels, own.levels, strict=True)):
-            yield {
-                "run": study.name,
-                "data set": name,
-                "level": level,
-                "log p(z)": float(values.mean()),
-                "difference": float(values.mean() - reference.mean()),
-            }
-
-
-def _layer_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:
-    for name, t in terms.items():
-        for layer, values in t.layers.items():
-            yield {
-                "run": study.name,
-                "data set": name,
-                "layer": layer,
-                "log|det| (nats)": float(values.mean()),
-            }
-
-
-def _image_rows(terms: dict[str, ImageTerms]) -> list[Row]:
-    """Every image's terms, nats: what the histograms count."""
-    return [
-        {"data set": name, "image": i, "log p(z)": float(z), "log|det|": float(det), "log P": float(total)}
-        for name, t in terms.items()
-        for i, (z, det, total) in enumerate(zip(t.log_prob_z, t.log_det, t.log_prob, strict=True))
-    ]
-
-
-def _own_and_others(terms: dict[str, ImageTerms]) -> tuple[str, str]:
-    """The label of the model's own data, which come first, and the others' in one line."""
-    own, *others = terms
-    return own, ", ".join(others)
-
-
-def _share_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:
-    (_, own), *others = terms.items()
-    for name, other in others:
-        yield {
-            "run": study.name,
-            "data set": name,
-            "log P difference": float(other.log_prob.mean() - own.log_prob.mean()),
-            "from log p(z)": float(other.log_prob_z.mean() - own.log_prob_z.mean()),
-            "from volume": float(other.log_det.mean() - own.log_det.mean()),
-        }
 
 
 def _moment_row(name: str, m: Moments) -> Row:

@@ -24,8 +24,7 @@ def auroc_dots(groups: dict[str, list[Result]], foreign: str, goal: float | None
     figure = Figure(figsize=(8.5, 1.3 + 0.27 * count), layout="constrained")
     axes = figure.add_subplot()
     position, ticks = 0, []
-    for i, (run, results) in enumerate(groups.items()):
-        colour = pictures.COLOURS[i % len(pictures.COLOURS)]
+    for colour, (run, results) in zip(pictures.shades(len(groups)), groups.items(), strict=True):
         for j, result in enumerate(results):
             value, low, high = result.separation.auroc
             reach = None if low is None or high is None else [[value - low], [high - value]]

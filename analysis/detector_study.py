@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import separation
+from analysis import kinship, separation
 from analysis.cache import Cache
 from analysis.errors import AnalysisError
 from tfp_flows import data, detectors
 from tfp_flows.data import names
 from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel, is_flow
-from tfp_flows.runs import Run, RunError, RunSpec, load_model
+from tfp_flows.runs import Run, load_model
 
 ALPHA = 0.05
 FIT, CALIBRATION, TEST = "validation", "calibration", "test"
@@ -110,7 +110,7 @@ def candidates(
     for run in roles.bases:
         found += _of_run(run, load(run), roles.backgrounds, limits, image_shape)
     if roles.ensemble:
-        _check_ensemble(roles.ensemble)
+        kinship.check_ensemble(roles.ensemble)
         name = f"{len(roles.ensemble)} seeds of {roles.ensemble[0].folder.name}"
         found.append(_candidate("WAIC", detectors.WAIC, {}, roles.ensemble, limits, name))
     for run in roles.outlier_exposed:
@@ -144,7 +144,7 @@ def _of_run(
         ("input complexity (best of 4)", detectors.InputComplexity, {"compressor": "best"}),
     ]
     found = [_candidate(title, kind, settings, [run], limits) for title, kind, settings in simple]
-    own = [b for b in backgrounds if _same_model(b.spec(), spec)]
+    own = [b for b in backgrounds if kinship.same_model(b.spec(), spec)]
     for background in own:
         if not background.spec().training.get("mutation_rate"):
             raise AnalysisError(f"`backgrounds`: {background.folder} was trained without `mutation_rate`.")
@@ -183,41 +183,9 @@ def _candidate(
         settings=settings,
         runs=tuple(runs),
         limit=getattr(limits, kind.cost),
-        run_dataset=_dataset_of(runs[0]) if runs else None,
+        run_dataset=kinship.dataset_of(runs[0]) if runs else None,
         outliers=outliers,
     )
-
-
-def _dataset_of(run: Run) -> str:
-    """The name of a run's data where they lie now, or as it was written where they are nowhere."""
-    try:
-        return run.with_data().dataset
-    except RunError:
-        return run.spec().dataset
-
-
-def _same_model(one: RunSpec, other: RunSpec) -> bool:
-    """Whether two runs' models differ in nothing but the seed."""
-    return one.family == other.family and _without_seed(one.model) == _without_seed(other.model)
-
-
-def _without_seed(config: Any) -> Any:
-    return dataclasses.replace(config, seed=0)
-
-
-def _check_ensemble(runs: Sequence[Run]) -> None:
-    specs = [run.spec() for run in runs]
-    if len(runs) < 2:
-        raise AnalysisError("`ensemble`: name at least two runs.")
-    for run, spec in zip(runs[1:], specs[1:], strict=True):
-        same_data = names.identity(_dataset_of(run)) == names.identity(_dataset_of(runs[0]))
-        if not (_same_model(spec, specs[0]) and same_data):
-            raise AnalysisError(
-                f"`ensemble`: {run.folder} has other settings or data than {runs[0].folder}."
-            )
-    seeds = [spec.training["seed"] for spec in specs]
-    if len(set(seeds)) < len(seeds):
-        raise AnalysisError(f"`ensemble`: two runs have the same seed ({', '.join(map(str, seeds))}).")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from absl import flags
 
 from analysis import audit, cache, detector_chapters, detector_study, page
 from analysis.errors import AnalysisError
+from analysis.shown import Shown
 from tfp_flows import commands, data, detectors, evaluation
 from tfp_flows.runs import Run
 
@@ -79,6 +80,7 @@ def main() -> None:
     candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
     warnings = audit.warnings(own, foreign, candidates, counts)
+    warnings += audit.images_trained_on(study, everyone)
     for line in warnings:
         print(f"Warning: {line}")
     results = [study.result(c, name, FLAGS.progress) for name in foreign for c in candidates]
@@ -105,7 +107,8 @@ def write(
     detector_chapters.literature(report, study, results)
     detector_chapters.groups_of_images(report, study, results)
     detector_chapters.maps(report, study, results)
-    return report.write(_how(results))
+    shown = Shown([study.own], dict.fromkeys(r.foreign for r in results))
+    return report.write([*shown.in_full(), *_how(results)])
 
 
 def _how(results: Sequence[detector_study.Result]) -> list[str]:

@@ -110,6 +110,7 @@ def estimates(comparisons: dict[str, Comparison], title: str) -> Figure:
     for value in comparisons.values():
         names += [name for name in value.estimates() if name not in names]
     width = 0.8 / len(names)
+    colours = ["black", *pictures.shades(len(names) - 1)]
     for i, label in enumerate(names):
         for position, value in enumerate(comparisons.values()):
             height = value.measured if label == "measured" else value.estimates().get(label, np.nan)
@@ -117,7 +118,7 @@ def estimates(comparisons: dict[str, Comparison], title: str) -> Figure:
                 position + (i - (len(names) - 1) / 2) * width,
                 height,
                 width,
-                color=pictures.COLOURS[i % len(pictures.COLOURS)],
+                color=colours[i],
                 label=label if position == 0 else None,
             )
     axes.axhline(0, color="black", linewidth=0.8)
@@ -197,9 +198,10 @@ def constant_curve(
     how = how or pictures.styles(references)
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(levels, -quantization.bits_per_dim(values, [num_dimensions]), color="black", label="constant")
+    curve = -quantization.bits_per_dim(values, [num_dimensions])
+    axes.plot(levels, curve, color="0.3", label="images of one grey level")
     bits = {name: -quantization.bits_per_dim(v, [num_dimensions]) for name, v in references.items()}
-    shown = [*-quantization.bits_per_dim(values, [num_dimensions]), next(iter(bits.values()))]
+    shown = [*curve, next(iter(bits.values()))]
     reach = 2 * np.ptp(shown)
     for name, level in bits.items():
         colour = how[name].color

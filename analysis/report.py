@@ -18,7 +18,6 @@ from analysis import cache, chapters, page, shown, sign_table, study
 from analysis.errors import AnalysisError
 from analysis.study import RunStudy
 from tfp_flows import commands, data, runs
-from tfp_flows.data import names
 
 FLAGS = flags.FLAGS
 
@@ -62,7 +61,7 @@ def main() -> None:
     )
     results = cache.Cache(out / "cache")
     found = [runs.Run(folder) for folder in FLAGS.runs]
-    _check_moved(found)
+    _check_moved(found, FLAGS.dataset)
     studies = [study.RunStudy(run, config, results, FLAGS.dataset) for run in found]
     _check_names(studies)
     if not studies:
@@ -112,15 +111,14 @@ def _how(studies: Sequence[RunStudy], config: study.StudyConfig) -> list[str]:
     ]
     for s in studies:
         lines += [f"{s.name} left out {data.short(name)}: {why}." for name, why in s.left_out.items()]
-    show = shown.of_studies(studies)
-    every = dict.fromkeys(name for s in studies for name in [s.spec.dataset, *s.others])
-    called = {show.label(name): names.take_apart(name).text for name in every}
-    lines += [f"{label} is {data.printable(name)}." for label, name in called.items() if label != name]
+    lines += shown.of_studies(studies).in_full()
     lines.append(
         "The moments of p* are of the training split, those of the other sets of their test split, or of "
         "all images of a set without one; log-likelihoods likewise. Those of flows are dequantised with one "
         "draw of uniform noise, the same for all images."
     )
+    if config.max_images is not None:
+        lines.append(f"Of each set at most {config.max_images:,} images, a fixed random sample.")
     lines.append(
         f"Hutchinson: {config.num_probes} probes; full covariance: {config.covariance_images} images of "
         f"each set; contrast: {config.sweep_images} images; seed {config.seed}."
@@ -146,9 +144,9 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
-def _check_moved(found: Sequence[runs.Run]) -> None:
-    """--dataset is the new place of one set: that of all runs."""
-    if FLAGS.dataset and len({run.spec().dataset for run in found}) > 1:
+def _check_moved(found: Sequence[runs.Run], dataset: str | None) -> None:
+    """A new place is that of one set: the data of all runs."""
+    if dataset and len({run.spec().dataset for run in found}) > 1:
         raise AnalysisError("`dataset`: these runs were trained on several sets; make a report of each.")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from analysis.study import RunStudy
-from tfp_flows.data import Labels
+from tfp_flows.data import Labels, names, printable
 from tfp_flows.evaluation import pictures
 
 
@@ -25,6 +25,7 @@ class Shown:
           DataError: If two sets have the same alias.
         """
         own, others = list(own), list(others)
+        self._names = dict.fromkeys([*own, *others])
         self.label = Labels([*own, *others])
         labels = [self.label(name) for name in [*own, *others]]
         self.styles = pictures.styles(labels, {self.train(name): self.label(name) for name in own})
@@ -32,6 +33,11 @@ class Shown:
     def train(self, name: str) -> str:
         """The label of a set's training images."""
         return f"{self.label(name)} (train)"
+
+    def in_full(self) -> list[str]:
+        """Lines that say which set is meant by a label that is not its name."""
+        called = {self.label(name): printable(names.understood(name).text) for name in self._names}
+        return [f"{label} is {name}." for label, name in called.items() if label != name]
 
 
 def of_studies(studies: Sequence[RunStudy]) -> Shown:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import tfp_flows
-from analysis import audit, chapters, detector_study, page, shown
+from analysis import audit, cache, chapters, detector_study, page, shown
 from tests import forked
 from tests.detectors.models import gaussian
 from tfp_flows import data, detectors, evaluation, runs, training
@@ -457,6 +457,29 @@ def test_case_19_detect_says_of_what_its_samples_are(work):
     assert (
         f"fixed random samples of {counts[0]} validation and {counts[1]} calibration images" in found.stdout
     )
+
+
+def test_case_18_analyses_judge_on_all_of_a_set_that_no_run_knows(foreign, tmp_path):
+    whole = f"folder:{foreign / 'whole'}"
+    study = detector_study.DetectorStudy("digits", (8, 8, 1), cache.Cache(tmp_path / "cache"))
+    assert len(study.images(whole, detector_study.TEST, None)) == 50
+    assert len(study.images("digits", detector_study.TEST, None)) == 360
+    knows = detector_study.DetectorStudy("digits", (8, 8, 1), cache.Cache(tmp_path / "cache"), [whole])
+    assert knows.images(whole, detector_study.TEST, None).keys == data.load(whole, "test").keys
+
+
+def test_case_15_the_audit_of_detectors_says_which_held_out_images_were_trained_on(work, tmp_path):
+    run, name = runs.Run(work / "run"), f"folder:{work / 'images'}"
+    study = detector_study.DetectorStudy(name, (8, 8, 1), cache.Cache(tmp_path / "cache"))
+    assert list(audit.images_trained_on(study, [run])) == []
+    old = detector_study.DetectorStudy(name, (8, 8, 1), cache.Cache(tmp_path / "cache"), division=1)
+    lines = list(audit.images_trained_on(old, [run]))
+    for line, split in zip(lines, ("validation", "calibration"), strict=True):
+        held_out = data.load(name, split, division=1).keys
+        count = sum(split_of(name)[key] == "train" for key in held_out)
+        assert line.startswith(
+            f"{count} of the {len(held_out)} {split} images of images were trained on by run"
+        )
 
 
 @pytest.mark.parametrize("channels", [1, 3])

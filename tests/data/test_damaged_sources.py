@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import socket
 import zipfile
 
@@ -145,6 +146,19 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, kind):
     piece = streams.Piece(("a.png",))
     (item,) = streams.stream(f"folder:{tmp_path}", SHAPE, piece=piece)
     assert item.image is None and kind in item.error
+
+
+def test_a_tfds_set_that_is_cut_ends_in_an_error(tmp_path, shared_images):
+    shutil.copytree(os.path.join(shared_images, "mnist"), tmp_path / "mnist")
+    (file,) = tmp_path.glob("mnist/*/mnist-test.tfrecord-*")
+    os.truncate(file, file.stat().st_size - 5)
+    items = list(streams.stream("mnist@resize=4", SHAPE, data_dir=tmp_path))
+    *good, bad = items
+    assert all(item.image is not None for item in good) and len(good) == 9999
+    assert bad.key == f"test:{len(good)}" and "cannot be read" in bad.error and "\n" not in bad.error
+    os.truncate(file, 5)
+    with pytest.raises(DataError, match="cannot be read"):
+        list(streams.stream("mnist@resize=4", SHAPE, data_dir=tmp_path))
 
 
 def test_a_name_with_brackets_is_the_file_of_that_name(tmp_path):

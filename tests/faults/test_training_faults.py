@@ -326,18 +326,16 @@ def test_each_operation_that_fails(whole, work, number, for_good):
 
 def test_a_full_disk_under_tensorflow(whole, tmp_path):
     """Each file that it writes, at some length: one line, exit status 1, and the same command goes on."""
-    named = set()
-    for size in (600, 820, 1000, 1400):
-        run = tmp_path / str(size)
-        result = forked.command(
-            TINY, f"--run={run}", before=functools.partial(injection.limit_file_size, size)
-        )
+    for name in ("run.json", "trained_on.npz", "checkpoints/ckpt-6.data-00000-of-00001"):
+        run = tmp_path / name.partition("/")[0]
+        size = (whole[0] / name).stat().st_size - 1
+        limit = functools.partial(injection.limit_file_size, size)
+        result = forked.command(TINY, f"--run={run}", before=limit)
         assert result.returncode == 1 and result.stdout == "", result
         assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
-        assert "File too large" in result.stderr and str(run) in result.stderr
-        named.add(pathlib.Path(result.stderr.split(str(run))[1].split(":")[0]).parts[1])
+        said = "the checkpoint" if run.name == "checkpoints" else f"{run / run.name}: File too large"
+        assert "File too large" in result.stderr and str(run) in result.stderr and said in result.stderr
         _go_on(run, whole[0])
-    assert named == {"run.json", "checkpoints"}
 
 
 def test_a_full_disk_under_tensorboard(tmp_path):

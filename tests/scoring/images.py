@@ -17,9 +17,9 @@ tfd = tfp.distributions
 SHAPE = (4, 4, 1)
 
 
-def image(number):
-    """An image [4, 4, 1] of its own for each number."""
-    return np.random.default_rng(number).integers(0, 256, SHAPE).astype(np.uint8)
+def image(number, shape=SHAPE):
+    """An image of its own for each number."""
+    return np.random.default_rng(number).integers(0, 256, shape).astype(np.uint8)
 
 
 def write_png(path, number):
@@ -88,10 +88,10 @@ def keys(path):
     return [scoring.unescape(key) for key in found]
 
 
-def save_detector(path, loc=100.0):
+def save_detector(path, loc=100.0, shape=SHAPE):
     """A detector of a normal distribution: nothing is trained, and it loads in a moment."""
-    normal = tfd.Normal(tf.fill(SHAPE, loc), tf.fill(SHAPE, 40.0))
-    images = np.stack([image(number) for number in range(40)])
+    normal = tfd.Normal(tf.fill(shape, loc), tf.fill(shape, 40.0))
+    images = np.stack([image(number, shape) for number in range(40)])
     detector = detectors.Likelihood(tfd.Independent(normal, 3)).fit(images[:20])
     detector.calibrate(images[20:]).save(path)
     return path

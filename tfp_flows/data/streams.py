@@ -345,9 +345,17 @@ def _tfds(
     name: str, piece: Piece | None, skip: Skip, data_dir: str | os.PathLike | None, split: str
 ) -> Iterator[Item]:
     start, stop = piece[1:] if piece else (0, None)
-    for key, image in tfds.stream_tfds(name, split, _tfds_options(data_dir), start, stop):
-        if not skip(key):
-            yield Item(key, image)
+    index = start
+    try:
+        for key, image in tfds.stream_tfds(name, split, _tfds_options(data_dir), start, stop):
+            if not skip(key):
+                yield Item(key, image)
+            index += 1
+    except DataError as error:
+        if index == start:
+            raise  # there is no such set, or no image of it can be read
+        if not skip(f"{split}:{index}"):
+            yield Item(f"{split}:{index}", None, str(error).splitlines()[0])
 
 
 def _tfds_options(data_dir: str | os.PathLike | None) -> tfds.TfdsOptions:

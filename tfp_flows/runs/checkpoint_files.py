@@ -53,8 +53,8 @@ def write(checkpoint: tf.train.Checkpoint, folder: pathlib.Path, step: int, keep
         _remove_others(folder, kept)
     except (tf.errors.OpError, OSError) as error:
         raise RunError(
-            f"`run`: the checkpoint {prefix} cannot be written: {reason_of(error)}; those before it are "
-            f"intact, and the same command goes on from them once it can write again."
+            f"`run`: the checkpoint {prefix} cannot be written: {reason_of(error)}; what was there before "
+            f"is intact, and the same command goes on once it can write again."
         ) from error
 
 

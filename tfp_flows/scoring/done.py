@@ -19,7 +19,7 @@ class Done:
         digests = bytearray()
         for identity in identities:
             digests += _digest(identity)
-        found = np.frombuffer(bytes(digests), f"S{_DIGEST}")
+        found = np.frombuffer(digests, f"S{_DIGEST}")
         self._digests, self._counts = np.unique(found, return_counts=True)
 
     def __call__(self, identity: str) -> bool:
