@@ -212,7 +212,13 @@ def test_case_49_a_detector_whose_description_is_none(exported, tmp_path):
     described = json.loads(file.read_text())
     for key, value in (
         *(("format", 9), ("detector", 3), ("settings", [1]), ("image_shape", [8.0, 8.0, 1.0])),
-        *(("image_shape", 7), ("models", 1.5), ("models", ["x"]), ("detector", "none such")),
+        *(
+            ("settings", {"a\nb": 1}),
+            ("image_shape", 7),
+            ("models", 1.5),
+            ("models", ["x"]),
+            ("detector", "none such"),
+        ),
     ):
         file.write_text(json.dumps({**described, key: value}))
         with pytest.raises(detectors.DetectorError, match=r"\Aload: [^\n]*\Z"):

@@ -111,7 +111,8 @@ def _make(
     except DetectorError:
         raise
     except (TypeError, ValueError) as error:
-        raise DetectorError(f"load: the detector in {path} cannot be made: {error}.") from error
+        reason = " ".join(str(error).split())
+        raise DetectorError(f"load: the detector in {path} cannot be made: {reason}.") from error
 
 
 def _load_statistics(folder: pathlib.Path, trust: bool) -> Callable[[tf.Tensor], tf.Tensor]:
