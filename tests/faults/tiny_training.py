@@ -37,7 +37,7 @@ def train(run, **settings):
         log_every=LOG_EVERY,
         checkpoint_every=CHECKPOINT_EVERY,
         validate_every=VALIDATE_EVERY,
-        early_stopping=9,
+        early_stopping=9 if settings.get("steps", STEPS) < 1000 else 0,
         learning_rate=0.05,
         batch_size=8,
         progress=False,
