@@ -15,9 +15,14 @@ from tfp_flows.data.embedded import photo_crops
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.folder import list_images
 from tfp_flows.data.image_set import ALL, SPLITS, ImageSet, joined
-from tfp_flows.data.names import SYNTHETIC_KINDS, Source
+from tfp_flows.data.names import PATH_KINDS, SYNTHETIC_KINDS, Source
 from tfp_flows.data.official import missing_splits, official_splits, read_all, read_official, texts
-from tfp_flows.data.splits import divide, in_order_of_chance
+from tfp_flows.data.splits import (
+    CALIBRATION_FRACTION,
+    CALIBRATION_FRACTION_OF_FILES,
+    divide,
+    in_order_of_chance,
+)
 from tfp_flows.data.synthetic import constant_images, noise_images
 from tfp_flows.data.tfds import TfdsOptions
 
@@ -88,7 +93,7 @@ def has_own_test(source: Source) -> bool:
     Raises:
       DataError: As `official_splits`.
     """
-    return source.kind not in ("folder", "npz", "tfrecord") or "test" in official_splits(source)
+    return source.kind not in PATH_KINDS or "test" in official_splits(source)
 
 
 def _by_keys(source: Source, split: str, options: TfdsOptions) -> ImageSet:
@@ -102,7 +107,9 @@ def _by_keys(source: Source, split: str, options: TfdsOptions) -> ImageSet:
         return dataclasses.replace(read_official(source, "train", options, chosen), split=split)
     training = _training(source, options, missing, fingerprint(source))
     rest = tuple(each for each in missing if each != "test")
-    return training.select(divide(texts(source, training.keys), rest, source.text)[split], split)
+    fraction = CALIBRATION_FRACTION_OF_FILES if source.kind in PATH_KINDS else CALIBRATION_FRACTION
+    divided = divide(texts(source, training.keys), rest, source.text, fraction)
+    return training.select(divided[split], split)
 
 
 @functools.lru_cache(maxsize=_NUM_CACHED)

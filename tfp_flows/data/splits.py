@@ -7,8 +7,11 @@ record, the index in an array. Images that are added or removed move no other.
 
     test         h0 = 0 mod 10      about 1/10, where the source has no test split of its own
     validation   h1 <  2^64 / 20    about 1/20 of the others
-    calibration  h1 >= 2^64 - 2^64 / 20, rounded: about 1/20 of the others
+    calibration  h1 >= 2^64 - 2^64 / c, rounded: about 1/c of the others
     train        all the rest
+
+c is 20 for the large sets that are published, and 6 for a user's own files: a p-value of 0.01 takes 99
+calibration images, which are there from about 700 on.
 
 Train, validation and calibration are in ascending order of h2, so that the first images of a split are a
 fair sample of it, even where the source is sorted by class.
@@ -29,17 +32,24 @@ DIVISION = 2  # of this module; 1 is `first_division`, that of runs that do not 
 DIVISIONS = (1, DIVISION)
 HELD_OUT = ("test", "validation", "calibration")
 _TEST_FRACTION = 10
-_HELD_OUT_FRACTION = np.uint64(2**64 // 20)
+_VALIDATION_FRACTION = 20
+CALIBRATION_FRACTION, CALIBRATION_FRACTION_OF_FILES = 20, 6
 _LARGEST = np.uint64(2**64 - 1)
 
 
-def divide(keys: Sequence[str], missing: Collection[str], name: str) -> dict[str, np.ndarray]:
+def divide(
+    keys: Sequence[str],
+    missing: Collection[str],
+    name: str,
+    calibration_fraction: int = CALIBRATION_FRACTION,
+) -> dict[str, np.ndarray]:
     """Divides training images by their keys.
 
     Args:
       keys: One of each image.
       missing: Which of `HELD_OUT` to take from them: those that the source does not have of its own.
       name: The source, for the message.
+      calibration_fraction: c, of which calibration gets one.
 
     Returns:
       The int64 indices of "train" and of each of `missing`: disjoint, together 0..n-1, none empty. Those of
@@ -61,10 +71,10 @@ def divide(keys: Sequence[str], missing: Collection[str], name: str) -> dict[str
     rest = rest[np.argsort(hashes[rest, 1], kind="stable")]
     first, last = 0, len(rest)
     if "validation" in missing:
-        found = np.count_nonzero(hashes[rest, 1] < _HELD_OUT_FRACTION)
+        found = np.count_nonzero(hashes[rest, 1] < np.uint64(2**64 // _VALIDATION_FRACTION))
         first = int(np.clip(found, 1, last - 1 - ("calibration" in missing)))
     if "calibration" in missing:
-        found = np.count_nonzero(hashes[rest, 1] > _LARGEST - _HELD_OUT_FRACTION)
+        found = np.count_nonzero(hashes[rest, 1] > _LARGEST - np.uint64(2**64 // calibration_fraction))
         last -= int(np.clip(found, 1, last - first - 1))
     ranges = {"validation": slice(0, first), "calibration": slice(last, None), "train": slice(first, last)}
     for split, chosen in ranges.items():
