@@ -1,17 +1,17 @@
 """The chapters of a report: each turns numbers of the runs into text, tables and pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from analysis import comparison, figures
-from analysis.decomposition import ImageTerms
+from analysis import comparison, figures, shown, term_rows
 from analysis.moments import Moments
 from analysis.page import Page, Row
 from analysis.study import RunStudy
 from analysis.sweeps import TEMPERATURES
 from tfp_flows import evaluation
+from tfp_flows.data import names
 from tfp_flows.numerics import quantization
 
 AREA = ("AUROC of -log P", "low", "high")  # columns
@@ -20,6 +20,7 @@ AREA = ("AUROC of -log P", "low", "high")  # columns
 def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
     """Mean likelihoods and AUROC of every data set under every run."""
     page.section("Likelihoods", "likelihoods")
+    show = shown.of_studies(studies)
     rows: list[dict[str, Any]] = []
     for study in studies:
         for name in [study.spec.dataset, *study.others]:
@@ -29,7 +30,7 @@ def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
             rows.append(
                 {
                     "run": study.name,
-                    "data set": name,
+                    "data set": show.label(name),
                     "images": len(bits),
                     "bits/dim": float(bits.mean()),
                     "standard error": _standard_error(bits),
@@ -79,20 +80,21 @@ def decomposition(page: Page, studies: Sequence[RunStudy]) -> None:
         "interval, which is counted with the volume here). In a flow of constant volume (CV) the second "
         "term is the same for all images, so that it cannot be what is fooled."
     )
+    show = shown.of_studies(studies)
     studies = _flows_among(page, studies)
     if not studies:
         return
-    terms = {s.name: {n: s.terms(n) for n in [s.spec.dataset, *s.others]} for s in studies}
-    for dataset in dict.fromkeys(s.spec.dataset for s in studies):
-        group = [s for s in studies if s.spec.dataset == dataset]
+    terms = {s.name: {show.label(n): s.terms(n) for n in [s.spec.dataset, *s.others]} for s in studies}
+    for dataset in dict.fromkeys(show.label(s.spec.dataset) for s in studies):
+        group = [s for s in studies if show.label(s.spec.dataset) == dataset]
         page.figure(
             f"decomposition_{_file_name(dataset)}",
-            figures.decomposition_histograms([(s.name, terms[s.name]) for s in group]),
+            figures.decomposition_histograms([(s.name, terms[s.name]) for s in group], how=show.styles),
             f"Histograms of log p(z), of the volume term and of their sum for models trained on {dataset}: "
             + "; ".join(f"{s.name} on {', '.join(terms[s.name])}" for s in group),
             f"Models trained on {dataset}, in bits per dimension; further right is likelier.",
         )
-    rows = [_share_row(s, name, terms[s.name]) for s in studies for name in s.others]
+    rows = [row for s in studies for row in term_rows.share_rows(s, terms[s.name])]
     page.table(
         "volume_share",
         rows,
@@ -102,20 +104,21 @@ def decomposition(page: Page, studies: Sequence[RunStudy]) -> None:
     )
     page.table(
         "levels",
-        [row for s in studies for row in _level_rows(s, terms[s.name])],
+        [row for s in studies for row in term_rows.level_rows(s, terms[s.name])],
         "Mean of log p(z) over test images by the level at which the latents leave the flow (0: first, the "
         "finest detail), in nats, and its difference from that of the model's own test images.",
         formats={"level": "d", "log p(z)": ",.1f", "difference": "+,.1f"},
     )
-    page.data("layers", [row for s in studies for row in _layer_rows(s, terms[s.name])])
+    page.data("layers", [row for s in studies for row in term_rows.layer_rows(s, terms[s.name])])
     for study in studies:
-        page.data(f"images_{study.name}", _image_rows(terms[study.name]), in_json=False)
+        page.data(f"images_{study.name}", term_rows.image_rows(terms[study.name]), in_json=False)
         if study.coupling == "affine":
             page.figure(
                 f"layers_{study.name}",
-                figures.layer_profile(terms[study.name], f"Volume by layer: {study.name}"),
-                f"Running sum over layers of the volume term of {', '.join(study.others)} less that of "
-                f"{study.spec.dataset}, for {study.name}.",
+                figures.layer_profile(terms[study.name], f"Volume by layer: {study.name}", show.styles),
+                "Running sum over layers of the volume term of {1} less that of {0}, for {2}.".format(
+                    *term_rows.own_and_others(terms[study.name]), study.name
+                ),
                 "Where the volume term of other data departs from that of the model's own.",
             )
 
@@ -123,19 +126,20 @@ def decomposition(page: Page, studies: Sequence[RunStudy]) -> None:
 def data_moments(page: Page, studies: Sequence[RunStudy]) -> None:
     """Means and variances of the data sets."""
     page.section("Means and variances of the data", "moments")
+    show = shown.of_studies(studies)
     rows, drawn = [], set()
     for study in studies:
-        own = study.spec.dataset
-        found = {f"{own} (train)": study.training_moments}
-        found |= {name: study.moments(name, "test") for name in [own, *study.others]}
+        own = show.label(study.spec.dataset)
+        found = {show.label(n): study.moments(n, "test") for n in [study.spec.dataset, *study.others]}
+        found = {own: found.pop(own), show.train(study.spec.dataset): study.training_moments, **found}
         for name, m in found.items():
             if (name, m.mean.shape) not in drawn:
                 rows.append(_moment_row(name, m))
-        key = (own, tuple(study.others))
+        key = (own, tuple(found))
         if key not in drawn:
             page.figure(
                 f"moments_{study.name}",
-                figures.moment_histograms(found, f"Pixels of {own} and of others"),
+                figures.moment_histograms(found, f"Pixels of {own} and of others", show.styles),
                 f"Histograms over pixels of the mean and the standard deviation of {', '.join(found)}.",
                 "Data that sit inside the training data, with smaller variance, are where the likelihood "
                 "is expected to be fooled.",
@@ -165,16 +169,17 @@ def second_order(page: Page, studies: Sequence[RunStudy]) -> None:
         "what the paper's closed form approximates; both have a meaning for flows of constant volume alone, "
         "and the closed form only for flows that do not squeeze."
     )
+    show = shown.of_studies(studies)
     rows = []
     for study in _flows_among(page, studies):
-        found = {name: study.comparison(name) for name in study.others}
+        found = {show.label(name): study.comparison(name) for name in study.others}
         rows += [_estimate_row(study, name, value) for name, value in found.items()]
         if found:
             page.figure(
                 f"second_order_{study.name}",
                 figures.estimates(found, f"Measured and predicted: {study.name}"),
                 f"Bars of the measured and the predicted difference of log-likelihood between "
-                f"{', '.join(found)} and {study.spec.dataset}, under {study.name}.",
+                f"{', '.join(found)} and {show.label(study.spec.dataset)}, under {study.name}.",
                 "Above zero the other data are likelier than the model's own.",
             )
     if rows:
@@ -205,14 +210,15 @@ def sweeps(page: Page, studies: Sequence[RunStudy]) -> None:
         "predicts a parabola in k, falling for k > 0 where H is negative (with full covariances here, and "
         "set level with what was measured at k = 1). Constant images have no contrast at all."
     )
+    show = shown.of_studies(studies)
     for study in studies:
         size = int(np.prod(study.spec.image_shape))
-        real = [n for n in [study.spec.dataset, *study.others] if not n.startswith(("constant", "noise"))]
-        found = {name: study.contrast(name) for name in real}
+        real = [n for n in [study.spec.dataset, *study.others] if not names.is_synthetic(n)]
+        found = {show.label(name): study.contrast(name) for name in real}
         page.figure(
             f"contrast_{study.name}",
-            figures.contrast_curves(found, size, f"Likelihood against contrast: {study.name}"),
-            f"Log-likelihood under {study.name} against contrast for {', '.join(real)}, measured and "
+            figures.contrast_curves(found, size, f"Likelihood against contrast: {study.name}", show.styles),
+            f"Log-likelihood under {study.name} against contrast for {', '.join(found)}, measured and "
             f"predicted.",
         )
         page.table(
@@ -249,10 +255,11 @@ def sweeps(page: Page, studies: Sequence[RunStudy]) -> None:
                 for level, value in zip(levels, values, strict=True)
             ],
         )
-        means = {name: study.log_probs(name).mean() for name in [study.spec.dataset, *study.others]}
+        means = {show.label(n): study.log_probs(n).mean() for n in [study.spec.dataset, *study.others]}
+        title = f"Constant images: {study.name}"
         page.figure(
             f"constants_{study.name}",
-            figures.constant_curve(levels, values, means, size, f"Constant images: {study.name}"),
+            figures.constant_curve(levels, values, means, size, title, show.styles),
             f"Log-likelihood under {study.name} of constant images against their grey level, with the means "
             f"of {', '.join(means)} as lines.",
         )
@@ -288,50 +295,6 @@ def _flows_among(page: Page, studies: Sequence[RunStudy]) -> list[RunStudy]:
             f"model that is no flow."
         )
     return [s for s in studies if s.is_flow]
-
-
-def _level_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:
-    own = terms[study.spec.dataset]
-    for name, t in terms.items():
-        for level, (values, reference) in enumerate(zip(t.levels, own.levels, strict=True)):
-            yield {
-                "run": study.name,
-                "data set": name,
-                "level": level,
-                "log p(z)": float(values.mean()),
-                "difference": float(values.mean() - reference.mean()),
-            }
-
-
-def _layer_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:
-    for name, t in terms.items():
-        for layer, values in t.layers.items():
-            yield {
-                "run": study.name,
-                "data set": name,
-                "layer": layer,
-                "log|det| (nats)": float(values.mean()),
-            }
-
-
-def _image_rows(terms: dict[str, ImageTerms]) -> list[Row]:
-    """Every image's terms, nats: what the histograms count."""
-    return [
-        {"data set": name, "image": i, "log p(z)": float(z), "log|det|": float(det), "log P": float(total)}
-        for name, t in terms.items()
-        for i, (z, det, total) in enumerate(zip(t.log_prob_z, t.log_det, t.log_prob, strict=True))
-    ]
-
-
-def _share_row(study: RunStudy, name: str, terms: dict[str, ImageTerms]) -> Row:
-    own, other = terms[study.spec.dataset], terms[name]
-    return {
-        "run": study.name,
-        "data set": name,
-        "log P difference": float(other.log_prob.mean() - own.log_prob.mean()),
-        "from log p(z)": float(other.log_prob_z.mean() - own.log_prob_z.mean()),
-        "from volume": float(other.log_det.mean() - own.log_det.mean()),
-    }
 
 
 def _moment_row(name: str, m: Moments) -> Row:

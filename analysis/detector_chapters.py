@@ -8,7 +8,9 @@ from analysis import detector_figures, published
 from analysis.detector_study import ALPHA, DetectorStudy, Result
 from analysis.page import Page, Row
 from analysis.separation import Estimate
+from analysis.shown import Shown
 from tfp_flows import detectors, evaluation
+from tfp_flows.data import Labels
 from tfp_flows.detectors import typicality
 from tfp_flows.detectors.calibration import images_needed
 
@@ -29,14 +31,16 @@ def warnings(page: Page, lines: Sequence[str], how_held_out: str) -> None:
 def comparison(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     """The table of every detector, and its pictures, for each foreign set."""
     page.section("Detectors", "detectors")
-    for foreign in dict.fromkeys(r.foreign for r in results):
-        chosen = [r for r in results if r.foreign == foreign]
-        page.heading(f"{study.own} against {foreign}")
-        page.data(f"detectors_{_file_name(foreign)}", [row(r) for r in chosen])
+    show = _shown(study, results)
+    own = show.label(study.own)
+    for name in dict.fromkeys(r.foreign for r in results):
+        chosen, foreign = [r for r in results if r.foreign == name], show.label(name)
+        page.heading(f"{own} against {foreign}")
+        file = page.data(f"detectors_{_file_name(foreign)}", [row(r) for r in chosen])
         page.table(
             f"detectors_{_file_name(foreign)}_short",
             [_short_row(r) for r in chosen],
-            _caption(foreign),
+            _caption(foreign, file),
             formats={
                 **dict.fromkeys(("AP", "FPR at 95 % TPR", "false alarms", "detected"), ".3f"),
                 "ms/image": ".2f",
@@ -48,27 +52,32 @@ def comparison(page: Page, study: DetectorStudy, results: Sequence[Result]) -> N
         page.figure(
             f"auroc_{_file_name(foreign)}",
             detector_figures.auroc_dots(groups, foreign, GOAL),
-            f"AUROC of {len(chosen)} detectors for {study.own} against {foreign}: "
+            f"AUROC of {len(chosen)} detectors for {own} against {foreign}: "
             + "; ".join(f"{r.candidate.label} {r.separation.auroc.value:.3f}" for r in chosen),
         )
         for run, group in _with_company(groups).items():
             panels = [
-                (r.candidate.title, study.scores(r.candidate, study.own), study.scores(r.candidate, foreign))
+                (r.candidate.title, study.scores(r.candidate, study.own), study.scores(r.candidate, name))
                 for r in group
             ]
             page.figure(
                 f"scores_{_file_name(run)}_{_file_name(foreign)}",
-                detector_figures.score_histograms(panels, study.own, foreign),
-                f"Histograms of the scores of {study.own} and {foreign} for {run}: "
+                detector_figures.score_histograms(panels, own, foreign, show.styles),
+                f"Histograms of the scores of {own} and {foreign} for {run}: "
                 + ", ".join(title for title, *_ in panels),
                 f"{run}. Scores beyond the frame are drawn at its edge.",
             )
 
 
-def _caption(foreign: str) -> str:
+def _shown(study: DetectorStudy, results: Sequence[Result]) -> Shown:
+    """The sets of the page."""
+    return Shown([study.own], dict.fromkeys(r.foreign for r in results))
+
+
+def _caption(foreign: str, file: str) -> str:
     return (
         f"{foreign} is the positive class; brackets: 95 % bootstrap intervals (those of AP, the average "
-        f"precision, and FPR are in tables/detectors_{_file_name(foreign)}.csv), a dash where either set "
+        f"precision, and FPR are in tables/{file}.csv), a dash where either set "
         f"has fewer than {evaluation.FEWEST} images. False alarms and detected: share of own and of "
         f"foreign test images with a p-value of at most {ALPHA:g}, by split conformal calibration; a dash "
         f"where fewer than {images_needed(ALPHA)} images calibrate, so that no p-value can be that small. "
@@ -159,13 +168,14 @@ def row(result: Result) -> Row:
 def literature(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     """Published numbers, others' re-runs and ours, side by side."""
     page.section("Beside the literature", "literature")
+    show = _shown(study, results)
     rows = []
     for result in results:
         for number in published.numbers(result.candidate.kind.name, study.own, result.foreign):
             rows.append(
                 {
                     "score": result.candidate.title,
-                    "against": result.foreign,
+                    "against": show.label(result.foreign),
                     "published": number.auroc if number.by_authors else "",
                     "re-run": "" if number.by_authors else number.auroc,
                     "their model": number.model,
@@ -176,7 +186,7 @@ def literature(page: Page, study: DetectorStudy, results: Sequence[Result]) -> N
                 }
             )
     if not rows:
-        page.text(f"No published number is on record for {study.own} against these sets.")
+        page.text(f"No published number is on record for {show.label(study.own)} against these sets.")
         return
     page.text(
         "AUROC. The literature contradicts itself, so each number stands with who measured it. "
@@ -203,6 +213,7 @@ def groups_of_images(page: Page, study: DetectorStudy, results: Sequence[Result]
         f"groups of calibration images. These are rejection rates at level {LEVEL:g}, not AUROC: own "
         f"images should be rejected as rarely as that."
     )
+    show = _shown(study, results)
     rows = []
     for result in chosen:
         fit, held_out = (
@@ -213,7 +224,7 @@ def groups_of_images(page: Page, study: DetectorStudy, results: Sequence[Result]
             tested = study.log_probs(result.candidate, name, "test")
             tested = np.random.default_rng(0).permutation(tested)  # a test split may be sorted
             rates = {f"M = {m}": _rejection_rate(tested, held_out, entropy, m) for m in GROUP_SIZES}
-            rows.append({"model": result.candidate.run, "images": name, **rates})
+            rows.append({"model": result.candidate.run, "images": show.label(name), **rates})
     rows = list({(r["model"], r["images"]): r for r in rows}.values())
     page.table(
         "typicality",
@@ -232,28 +243,29 @@ def _rejection_rate(log_probs: np.ndarray, held_out: np.ndarray, entropy: float,
 
 def maps(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     """Where scores come from, for those that can tell."""
-    shown = False
+    show, begun = _shown(study, results), False
     for result in results:
         fitted = study.fitted(result.candidate)
+        own, foreign = (show.label(name) for name in (study.own, result.foreign))
         pairs = [(name, study.images(name, "test", NUM_MAPS).images) for name in (study.own, result.foreign)]
         try:
-            rows = [(name, images, fitted.score_map(images)) for name, images in pairs]
+            rows = [(show.label(name), images, fitted.score_map(images)) for name, images in pairs]
         except detectors.DetectorError:
             continue
-        if not shown:
+        if not begun:
             page.section("Where a score comes from", "maps")
             page.text("Maps of the scores that are sums over pixels, or nearly: red pixels look foreign.")
-            shown = True
-        name = f"map_{_file_name(result.candidate.label)}_{_file_name(result.foreign)}"
+            begun = True
         page.figure(
-            name,
+            f"map_{_file_name(result.candidate.label)}_{_file_name(foreign)}",
             detector_figures.score_maps(rows, result.candidate.label),
-            f"Images of {study.own} and {result.foreign} with maps of the score {result.candidate.label}.",
+            f"Images of {own} and {foreign} with maps of the score {result.candidate.label}.",
         )
 
 
 def text_table(results: Sequence[Result]) -> str:
     """The results as an aligned text table."""
+    label = Labels(dict.fromkeys(r.foreign for r in results))
     lines: list[tuple[str, ...]] = [
         ("score", "model", "against", "AUROC [95 %]", "AP", "FPR@95", "alarms", "found", "ms/image")
     ]
@@ -262,7 +274,7 @@ def text_table(results: Sequence[Result]) -> str:
             (
                 r.candidate.title,
                 r.candidate.run,
-                r.foreign,
+                label(r.foreign),
                 _with_interval(r.separation.auroc),
                 f"{r.separation.average_precision.value:.3f}",
                 f"{r.separation.fpr_at_95_tpr.value:.3f}",

@@ -1,6 +1,6 @@
 """The pictures of a comparison of detectors; each function draws one `Figure`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,8 +24,7 @@ def auroc_dots(groups: dict[str, list[Result]], foreign: str, goal: float | None
     figure = Figure(figsize=(8.5, 1.3 + 0.27 * count), layout="constrained")
     axes = figure.add_subplot()
     position, ticks = 0, []
-    for i, (run, results) in enumerate(groups.items()):
-        colour = pictures.COLOURS[i % len(pictures.COLOURS)]
+    for colour, (run, results) in zip(pictures.shades(len(groups)), groups.items(), strict=True):
         for j, result in enumerate(results):
             value, low, high = result.separation.auroc
             reach = None if low is None or high is None else [[value - low], [high - value]]
@@ -52,14 +51,21 @@ def auroc_dots(groups: dict[str, list[Result]], foreign: str, goal: float | None
     return figure
 
 
-def score_histograms(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], own: str, foreign: str) -> Figure:
+def score_histograms(
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    own: str,
+    foreign: str,
+    how: Mapping[str, pictures.Style] | None = None,
+) -> Figure:
     """Histograms of the scores of both sets, a panel for each detector.
 
     Args:
       panels: List of (title, scores of own, scores of the foreign set).
       own: Name of the in-distribution set.
       foreign: Name of the other.
+      how: {name: `pictures.Style`}; None for one of this picture alone.
     """
+    how = how or pictures.styles([own, foreign])
     rows = -(-len(panels) // COLUMNS)
     figure = Figure(figsize=(10.5, 2.1 * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
@@ -67,9 +73,9 @@ def score_histograms(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], own: 
         axes.set_axis_off()
     for axes, (title, *scores) in zip(grid, panels, strict=False):
         edges = _edges(scores)
-        for colour, label, values in zip(pictures.COLOURS, (own, foreign), scores, strict=False):
+        for label, values in zip((own, foreign), scores, strict=True):
             shown = np.clip(values, edges[0], edges[-1])  # what lies beyond is drawn at the edge
-            axes.hist(shown, edges, alpha=0.45, density=True, color=colour, label=label)
+            axes.hist(shown, edges, alpha=0.45, density=True, color=how[label].color, label=label)
         axes.set_title(title, fontsize="small")
         axes.set_yticks([])
         axes.tick_params(labelsize="x-small")

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import separation
+from analysis import kinship, separation
 from analysis.cache import Cache
 from analysis.errors import AnalysisError
 from tfp_flows import data, detectors
+from tfp_flows.data import names
 from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel, is_flow
-from tfp_flows.runs import Run, RunSpec, load_model
+from tfp_flows.runs import Run, load_model
 
 ALPHA = 0.05
 FIT, CALIBRATION, TEST = "validation", "calibration", "test"
@@ -109,7 +110,7 @@ def candidates(
     for run in roles.bases:
         found += _of_run(run, load(run), roles.backgrounds, limits, image_shape)
     if roles.ensemble:
-        _check_ensemble(roles.ensemble)
+        kinship.check_ensemble(roles.ensemble)
         name = f"{len(roles.ensemble)} seeds of {roles.ensemble[0].folder.name}"
         found.append(_candidate("WAIC", detectors.WAIC, {}, roles.ensemble, limits, name))
     for run in roles.outlier_exposed:
@@ -143,7 +144,7 @@ def _of_run(
         ("input complexity (best of 4)", detectors.InputComplexity, {"compressor": "best"}),
     ]
     found = [_candidate(title, kind, settings, [run], limits) for title, kind, settings in simple]
-    own = [b for b in backgrounds if _same_model(b.spec(), spec)]
+    own = [b for b in backgrounds if kinship.same_model(b.spec(), spec)]
     for background in own:
         if not background.spec().training.get("mutation_rate"):
             raise AnalysisError(f"`backgrounds`: {background.folder} was trained without `mutation_rate`.")
@@ -182,32 +183,9 @@ def _candidate(
         settings=settings,
         runs=tuple(runs),
         limit=getattr(limits, kind.cost),
-        run_dataset=runs[0].spec().dataset if runs else None,
+        run_dataset=kinship.dataset_of(runs[0]) if runs else None,
         outliers=outliers,
     )
-
-
-def _same_model(one: RunSpec, other: RunSpec) -> bool:
-    """Whether two runs' models differ in nothing but the seed."""
-    return one.family == other.family and _without_seed(one.model) == _without_seed(other.model)
-
-
-def _without_seed(config: Any) -> Any:
-    return dataclasses.replace(config, seed=0)
-
-
-def _check_ensemble(runs: Sequence[Run]) -> None:
-    specs = [run.spec() for run in runs]
-    if len(runs) < 2:
-        raise AnalysisError("`ensemble`: name at least two runs.")
-    for run, spec in zip(runs[1:], specs[1:], strict=True):
-        if not _same_model(spec, specs[0]) or spec.dataset != specs[0].dataset:
-            raise AnalysisError(
-                f"`ensemble`: {run.folder} has other settings or data than {runs[0].folder}."
-            )
-    seeds = [spec.training["seed"] for spec in specs]
-    if len(set(seeds)) < len(seeds):
-        raise AnalysisError(f"`ensemble`: two runs have the same seed ({', '.join(map(str, seeds))}).")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,8 +224,8 @@ class DetectorStudy:
         own: str,
         image_shape: tuple[int, ...],
         cache: Cache,
-        data_dir: str | None = None,
-        download: bool = False,
+        trained_on: Sequence[str] = (),
+        **where: Any,
     ):
         """Names the data.
 
@@ -255,17 +233,23 @@ class DetectorStudy:
           own: Name of the in-distribution set.
           image_shape: (H, W, C).
           cache: `cache.Cache`.
-          data_dir: Folder of data sets in TFDS layout.
-          download: Whether TFDS may download what is missing.
+          trained_on: Names of further sets that a run saw in training.
+          **where: `data_dir`, `download` and `division` (that of the runs) of `data.load`.
         """
         self.own = own
         self._cache = cache
-        self._where: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=image_shape)
+        defaults = {"data_dir": None, "download": False, "division": data.DIVISION}
+        self._where: dict[str, Any] = {**defaults, **where, "image_shape": image_shape}
+        self._trained_on = (own, *trained_on)
         self._models: dict[Run, DensityModel] = {}
 
     def images(self, name: str, split: str, limit: int | None) -> data.ImageSet:
-        """Images of a set in the model's shape."""
-        return data.load(name, split, max_images=limit, **self._where)
+        """Images of a set in the model's shape; for `TEST` all of a set that no model can know."""
+        return data.load(name, self.judged(name, split), max_images=limit, **self._where)
+
+    def judged(self, name: str, split: str) -> str:
+        """The split that is loaded."""
+        return data.evaluation_split(name, self._trained_on) if split == TEST else split
 
     def model(self, run: Run) -> DensityModel:
         """The model of a run, loaded once."""
@@ -384,12 +368,11 @@ class _Scorer:
         return self._study._cache.get(stage, {**identity, **key}, compute)
 
     def _identify(self, name: str, split: str) -> dict:
-        where = self._study._where
+        where = {key: str(value) for key, value in self._study._where.items() if key != "download"}
         return {
-            "name": name,
-            "split": split,
+            "name": names.understood(name).text,
+            "split": self._study.judged(name, split),
             "limit": self._candidate.limit,
-            "shape": list(where["image_shape"]),
-            "data_dir": str(where["data_dir"]),
             "fingerprint": data.fingerprint(name),
+            **where,
         }

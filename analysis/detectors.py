@@ -18,7 +18,8 @@ from absl import flags
 
 from analysis import audit, cache, detector_chapters, detector_study, page
 from analysis.errors import AnalysisError
-from tfp_flows import commands
+from analysis.shown import Shown
+from tfp_flows import commands, data, detectors, evaluation
 from tfp_flows.runs import Run
 
 FLAGS = flags.FLAGS
@@ -51,7 +52,7 @@ def main() -> None:
     if folder.exists() and not folder.is_dir():
         raise AnalysisError(f"--report: {folder} is a file; name a folder.")
     own = FLAGS["in"].value or ""
-    foreign = [name for name in dict.fromkeys(FLAGS.out) if name != own]
+    foreign = evaluation.other_names(own, FLAGS.out)
     if not FLAGS.runs or not foreign:
         raise AnalysisError("--runs and --out: name at least one run and one set other than --in.")
     roles = detector_study.Roles(
@@ -60,21 +61,31 @@ def main() -> None:
             for name in ("runs", "ensemble", "backgrounds", "outlier_exposed")
         )
     )
-    image_shape = roles.bases[0].spec().image_shape
+    everyone = [*roles.bases, *roles.ensemble, *roles.backgrounds, *roles.outlier_exposed]
+    detectors.check_divisions(everyone)
+    specs = [run.spec() for run in everyone]
+    image_shape, division = specs[0].image_shape, specs[0].division
     limits = detector_study.Limits(
         FLAGS.max_images, _smaller(FLAGS.slow_images), _smaller(FLAGS.jacobian_images)
     )
     study = detector_study.DetectorStudy(
-        own, image_shape, cache.Cache(folder / "cache"), FLAGS.data_dir, FLAGS.download
+        own,
+        image_shape,
+        cache.Cache(folder / "cache"),
+        [name for spec in specs for name in evaluation.names_trained_on(spec)],
+        data_dir=FLAGS.data_dir,
+        download=FLAGS.download,
+        division=division,
     )
     candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
     warnings = audit.warnings(own, foreign, candidates, counts)
+    warnings += audit.images_trained_on(study, everyone)
     for line in warnings:
         print(f"Warning: {line}")
     results = [study.result(c, name, FLAGS.progress) for name in foreign for c in candidates]
     print(detector_chapters.text_table(results))
-    index = write(folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir))
+    index = write(folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir, division))
     print(f"Written to {index}")
 
 
@@ -88,7 +99,7 @@ def write(
     """Writes the page; returns the path of index.html."""
     report = page.Page(
         folder,
-        f"What finds the images that a model of {study.own} does not know?",
+        f"What finds the images that a model of {data.short(study.own)} does not know?",
         detector_chapters.lead(results),
     )
     detector_chapters.warnings(report, warnings, how_held_out)
@@ -96,7 +107,8 @@ def write(
     detector_chapters.literature(report, study, results)
     detector_chapters.groups_of_images(report, study, results)
     detector_chapters.maps(report, study, results)
-    return report.write(_how(results))
+    shown = Shown([study.own], dict.fromkeys(r.foreign for r in results))
+    return report.write([*shown.in_full(), *_how(results)])
 
 
 def _how(results: Sequence[detector_study.Result]) -> list[str]:

@@ -1,6 +1,6 @@
 """The pictures of a report; each function draws one `Figure`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,17 +14,20 @@ from tfp_flows.evaluation import pictures
 from tfp_flows.numerics import quantization
 
 BINS = 80
+How = Mapping[str, pictures.Style]
 
 
 def decomposition_histograms(
-    rows: Sequence[tuple[str, dict[str, ImageTerms]]], suptitle: str = ""
+    rows: Sequence[tuple[str, dict[str, ImageTerms]]], suptitle: str = "", how: How | None = None
 ) -> Figure:
     """Histograms of log p(z), volume and their sum, a row of three for each model.
 
     Args:
       rows: List of (title, {data set: `ImageTerms`}), the model's own data first.
       suptitle: Of the whole picture.
+      how: {data set: `pictures.Style`}; None for one of this picture alone.
     """
+    how = how or pictures.styles(name for _, terms in rows for name in terms)
     figure = Figure(figsize=(11, 3.1 * len(rows) + 0.3), layout="constrained")
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for axes, (title, terms) in zip(grid, rows, strict=True):
@@ -37,7 +40,7 @@ def decomposition_histograms(
             bits = {
                 name: -quantization.bits_per_dim(term_of(t), [t.num_dimensions]) for name, t in terms.items()
             }
-            _histograms(axis, bits)
+            _histograms(axis, bits, how)
             axis.set_title(label, fontsize="medium")
             axis.set_xlabel("bits/dim (further right: likelier)")
         axes[0].set_ylabel(title)
@@ -46,20 +49,22 @@ def decomposition_histograms(
     return figure
 
 
-def layer_profile(terms: dict[str, ImageTerms], title: str) -> Figure:
+def layer_profile(terms: dict[str, ImageTerms], title: str, how: How | None = None) -> Figure:
     """How the volume of each data set, less the first's, builds up from layer to layer.
 
     Args:
       terms: {data set: `ImageTerms`}, the model's own data first.
       title: Of the picture.
+      how: As for `decomposition_histograms`.
     """
+    how = how or pictures.styles(terms)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.add_subplot()
     (own, reference), *others = terms.items()
-    for i, (name, t) in enumerate(others, start=1):
+    for name, t in others:
         difference = [t.layers[k].mean() - reference.layers[k].mean() for k in reference.layers]
-        axes.step(range(len(difference)), np.cumsum(difference), where="mid", label=name, color=_colour(i))
-    axes.axhline(0, color=_colour(0), linewidth=1, label=own)
+        axes.step(range(len(difference)), np.cumsum(difference), where="mid", label=name, **how[name].line)
+    axes.axhline(0, color=how[own].color, linewidth=1, label=own)
     levels = [i for i, name in enumerate(reference.layers) if name.endswith("_squeeze")]
     for level, position in enumerate(levels):
         axes.axvline(position, color="0.8", linewidth=0.8)
@@ -71,17 +76,19 @@ def layer_profile(terms: dict[str, ImageTerms], title: str) -> Figure:
     return figure
 
 
-def moment_histograms(moments: dict[str, Moments], title: str) -> Figure:
+def moment_histograms(moments: dict[str, Moments], title: str, how: How | None = None) -> Figure:
     """Histograms over pixels and channels of means and of variances.
 
     Args:
       moments: {data set: `Moments`}.
       title: Of the picture.
+      how: As for `decomposition_histograms`.
     """
+    how = how or pictures.styles(moments)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _histograms(left, {name: m.mean.ravel() for name, m in moments.items()})
-    _histograms(right, {name: np.sqrt(m.variance).ravel() for name, m in moments.items()})
+    _histograms(left, {name: m.mean.ravel() for name, m in moments.items()}, how)
+    _histograms(right, {name: np.sqrt(m.variance).ravel() for name, m in moments.items()}, how)
     left.set_xlabel("mean of a pixel (grey levels)")
     right.set_xlabel("standard deviation of a pixel (grey levels)")
     left.set_ylabel("density over pixels and channels")
@@ -103,6 +110,7 @@ def estimates(comparisons: dict[str, Comparison], title: str) -> Figure:
     for value in comparisons.values():
         names += [name for name in value.estimates() if name not in names]
     width = 0.8 / len(names)
+    colours = ["black", *pictures.shades(len(names) - 1)]
     for i, label in enumerate(names):
         for position, value in enumerate(comparisons.values()):
             height = value.measured if label == "measured" else value.estimates().get(label, np.nan)
@@ -110,7 +118,7 @@ def estimates(comparisons: dict[str, Comparison], title: str) -> Figure:
                 position + (i - (len(names) - 1) / 2) * width,
                 height,
                 width,
-                color=_colour(i),
+                color=colours[i],
                 label=label if position == 0 else None,
             )
     axes.axhline(0, color="black", linewidth=0.8)
@@ -123,14 +131,18 @@ def estimates(comparisons: dict[str, Comparison], title: str) -> Figure:
     return figure
 
 
-def contrast_curves(sweeps: dict[str, ContrastSweep], num_dimensions: int, title: str) -> Figure:
+def contrast_curves(
+    sweeps: dict[str, ContrastSweep], num_dimensions: int, title: str, how: How | None = None
+) -> Figure:
     """Likelihood against contrast: measured with error bars, and the prediction as a dashed curve.
 
     Args:
       sweeps: {data set: `ContrastSweep`}.
       num_dimensions: D, for bits per dimension.
       title: Of the picture.
+      how: As for `decomposition_histograms`.
     """
+    how = how or pictures.styles(sweeps)
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     axes = figure.add_subplot()
     measured = {
@@ -139,15 +151,16 @@ def contrast_curves(sweeps: dict[str, ContrastSweep], num_dimensions: int, title
     every = np.concatenate(list(measured.values()))
     margin = 0.3 * np.ptp(every) + 0.05
     low, high = every.min() - margin, every.max() + margin
-    for i, (name, sweep) in enumerate(sweeps.items()):
+    for name, sweep in sweeps.items():
+        colour = how[name].color
         error = quantization.bits_per_dim(sweep.measured_se, [num_dimensions])
-        axes.errorbar(sweep.contrasts, measured[name], abs(error), marker="o", color=_colour(i), label=name)
+        axes.errorbar(sweep.contrasts, measured[name], abs(error), marker="o", label=name, **how[name].line)
         if np.isnan(sweep.predicted).all():
             continue
         k, predicted = _finely(sweep)
         predicted = -quantization.bits_per_dim(predicted, [num_dimensions])
         shown = np.where((predicted > low) & (predicted < high), predicted, np.nan)
-        axes.plot(k, shown, "--", color=_colour(i), linewidth=1)
+        axes.plot(k, shown, "--", color=colour, linewidth=1)
     axes.set_ylim(low, high)
     axes.set_xlabel("contrast k (the variance is k² times as large)")
     axes.set_ylabel("mean log P(x) (bits/dim)\nhigher: likelier")
@@ -165,7 +178,12 @@ def _finely(sweep: ContrastSweep) -> tuple[np.ndarray, np.ndarray]:
 
 
 def constant_curve(
-    levels: np.ndarray, values: np.ndarray, references: dict[str, float], num_dimensions: int, title: str
+    levels: np.ndarray,
+    values: np.ndarray,
+    references: dict[str, float],
+    num_dimensions: int,
+    title: str,
+    how: How | None = None,
 ) -> Figure:
     """Likelihood of constant images against their grey level, with data sets' means as lines.
 
@@ -175,18 +193,22 @@ def constant_curve(
       references: {data set: mean log-likelihood}.
       num_dimensions: D.
       title: Of the picture.
+      how: As for `decomposition_histograms`.
     """
+    how = how or pictures.styles(references)
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(levels, -quantization.bits_per_dim(values, [num_dimensions]), color="black", label="constant")
+    curve = -quantization.bits_per_dim(values, [num_dimensions])
+    axes.plot(levels, curve, color="0.3", label="images of one grey level")
     bits = {name: -quantization.bits_per_dim(v, [num_dimensions]) for name, v in references.items()}
-    shown = [*-quantization.bits_per_dim(values, [num_dimensions]), next(iter(bits.values()))]
+    shown = [*curve, next(iter(bits.values()))]
     reach = 2 * np.ptp(shown)
-    for i, (name, level) in enumerate(bits.items()):
+    for name, level in bits.items():
+        colour = how[name].color
         if min(shown) - reach < level < max(shown) + reach:
-            axes.axhline(float(level), color=_colour(i), linestyle="--", label=f"{name}: mean {level:.2f}")
+            axes.axhline(float(level), color=colour, linestyle="--", label=f"{name}: mean {level:.2f}")
         else:
-            axes.plot([], "--", color=_colour(i), label=f"{name}: mean {level:.2f} (off the scale)")
+            axes.plot([], "--", color=colour, label=f"{name}: mean {level:.2f} (off the scale)")
     axes.set_xlabel("grey level of the constant image")
     axes.set_ylabel("log P(x) (bits/dim)\nhigher: likelier")
     axes.set_title(title)
@@ -215,26 +237,23 @@ def temperature_grid(images: np.ndarray, temperatures: Sequence[float], title: s
     return figure
 
 
-def _histograms(axes: Axes, values: dict[str, np.ndarray]) -> None:
+def _histograms(axes: Axes, values: dict[str, np.ndarray], how: How) -> None:
     """Overlaid histograms over the range that holds nearly all of the sets near the first."""
     low, high = pictures.window(list(values.values()))
     edges = np.linspace(low, high, BINS).tolist()
-    for i, (name, v) in enumerate(values.items()):
+    for name, v in values.items():
         off = "" if low <= np.median(v) <= high else " (off the scale)"
-        colour = _colour(i)
+        style = how[name]
         if np.ptp(v) < (high - low) / BINS:  # a constant volume: one line rather than one bar
-            axes.axvline(np.median(v), color=colour, linewidth=2, label=f"{name}{off}")
+            axes.axvline(np.median(v), linewidth=2, label=f"{name}{off}", **style.line)
             continue
         if not ((low <= v) & (v <= high)).any():
-            axes.plot([], color=colour, label=f"{name}{off}")
+            axes.plot([], label=f"{name}{off}", **style.line)
             continue
-        axes.hist(v, edges, density=True, alpha=0.3, color=colour)
-        axes.hist(v, edges, density=True, histtype="step", color=colour, label=f"{name}{off}")
+        if style.filled:
+            axes.hist(v, edges, density=True, alpha=0.3, color=style.color)
+        axes.hist(v, edges, density=True, histtype="step", label=f"{name}{off}", **style.line)
     if all(np.ptp(v) < 1e-5 * (1 + abs(v[0])) for v in values.values()):
         axes.text(0.48, 0.5, "the same for\nevery image", transform=axes.transAxes, ha="right")
         axes.locator_params(axis="x", nbins=4)
     axes.set_xlim(low, high)
-
-
-def _colour(index: int) -> str:
-    return pictures.COLOURS[index % len(pictures.COLOURS)]

@@ -3,7 +3,9 @@
 import base64
 import csv
 import dataclasses
+import hashlib
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]  # of a table: texts, numbers and "" by the titles of their columns
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 DPI = 110
+MOST_BYTES = 200  # of a file's name
 
 
 @dataclasses.dataclass
@@ -55,6 +58,7 @@ class Page:
         self._lead = lead
         self._sections: list[Section] = []
         self._results: dict[str, Sequence[Row]] = {}
+        self._taken: set[tuple[str, str]] = set()
         for name in ("figures", "tables"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -74,11 +78,12 @@ class Page:
         """Adds a matplotlib `Figure`, also written as figures/NAME.png.
 
         Args:
-          name: File name without its ending.
+          name: File name without its ending; one that is taken is numbered.
           figure: The picture.
           alt: What it shows, for those who do not see it.
           caption: Shown below it.
         """
+        name = self._file("figures", name)
         buffer = io.BytesIO()
         pictures.save(figure, buffer, DPI)
         png = buffer.getvalue()
@@ -121,14 +126,18 @@ class Page:
         ]
         self._add(kind="table", header=header, rows=shown, caption=caption)
 
-    def data(self, name: str, rows: Sequence[Row], in_json: bool = True) -> None:
+    def data(self, name: str, rows: Sequence[Row], in_json: bool = True) -> str:
         """Writes numbers that are drawn but not shown as a table: tables/NAME.csv, and results.json.
 
         Args:
           name: File name without its ending.
           rows: List of dicts with the same keys.
           in_json: Whether results.json has them too.
+
+        Returns:
+          The name, numbered if it was taken.
         """
+        name = self._file("tables", name)
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -136,6 +145,7 @@ class Page:
         runs.write_atomically(self._folder / "tables" / f"{name}.csv", text.getvalue())
         if in_json:
             self._results[name] = rows
+        return name
 
     def write(self, how: Sequence[str]) -> pathlib.Path:
         """Writes index.html and results.json.
@@ -153,6 +163,15 @@ class Page:
         runs.write_atomically(self._folder / "results.json", results + "\n")
         runs.write_atomically(self._folder / "index.html", html)
         return self._folder / "index.html"
+
+    def _file(self, folder: str, name: str) -> str:
+        """A name that no other file of the folder has, on no file system."""
+        if len(name.encode("utf-8", "surrogateescape")) > MOST_BYTES:
+            name = f"{name[:20]}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+        names = (name if i == 1 else f"{name}-{i}" for i in itertools.count(1))
+        free = next(name for name in names if (folder, name.casefold()) not in self._taken)
+        self._taken.add((folder, free.casefold()))
+        return free
 
     def _add(self, **item: Any) -> None:
         self._sections[-1].items.append(item)

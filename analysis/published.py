@@ -5,6 +5,8 @@ The literature contradicts itself, so that no number stands without the name of 
 
 from typing import NamedTuple
 
+from tfp_flows.data import names
+
 FASHION_MNIST = ("fashion_mnist", "mnist")
 CIFAR10 = ("cifar10", "svhn_cropped")
 SOURCES = {"read": "read in a stored public source", "memory": "from memory, not checked again"}
@@ -79,5 +81,6 @@ NUMBERS = (
 
 def numbers(detector: str, own: str, foreign: str) -> list[Published]:
     """The published numbers of a score for a pair of data sets, those of its authors first."""
-    found = [n for n in NUMBERS if n.detector == detector and n.pair == (own, foreign)]
+    pair = [names.understood(name).identity for name in (own, foreign)]
+    found = [n for n in NUMBERS if n.detector == detector and [*map(names.identity, n.pair)] == pair]
     return sorted(found, key=lambda n: not n.by_authors)

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from analysis import cache, chapters, page, sign_table, study
+from analysis import cache, chapters, page, shown, sign_table, study
 from analysis.errors import AnalysisError
 from analysis.study import RunStudy
-from tfp_flows import commands, runs
+from tfp_flows import commands, data, runs
 
 FLAGS = flags.FLAGS
 
@@ -27,10 +27,16 @@ def define_flags() -> None:
     flags.DEFINE_list("runs", None, "Folders of trained models; only flows are taken apart.")
     flags.DEFINE_list("datasets", None, f"Data sets to compare with: {commands.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Folder to write the report to.")
+    commands.define_moved_data_flag()
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")
     flags.DEFINE_bool("progress", True, "Show progress bars.")
-    flags.DEFINE_integer("max_images", None, "Score only the first test images.", lower_bound=2)
+    flags.DEFINE_integer(
+        "max_images",
+        None,
+        "Score no more test images of a set than this, a fixed random sample.",
+        lower_bound=2,
+    )
     flags.DEFINE_integer("num_probes", 64, "Random probes of Hutchinson's estimate.", lower_bound=2)
     flags.DEFINE_integer("covariance_images", 256, "Images of a set for its full covariance.", lower_bound=2)
     flags.DEFINE_integer("sweep_images", 500, "Images at each contrast.", lower_bound=2)
@@ -54,7 +60,9 @@ def main() -> None:
         seed=FLAGS.seed,
     )
     results = cache.Cache(out / "cache")
-    studies = [study.RunStudy(runs.Run(folder), config, results) for folder in FLAGS.runs]
+    found = [runs.Run(folder) for folder in FLAGS.runs]
+    _check_moved(found, FLAGS.dataset)
+    studies = [study.RunStudy(run, config, results, FLAGS.dataset) for run in found]
     _check_names(studies)
     if not studies:
         raise AnalysisError("--runs: name at least one folder of a run.")
@@ -102,19 +110,21 @@ def _how(studies: Sequence[RunStudy], config: study.StudyConfig) -> list[str]:
         for s in studies
     ]
     for s in studies:
-        lines += [f"{s.name} left out {name}: {why}." for name, why in s.left_out.items()]
+        lines += [f"{s.name} left out {data.short(name)}: {why}." for name, why in s.left_out.items()]
+    lines += shown.of_studies(studies).in_full()
     lines.append(
-        "The moments of p* are of the training split, those of the other sets of their test split; "
-        "log-likelihoods are of test splits. Those of flows are dequantised with one draw of uniform noise, "
-        "the same for all images."
+        "The moments of p* are of the training split, those of the other sets of their test split, or of "
+        "all images of a set without one; log-likelihoods likewise. Those of flows are dequantised with one "
+        "draw of uniform noise, the same for all images."
     )
+    if config.max_images is not None:
+        lines.append(f"Of each set at most {config.max_images:,} images, a fixed random sample.")
     lines.append(
         f"Hutchinson: {config.num_probes} probes; full covariance: {config.covariance_images} images of "
         f"each set; contrast: {config.sweep_images} images; seed {config.seed}."
     )
     versions = ("tfp-flows", "tensorflow", "tensorflow-probability")
-    lines.append(", ".join(f"{name} {_version(name)}" for name in versions) + ".")
-    return lines
+    return [*lines, ", ".join(f"{name} {_version(name)}" for name in versions) + "."]
 
 
 def _size_of(study: RunStudy) -> str:
@@ -134,9 +144,15 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
+def _check_moved(found: Sequence[runs.Run], dataset: str | None) -> None:
+    """A new place is that of one set: the data of all runs."""
+    if dataset and len({run.spec().dataset for run in found}) > 1:
+        raise AnalysisError("`dataset`: these runs were trained on several sets; make a report of each.")
+
+
 def _check_names(studies: Sequence[RunStudy]) -> None:
-    names = [s.name for s in studies]
-    twice = {name for name in names if names.count(name) > 1}
+    called = [s.name for s in studies]
+    twice = {name for name in called if called.count(name) > 1}
     if twice:
         raise AnalysisError(f"--runs: two runs are called {', '.join(sorted(twice))}; rename a folder.")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis import comparison
+from analysis import comparison, shown
 from analysis.page import Page, Row
 from analysis.study import RunStudy
 
@@ -26,14 +26,15 @@ def chapter(page: Page, studies: Sequence[RunStudy]) -> None:
 
 def rows_of(studies: Sequence[RunStudy]) -> list[Row]:
     """A row for each ordered pair (trained on, judged on)."""
+    show = shown.of_studies(studies)
     rows = []
     for study in studies:
         for name in study.others if study.is_flow else ():
             value = study.comparison(name)
             row = {
                 "run": study.name,
-                "trained on": study.spec.dataset,
-                "judged on": name,
+                "trained on": show.label(study.spec.dataset),
+                "judged on": show.label(name),
                 "observed": SIGNS[comparison.sign(value.measured, value.measured_se)],
             }
             errors = value.errors()

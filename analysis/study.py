@@ -15,6 +15,7 @@ from analysis.comparison import Comparison
 from analysis.errors import AnalysisError
 from analysis.moments import Moments
 from tfp_flows import data, evaluation, runs
+from tfp_flows.data import names
 
 FAMILY_TITLES = {"vae": "VAE", "pixelcnn": "PixelCNN"}
 
@@ -27,7 +28,7 @@ class StudyConfig:
       datasets: Names as in `tfp_flows.data`, to compare with each run's own.
       data_dir: Folder of data sets in TFDS layout.
       download: Whether TFDS may download what is missing.
-      max_images: Largest number of test images of a set; None for all.
+      max_images: Largest number of test images of a set, a fixed random sample; None for all.
       num_probes: Of Hutchinson's estimate.
       covariance_images: Images of a set for the full covariance.
       sweep_images: Images at each point of a sweep.
@@ -65,21 +66,24 @@ class ContrastSweep:
 class RunStudy:
     """The analyses of one run. Whatever is asked for is computed, or found in the cache."""
 
-    def __init__(self, run: runs.Run, config: StudyConfig, results: cache.Cache) -> None:
+    def __init__(
+        self, run: runs.Run, config: StudyConfig, results: cache.Cache, dataset: str | None = None
+    ) -> None:
         """Reads the run's settings; the model is built when a result first needs it.
 
         Args:
           run: `runs.Run`.
           config: `StudyConfig`.
           results: `cache.Cache`.
+          dataset: Name of the run's own data, where they have been moved; None to look for them.
 
         Raises:
-          RunError: If the folder holds no run.
+          RunError: If the folder holds no run, or its data are nowhere.
         """
         self.run = run
         self.name = run.folder.resolve().name
-        self.spec = run.spec()
-        self._identity = {**self.spec.to_json(), "checkpoint": run.checkpoint_digest()}
+        self.spec = run.with_data(dataset)
+        self._identity = {**run.spec().to_json(), "checkpoint": run.checkpoint_digest()}
         self._config = config
         self._cache = results
         self.others: list[str] = []
@@ -109,7 +113,7 @@ class RunStudy:
     def title(self) -> str:
         """Such as "NVP-Glow on fashion_mnist"."""
         kinds = {"affine": "NVP-Glow", "additive": "CV-Glow", None: FAMILY_TITLES.get(self.spec.family)}
-        return f"{kinds[self.coupling] or self.spec.family} on {self.spec.dataset}"
+        return f"{kinds[self.coupling] or self.spec.family} on {data.short(self.spec.dataset)}"
 
     def choose_datasets(self) -> None:
         """Sets `others` to the data sets of the run's shape, and `left_out` to why the rest are not.
@@ -118,9 +122,7 @@ class RunStudy:
           DataError: If none of them fits; the message is that of the first.
         """
         errors = {}
-        for name in dict.fromkeys(self._config.datasets):
-            if name == self.spec.dataset:
-                continue
+        for name in evaluation.other_names(self.spec.dataset, self._config.datasets):
             try:
                 # Kept, so that a second call need not load the images to know that they fit.
                 self._cached("fits", functools.partial(self._load_once, name), dataset=self._identify(name))
@@ -137,17 +139,12 @@ class RunStudy:
         )
 
     def images(self, name: str, split: str) -> data.ImageSet:
-        """The images of a data set, in the run's shape."""
-        return data.load(
-            name,
-            split,
-            max_images=self._config.max_images if split == "test" else None,
-            **self._where(),
-        )
+        """The images of a data set, in the run's shape; for "test" all of a set that the run cannot know."""
+        return _load(self._config, self.spec, name, split)
 
     def moments(self, name: str, split: str) -> Moments:
         """`Moments` of a data set, of all the images that are scored, or trained on."""
-        return _moments(self._cache, self._config, self.spec.image_shape, name, split)
+        return _moments(self._cache, self._config, self.spec, name, split)
 
     @property
     def training_moments(self) -> Moments:
@@ -239,7 +236,15 @@ class RunStudy:
         def compute() -> dict:
             contrasts = np.array(sweeps.CONTRASTS)
             means, errors, sets = sweeps.contrast_sweep(
-                self.log_prob, name, contrasts, self._config.sweep_images, **self._where()
+                self.log_prob,
+                name,
+                contrasts,
+                self._config.sweep_images,
+                split=_judged(self.spec, name, "test"),
+                data_dir=self._config.data_dir,
+                download=self._config.download,
+                image_shape=self.spec.image_shape,
+                division=self.spec.division,
             )
             predicted = np.full(len(sets), np.nan)
             if self.is_flow:
@@ -294,47 +299,51 @@ class RunStudy:
         return self._cache.get(stage, {"run": self._identity, **key}, compute)
 
     def _identify(self, name: str) -> dict:
-        return _identify(self._config, self.spec.image_shape, name, "test")
-
-    def _where(self) -> dict[str, Any]:
-        return dict(
-            data_dir=self._config.data_dir,
-            download=self._config.download,
-            image_shape=self.spec.image_shape,
-        )
+        return _identify(self._config, self.spec, name, "test")
 
 
-def _identify(config: StudyConfig, image_shape: tuple[int, ...], name: str, split: str) -> dict:
+def _judged(spec: runs.RunSpec, name: str, split: str) -> str:
+    """The split that is loaded: "all" of a set that is only judged on and has no test images of its own."""
+    return data.evaluation_split(name, evaluation.names_trained_on(spec)) if split == "test" else split
+
+
+def _load(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> data.ImageSet:
+    return data.load(
+        name,
+        _judged(spec, name, split),
+        data_dir=config.data_dir,
+        download=config.download,
+        image_shape=spec.image_shape,
+        max_images=config.max_images if split == "test" else None,
+        division=spec.division,
+    )
+
+
+def _identify(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> dict:
     """What the images of a data set depend on."""
     return {
-        "name": name,
-        "split": split,
+        "name": names.understood(name).text,
+        "split": _judged(spec, name, split),
+        "division": spec.division,
         "data_dir": str(config.data_dir),
-        "shape": list(image_shape),
+        "shape": list(spec.image_shape),
         "max_images": config.max_images if split == "test" else None,
         "fingerprint": data.fingerprint(name),
     }
 
 
 def _moments(
-    results: cache.Cache, config: StudyConfig, image_shape: tuple[int, ...], name: str, split: str
+    results: cache.Cache, config: StudyConfig, spec: runs.RunSpec, name: str, split: str
 ) -> Moments:
     def compute() -> dict:
-        images = data.load(
-            name,
-            split,
-            data_dir=config.data_dir,
-            download=config.download,
-            image_shape=image_shape,
-            max_images=config.max_images if split == "test" else None,
-        )
+        images = _load(config, spec, name, split)
         try:
             found = moments.moments_of(images)
         except AnalysisError as error:
             raise AnalysisError(f"{name} ({split}): {error}") from error
         return {"count": found.count, "mean": found.mean, "variance": found.variance}
 
-    found = results.get("moments", _identify(config, image_shape, name, split), compute)
+    found = results.get("moments", _identify(config, spec, name, split), compute)
     return Moments(int(found["count"]), found["mean"], found["variance"])
 
 
@@ -349,7 +358,7 @@ def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:
         study.choose_datasets()
     pairs = [(study, name) for study in studies for name in [study.spec.dataset, *study.others]]
     others = [(study, name) for study in studies for name in study.others]
-    real = [(study, name) for study, name in pairs if not name.startswith(("constant", "noise"))]
+    real = [(study, name) for study, name in pairs if not names.is_synthetic(name)]
     flows = [(s, name) for s, name in others if s.is_flow]
     stages = {
         "moments": [functools.partial(s.moments, name, "test") for s, name in pairs]

@@ -20,6 +20,7 @@ def contrast_sweep(
     name: str,
     contrasts: Sequence[float] | np.ndarray = CONTRASTS,
     max_images: int | None = 500,
+    split: str = "test",
     **where: Any,
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Mean log-likelihood of a data set against its contrast k, the variance being k^2 times as large.
@@ -28,13 +29,14 @@ def contrast_sweep(
       log_prob: Function of uint8 `[B, H, W, C]` to `[B]`, nats.
       name: As in `tfp_flows.data`; each point is the set `name@contrast=k`.
       contrasts: The k.
-      max_images: The first so many test images.
-      **where: `data_dir`, `download` and `image_shape` of `data.load`.
+      max_images: How many of its images, a fixed random sample.
+      split: The split that is scored.
+      **where: `data_dir`, `download`, `image_shape` and `division` of `data.load`.
 
     Returns:
       (means `[K]`, standard errors `[K]`, list of the image arrays).
     """
-    sets = [data.load(f"{name}@contrast={k:g}", "test", max_images=max_images, **where) for k in contrasts]
+    sets = [data.load(f"{name}@contrast={k:g}", split, max_images=max_images, **where) for k in contrasts]
     values = [evaluation.log_probs(log_prob, image_set.images) for image_set in sets]
     means = np.array([v.mean() for v in values])
     errors = np.array([v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in values])

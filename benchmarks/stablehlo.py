@@ -7,6 +7,7 @@ import importlib.util
 import json
 import pathlib
 import time
+import types
 
 import numpy as np
 
@@ -14,11 +15,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def _reader():
-    """The package's reader, by its path: the package itself needs TensorFlow."""
-    path = ROOT / "tfp_flows" / "serving" / "run_stablehlo.py"
-    spec = importlib.util.spec_from_file_location("run_stablehlo", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The reader as exports hold it, in one file: the package itself needs TensorFlow."""
+    path = ROOT / "tfp_flows" / "serving" / "standalone.py"
+    spec = importlib.util.spec_from_file_location("standalone", path)
+    standalone = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(standalone)
+    module = types.ModuleType("run_stablehlo")
+    module.__file__ = str(path.with_name(standalone.READER))
+    exec(compile(standalone.text(), module.__file__, "exec"), vars(module))
     return module
 
 

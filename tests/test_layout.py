@@ -209,7 +209,8 @@ def test_wheel_holds_only_the_toolkit(tmp_path):
     assert entry_points.split() == ["[console_scripts]", "tfp-flows", "=", "tfp_flows.__main__:main"]
     held = {name for name in names if name.startswith("tfp_flows/")}
     files = [*(ROOT / "tfp_flows").rglob("*.py"), *(ROOT / "tfp_flows").rglob("*.pyi")]
-    assert held == {str(path.relative_to(ROOT)) for path in files} | {"tfp_flows/py.typed"}
+    others = {"tfp_flows/py.typed", "tfp_flows/checks/allowed_operations.txt"}
+    assert held == {str(path.relative_to(ROOT)) for path in files} | others
 
 
 def test_readme_states_two_commands_and_true_files():

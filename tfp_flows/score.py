@@ -8,19 +8,30 @@ r"""Scores images of a folder, an archive, TFRecords or any other set with an ex
 One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
 where p_value <= alpha). Where no p-value can be that small, for want of calibration images, nothing is
 scored, unless --allow_unattainable. An image that cannot be read becomes a row of OUT.errors.csv, and the
-exit status is 3. The same command goes on with a job that was interrupted.
+exit status is 3.
+
+A job that was interrupted, or failed, leaves OUT.part, OUT.errors.part and OUT.progress.json, and says so.
+The same command goes on with it: what has a row is left out by what it is, so that images may be added and
+removed in between. It does not go on with another model, alpha or source. While it runs, OUT.lock keeps
+others from writing OUT. SIGTERM and SIGHUP end it as SIGINT does; the exit status is 143, 129 or 130.
+
+A key that is not plain text is escaped: see tfp_flows.scoring.escaping.
 
 With --runner the job runs on Apache Beam: the same rows, in any order, in files like
 scores-00000-of-00004.csv; a job that was interrupted begins anew.
 """
 
+import contextlib
 import functools
-import pathlib
+import os
 import sys
+from collections.abc import Iterator
 
 from absl import flags
 
 from tfp_flows import commands, data, scoring
+from tfp_flows.checks import sizes
+from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
@@ -35,6 +46,9 @@ def define_flags() -> None:
     flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
     commands.define_unattainable_flag()
     flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
+    flags.DEFINE_bool(
+        "trust", False, "Load a graph that may read or write files or run code: only if you know the sender."
+    )
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_string("split", "test", "Split of a set that has splits by name.")
     flags.DEFINE_bool("progress", True, "Show a progress bar.")
@@ -54,11 +68,30 @@ def main() -> None:
     """Scores, and says how many."""
     if not 0 < FLAGS.alpha < 1:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
-    counts = _score_here() if FLAGS.runner is None else _score_on_beam()
+    with _last_words():
+        counts = _score_here() if FLAGS.runner is None else _score_on_beam()
     print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}")
     if counts.failed:
         print(f"The reasons are in {FLAGS.out}.errors.csv.")
         sys.exit(SOME_FAILED)
+
+
+@contextlib.contextmanager
+def _last_words() -> Iterator[None]:
+    """Has whatever ends a job say, behind its own words, which files are left and what for."""
+    try:
+        yield
+    except (UserError, OSError, KeyboardInterrupt) as error:
+        remark = " ".join(getattr(error, "__notes__", ()))
+        if not remark:
+            raise
+        if isinstance(error, UserError):
+            raise scoring.ScoringError(f"{str(error).removesuffix('.')}. {remark}") from error
+        if isinstance(error, OSError):
+            reason = f"{error.filename or 'file'}: {error.strerror or error}"
+            raise scoring.ScoringError(f"{reason}. {remark}") from error
+        print(remark, file=sys.stderr)
+        raise
 
 
 def _score_here() -> "scoring.Counts":
@@ -66,23 +99,29 @@ def _score_here() -> "scoring.Counts":
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
     path = FLAGS.model or FLAGS.detector
+    digest = scoring.digest(path)
     level = None if FLAGS.allow_unattainable else FLAGS.alpha
     scorer, image_shape = (
-        scoring.of_export(path, FLAGS.batch_size, level) if FLAGS.model else scoring.of_detector(path, level)
+        scoring.of_export(path, FLAGS.batch_size, level, FLAGS.trust)
+        if FLAGS.model
+        else scoring.of_detector(path, level, FLAGS.trust)
     )
-    job = scoring.Job(_source(FLAGS.images, FLAGS.split), str(pathlib.Path(path).resolve()), FLAGS.alpha)
+    sizes.check_batch_size(FLAGS.batch_size, image_shape)
+    job = scoring.Job(_source(FLAGS.images, FLAGS.data_dir, FLAGS.split), digest, FLAGS.alpha)
     open_stream = functools.partial(
         data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
     )
     return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
 
 
-def _source(images: str, split: str) -> str:
-    """What is scored, without its alias: the same for `mnist` and `tfds:mnist`."""
+def _source(images: str, data_dir: str | None, split: str) -> str:
+    """What is scored, the same however it is spelled and wherever the command is started."""
     name = data.names.take_apart(images)
-    prefix = "tfds:" if name.source.kind == "tfds" and not name.text.startswith("tfds:") else ""
-    has_files = name.source.kind in data.names.PATH_KINDS
-    return f"{prefix}{name.text}" + ("" if has_files else f" ({split})")
+    kind, argument, _ = name.identity
+    where = "" if data_dir is None or kind != "tfds" else f" in {os.path.realpath(data_dir)}"
+    which = "" if kind in data.names.PATH_KINDS else f" ({split})"
+    pieces = [f"{kind}:{argument}", *name.pieces]
+    return f"{'@'.join(pieces)}{which}{where}{data.streams.contents(images)}"
 
 
 def _score_on_beam() -> "scoring.Counts":
@@ -103,6 +142,7 @@ def _score_on_beam() -> "scoring.Counts":
         FLAGS.batch_size,
         FLAGS.num_shards,
         FLAGS.allow_unattainable,
+        FLAGS.trust,
     )
     return job.run(FLAGS.runner, FLAGS.beam_args)
 

@@ -170,7 +170,9 @@ def _check_against_the_library(runs, row):
 def test_likelihood_and_typicality_share_what_they_ask_of_the_model(runs, tmp_path, monkeypatch):
     base = Run(runs / "base")
     study = detector_study.DetectorStudy("digits", SHAPE, cache.Cache(tmp_path))
-    found = detector_study.candidates(detector_study.Roles((base,)), detector_study.Limits(20, 4, 4), SHAPE)
+    found = detector_study.candidates(
+        detector_study.Roles((base,)), detector_study.Limits(None, 4, 4), SHAPE
+    )
     likelihood, typicality = found[:2]
     study.result(likelihood, "noise")
     monkeypatch.setattr(detector_study.DetectorStudy, "build", lambda *_: pytest.fail("computed again"))

@@ -52,6 +52,7 @@ def test_folder_with_train_and_test_subfolders(tmp_path, rng):
     np.testing.assert_array_equal(test.images, pixels[6:])
     assert len(data.load(f"folder:{tmp_path}", "train")) == 4
     write_png(tmp_path / "other" / "0.png", pixels[0])
+    assert "looks divided" in error_of(f"folder:{tmp_path}")
     test = data.load(f"folder:{tmp_path}", division=1)
     assert test.keys == ("test/0.png", "test/1.png", "test/2.png")
     assert len(data.load(f"folder:{tmp_path}", "train", division=1)) == 4
@@ -197,3 +198,13 @@ def test_at_signs_in_paths(tmp_path, rng):
     assert "/me: no such folder" in error_of(f"folder:{tmp_path}/me@rgb")
     assert "me@home@resise=4: no such folder" in error_of(f"folder:{tmp_path}/me@home@resise=4")
     assert "bad value in '@resize=q'" in error_of(f"folder:{tmp_path}/me@home@resize=q")
+
+
+def test_in_the_first_division_two_folders_are_splits_even_if_one_is_empty(tmp_path, rng):
+    (tmp_path / "test").mkdir()
+    for index in range(30):
+        write_png(tmp_path / "train" / f"{index}.png", grey_images(rng, 1)[0, ..., 0])
+    name = f"folder:{tmp_path}"
+    counts = [len(data.load(name, split, division=1)) for split in ("train", "validation", "calibration")]
+    assert counts == [28, 1, 1]
+    assert "is for the test part" in error_of(name, division=1)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from tests.data.images import error_of, grey_images, write_npz
+from tests.data.images import error_of, grey_images, write_npz, write_png
 from tfp_flows import data
 from tfp_flows.data import first_division, splits
 
@@ -27,6 +27,42 @@ def test_first_division_is_the_same_in_every_version():
     assert parts["validation"].tolist() == [2]
     assert parts["calibration"].tolist() == [8]
     assert parts["train"].tolist() == [4, 9, 1, 6, 7, 3, 0, 5]
+
+
+FIRST_DIVISION = {
+    "folder": {
+        "validation": ("43.png", "42.png"),
+        "calibration": ("49.png", "36.png"),
+        "test": ("1.png", "20.png", "21.png"),
+        "train": ("2.png", "11.png", "41.png", "9.png", "31.png", "8.png"),
+    },
+    "npz": {
+        "validation": ("images:34", "images:42"),
+        "calibration": ("images:31", "images:5"),
+        "test": ("images:2", "images:10", "images:11", "images:28", "images:41"),
+        "train": ("images:13", "images:29", "images:32", "images:14", "images:43", "images:35"),
+    },
+    "digits": {
+        "validation": ("63", "41", "1227", "1662", "630", "284"),
+        "calibration": ("1198", "1349", "1064", "1631", "1783", "1590"),
+        "test": ("21", "24", "28", "34", "35", "37"),
+        "train": ("244", "518", "371", "574", "617", "1621"),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FIRST_DIVISION)
+def test_first_division_is_that_of_version_0_1(tmp_path, kind):
+    """The first keys of each split, as that version printed them."""
+    name = kind
+    if kind == "folder":
+        for index in range(60):
+            write_png(tmp_path / f"{index}.png", np.full((6, 5), index, np.uint8))
+        name = f"folder:{tmp_path}"
+    elif kind == "npz":
+        name = write_npz(tmp_path / "a.npz", images=np.zeros([50, 4, 4, 1], np.uint8))
+    for split, keys in FIRST_DIVISION[kind].items():
+        assert data.load(name, split, division=1).keys[: len(keys)] == keys
 
 
 def by_hand(keys):

@@ -31,7 +31,8 @@ def test_streams_of_every_kind_and_their_skip(tmp_path, digits, shared_images, d
         writer.write(b"no example")
     for name in (f"folder:{folder}", f"npz:{tmp_path / 'a.npz'}", f"tfrecord:{tmp_path / '*.tfrecord'}"):
         whole = list(streams.stream(name, SHAPE))
-        assert _keys(name, skip=2) == [item.key for item in whole[2:]]
+        first = {item.identity for item in whole[:2]}
+        assert _keys(name, skip=first.__contains__) == [item.key for item in whole[2:]]
         assert all((item.image is None) == bool(item.error) for item in whole)
     items = list(streams.stream(f"npz:{tmp_path / 'a.npz'}", SHAPE))
     assert [item.key for item in items] == ["test:0", "test:1", "test:2", "train:0", "train:1"]
@@ -41,7 +42,8 @@ def test_streams_of_every_kind_and_their_skip(tmp_path, digits, shared_images, d
     np.testing.assert_array_equal([r.image for r in records[:4]], digits[:4])
     assert "no tf.train.Example" in records[4].error
     name = "tfds:mnist@resize=8"
-    first = next(streams.stream(name, SHAPE, data_dir=shared_images, skip=3))
+    skipped = iter([True, True, True, False])
+    first = next(streams.stream(name, SHAPE, data_dir=shared_images, skip=lambda key: next(skipped)))
     loaded = data.load("mnist@resize=8", "test", data_dir=shared_images)
     np.testing.assert_array_equal(first.image, loaded.images[3])
     assert first.key == loaded.keys[3]

@@ -99,7 +99,7 @@ def test_a_run_is_saved_by_reference(run, tmp_path):
     (tmp_path / "detector" / "detector.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match="another checkpoint than the one that was referred to"):
         detectors.load(tmp_path / "detector")
-    description["models"][0]["run"] = "gone"
+    description["models"][0].update(run="gone", absolute="/gone")
     (tmp_path / "detector" / "detector.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match="no run in"):
         detectors.load(tmp_path / "detector")

@@ -16,7 +16,7 @@ import tf_keras
 from tfp_flows import data, detectors, export, serving
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, load_model
-from tfp_flows.serving import stablehlo
+from tfp_flows.serving import stablehlo, stablehlo_check, standalone
 
 pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
 
@@ -333,3 +333,151 @@ def test_products_are_exact_unless_tf32_is_allowed():
         text = stablehlo.lower(lambda x: x @ x, spec, tf32=tf32).text
         assert f"precision = [{precision}, {precision}]" in text
     assert tf.config.experimental.tensor_float_32_execution_enabled() == before
+
+
+CUSTOM = """
+module {
+  func.func @main(%x: tensor<4x8x8x1xui8>) -> tensor<4xf32> {
+    %0 = stablehlo.custom_call @Sharding(%x) : (tensor<4x8x8x1xui8>) -> tensor<4x8x8x1xui8>
+    %1 = stablehlo.convert %0 : (tensor<4x8x8x1xui8>) -> tensor<4x8x8x1xf32>
+    %2 = stablehlo.reshape %1 : (tensor<4x8x8x1xf32>) -> tensor<4x64xf32>
+    %3 = stablehlo.slice %2 [0:4, 0:1] : (tensor<4x64xf32>) -> tensor<4x1xf32>
+    %4 = stablehlo.reshape %3 : (tensor<4x1xf32>) -> tensor<4xf32>
+    return %4 : tensor<4xf32>
+  }
+}
+"""
+
+
+def _folder_of(folder, text, outputs=("log_prob",)):
+    """A folder with one program, which takes images alone."""
+    folder.mkdir()
+    (folder / "score_4.mlir").write_text(text)
+    (folder / "weights.safetensors").write_bytes(safetensors.numpy.save({}))
+    images = {"dtype": "uint8", "shape": [4, 8, 8, 1]}
+    entry = {"function": "score", "batch_size": 4, "file": "score_4.mlir"}
+    entry["arguments"] = [{"input": "images", **images}]
+    entry["outputs"] = [{"name": name, "dtype": "float32", "shape": [4]} for name in outputs]
+    method = {"inputs": {"images": {"dtype": "uint8", "shape": [None, 8, 8, 1]}}}
+    method["outputs"] = {name: {"dtype": "float32", "shape": [None]} for name in outputs}
+    described = {"format": 1, "methods": {"score": method}, "programs": [entry]}
+    (folder / "signature.json").write_text(json.dumps(described))
+    return folder
+
+
+@pytest.mark.parametrize("operation", ["custom_call", "outfeed", "in_a_function"])
+def test_a_program_that_may_do_more_than_compute_is_refused_before_it_is_compiled(
+    tmp_path, digits, operation, monkeypatch
+):
+    text, name = CUSTOM, "stablehlo.custom_call"
+    if operation == "outfeed":
+        name = "stablehlo.create_token"
+        text = CUSTOM.replace("stablehlo.custom_call @Sharding(%x) :", "stablehlo.reshape %x :").replace(
+            "    return", '    %t = "stablehlo.create_token"() : () -> !stablehlo.token\n    return'
+        )
+    elif operation == "in_a_function":
+        text = CUSTOM.replace("stablehlo.custom_call @Sharding(%x) :", "func.call @f(%x) :").replace(
+            "module {",
+            "module {\n  func.func private @f(%x: tensor<4x8x8x1xui8>) -> tensor<4x8x8x1xui8> {\n"
+            "    %0 = stablehlo.custom_call @Sharding(%x) : (tensor<4x8x8x1xui8>) -> tensor<4x8x8x1xui8>\n"
+            "    return %0 : tensor<4x8x8x1xui8>\n  }",
+        )
+    folder = _folder_of(tmp_path / "sent", text)
+    compiled = []
+    real = run_stablehlo.Program
+    monkeypatch.setattr(run_stablehlo, "Program", lambda *a: compiled.append(a) or real(*a))
+    with pytest.raises(run_stablehlo.ModelError, match=f"holds the operation {name}, .*--trust") as error:
+        run_stablehlo.Model(folder)("score", images=digits[:4])
+    assert "\n" not in str(error.value) and not compiled
+    found = run_stablehlo.Model(folder, trust=True)("score", images=digits[:4])["log_prob"]
+    assert len(compiled) == 1
+    np.testing.assert_array_equal(found, digits[:4, 0, 0, 0].astype(np.float32))
+
+
+def test_a_program_with_an_array_that_no_machine_holds_is_refused(tmp_path, digits):
+    """XLA ended the process: "overflow in static extent product"."""
+    big = "tensor<9000000000000000000xf32>"
+    text = CUSTOM.replace(
+        "    %3 =",
+        f"    %big = stablehlo.iota dim = 0 : {big}\n"
+        f"    %end = stablehlo.slice %big [0:4] : ({big}) -> tensor<4xf32>\n    %3 =",
+    ).replace("stablehlo.custom_call @Sharding(%x) :", "stablehlo.reshape %x :")
+    folder = _folder_of(tmp_path / "sent", text)
+    with pytest.raises(
+        run_stablehlo.ModelError, match=r"array of shape \[9000000000000000000\]: .*too large"
+    ):
+        run_stablehlo.Model(folder)("score", images=digits[:4])
+
+
+def test_every_operation_of_the_dialect_either_computes_or_is_refused():
+    """A new one of StableHLO shows here."""
+    from jaxlib.mlir.dialects import stablehlo as dialect
+
+    refused = {
+        *("after_all", "all_gather", "all_reduce", "all_to_all", "async_done", "async_start", "composite"),
+        *("collective_broadcast", "collective_permute", "create_token", "cross-replica-sum", "custom_call"),
+        *("infeed", "outfeed", "partition_id", "recv", "reduce_scatter", "replica_id", "send"),
+    }
+    there = {getattr(dialect, name).OPERATION_NAME for name in dir(dialect) if name.endswith("Op")}
+    allowed = {name for name in stablehlo_check.OPERATIONS if name.startswith("stablehlo.")}
+    assert there == allowed | {f"stablehlo.{name}" for name in refused}
+    assert not allowed & {f"stablehlo.{name}" for name in refused}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_exports_hold_allowed_operations_alone(exported, name):
+    from jax.interpreters import mlir
+
+    folder, found = exported / f"{name}_stablehlo", set()
+
+    def note(operation):
+        found.add(operation.name)
+        return mlir.ir.WalkResult.ADVANCE
+
+    for file in folder.glob("*.mlir"):
+        with mlir.make_ir_context():
+            mlir.ir.Module.parse(file.read_text()).operation.walk(note)
+    assert len(found) > 20 and found <= stablehlo_check.OPERATIONS
+
+
+def test_arrays_and_results_are_those_that_the_program_takes_and_gives(exported, tmp_path, digits):
+    """Weights of another type and equal size gave NaN, swapped results each other's numbers, in silence."""
+    source = exported / "vae_stablehlo"
+    shutil.copytree(source, tmp_path / "weights")
+    weights = safetensors.numpy.load_file(source / "weights.safetensors")
+    as_integers = {name: array.view(np.int32) for name, array in weights.items()}
+    (tmp_path / "weights" / "weights.safetensors").write_bytes(safetensors.numpy.save(as_integers))
+    with pytest.raises(run_stablehlo.ModelError, match=r"argument \d+ is tensor<.*f32>, but tensor<.*i32>"):
+        run_stablehlo.Model(tmp_path / "weights")("serving_default", images=digits)
+
+    def described(change):
+        shutil.rmtree(tmp_path / "sent", ignore_errors=True)
+        shutil.copytree(source, tmp_path / "sent")
+        values = json.loads((source / "signature.json").read_text())
+        change(values)
+        (tmp_path / "sent" / "signature.json").write_text(json.dumps(values))
+        with pytest.raises(run_stablehlo.ModelError) as error:
+            run_stablehlo.Model(tmp_path / "sent")("serving_default", images=digits)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    def swap(values):
+        for entry in values["programs"]:
+            entry["outputs"].reverse()
+
+    assert "gives ['score', 'p_value', 'log_prob', 'bits_per_dim'], but" in described(swap)
+    assert "has format 9" in described(lambda v: v.update(format=9))
+    assert "is damaged" in described(lambda v: v.update(programs=[1.5]))
+    assert "is damaged" in described(lambda v: v.pop("methods"))
+
+    def other_shape(values):
+        for entry in values["programs"]:
+            entry["arguments"][0]["shape"] = [2, 8, 8, 1]
+
+    assert "argument 0 is tensor<4x8x8x1xui8>, but tensor<2x8x8x1xui8>" in described(other_shape)
+
+
+def test_the_reader_of_an_export_is_one_file_that_says_it_all(exported):
+    text = (exported / "vae_stablehlo" / "run_stablehlo.py").read_text()
+    assert text == standalone.text() and "tfp_flows.serving" not in text
+    assert "def check_text" in text and text.count('"""Runs a folder') == 1

@@ -17,8 +17,13 @@ def check_path(path: str | os.PathLike, argument: str) -> str | os.PathLike:
       argument: What it was given as, for the message.
 
     Raises:
-      UserError: If it has a character of `OF_PATTERNS`: TensorFlow would write there, and find nothing.
+      UserError: If it has a character of `OF_PATTERNS`: TensorFlow would write there, and find nothing; or
+        bytes that are no UTF-8, with which TensorFlow takes no path at all.
     """
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"`{argument}`: {os.fspath(path)!r} is no UTF-8, which TensorFlow needs.") from error
     found = [character for character in OF_PATTERNS if character in os.fspath(path)]
     if found:
         raise UserError(

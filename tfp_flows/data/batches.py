@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 
@@ -59,6 +60,7 @@ def shuffled_batches(
 ) -> tf.data.Dataset:
     """As `training_batches`, of any array `[N, ...]`: arrays of one N are shuffled alike."""
     _check_at_least(1, batch_size=batch_size, num_parts=num_parts)
+    sizes.check_batch_size(batch_size, array.shape[1:], error=DataError)
     if batch_size % num_parts:
         raise DataError(f"`batch_size={batch_size}` cannot be shared by {num_parts} devices in equal parts")
     _check_at_least(0, start_step=start_step)

@@ -10,6 +10,7 @@ same with every version of NumPy. (Those of `np.random.Generator` may change.)
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -86,8 +87,8 @@ def _by_hash(split: str, keys: Sequence[str]) -> np.ndarray:
 def _read_folder(path: str, split: str) -> ImageSet:
     """Subfolders `train` and `test`, both, are splits, and what lies beside them is ignored."""
     files = list_images(path)
-    tops = {file.split("/", 1)[0] for file in files if "/" in file}
-    if {"train", "test"} <= tops:
+    root = Path(path).expanduser()
+    if (root / "train").is_dir() and (root / "test").is_dir():
         return read_files(path, [file for file in files if file.startswith(f"{split}/")], split)
     return read_files(path, [file for file in files if is_test(file) == (split == "test")], split)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.layout import is_official
@@ -50,14 +51,14 @@ def read_files(path: str, files: Sequence[str], split: str) -> ImageSet:
             f"folder:{path}: none of its {len(list_images(path))} image(s) is for the {split} part: "
             "put some into subfolders train and test"
         )
-    images = _decode_all(Path(path).expanduser(), files)
+    images = _decode_all(Path(os.path.expanduser(path)), files)
     return ImageSet(f"folder:{path}", split, images, None, tuple(files))
 
 
 def list_images(path: str) -> list[str]:
     """The relative paths of a folder's images, sorted. Raises `DataError` if there are none."""
-    root = Path(path).expanduser()
-    if not root.is_dir():
+    root = Path(os.path.expanduser(path))
+    if not os.path.isdir(root):
         raise DataError(
             f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
         )
@@ -81,6 +82,7 @@ def _visible(relative: Path) -> bool:
 
 def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:
     first = decode_file(root / files[0])
+    sizes.check_held(len(files) * first.size, f"{root}", DataError)
     images = np.empty((len(files), *first.shape), np.uint8)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         decoded = pool.map(decode_file, (root / file for file in files))
@@ -99,10 +101,11 @@ def decode_file(file: Path | io.BytesIO) -> np.ndarray:
     """Reads one PNG or JPEG, a path or bytes in memory, as `uint8 [H, W, 1 or 3]`.
 
     Raises:
-      DataError: If it is none, or of a kind that is refused.
+      DataError: If it is none, of a kind that is refused, or by its header too large to be decoded.
     """
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as image:
+            sizes.check_image_size((image.height, image.width, len(image.getbands())), f"{file}", DataError)
             _refuse_lossy(image, file)
             pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
     except DataError:

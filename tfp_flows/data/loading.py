@@ -34,9 +34,10 @@ def load(
 
     A name is a source, and operations that are applied from left to right (see
     `tfp_flows.data.operations`): `mnist`, `fashion_mnist@resize=32@rgb`, `cifar10@contrast=0.5`,
-    `folder:PATH`, `npz:PATH`, `photos`, `digits`, `noise`, `constant`, `constant=128`. Any other
-    source is taken for a TFDS name. Nothing is resized, padded or recoloured but by an operation
-    in the name.
+    `folder:PATH`, `npz:PATH`, `tfrecord:GLOB`, `photos`, `digits`, `noise`, `constant`, `constant=128`,
+    `tfds:NAME`. Any other source is taken for a TFDS name. An alias may stand before it, as in
+    `birds=folder:PATH`: what the set is called (`labels`). Nothing is resized, padded or recoloured but by
+    an operation in the name.
 
     From a source's training images two splits are held out, which are never trained on: validation (to stop
     early and to select) and calibration (to set thresholds), about a twentieth each. An image's split

@@ -1,27 +1,29 @@
 """The source `npz:PATH`: a NumPy archive.
 
-Keys: `train` and `test` (or `x_train`, `x_test`), with or without `val` (`valid`, `validation`, `x_val`), of
-which some may be missing; or else `images`, of which about a tenth, chosen by their indices, is the test
-split (see `splits`). Arrays are uint8, [N, H, W, C], or [N, H, W], which is read as one channel. Labels,
-where there are any: `train_labels`, `test_labels` (or `y_train`, `y_test`), likewise for `val`, and `labels`
-with `images`: integers [N]. Other keys are ignored. Nothing is ever unpickled.
+Keys: `train` and `test` (or `x_train`, `x_test`, or MedMNIST's `train_images`, `test_images`), with or
+without `val` (`valid`, `validation`, `x_val`, `val_images`), of which some may be missing; or else
+`images`, of which about a tenth, chosen by their indices, is the test split (see `splits`). Arrays are
+uint8, [N, H, W, C], or [N, H, W], which is read as one channel, in the order of C or of Fortran. Labels,
+where there are any: `train_labels`, `test_labels` (or `y_train`, `y_test`), likewise for `val`, and
+`labels` with `images`: integers [N] or [N, 1]. Other keys are ignored. Nothing is ever unpickled, and no
+array is read that by its header is too large.
 """
 
 import contextlib
-import zipfile
-import zlib
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
+from tfp_flows.checks import archives, sizes
+from tfp_flows.checks.errors import UserError
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 
 _IMAGE_KEYS = {
-    "train": ("train", "x_train"),
-    "validation": ("val", "valid", "validation", "x_val"),
-    "test": ("test", "x_test"),
+    "train": ("train", "x_train", "train_images"),
+    "validation": ("val", "valid", "validation", "x_val", "val_images"),
+    "test": ("test", "x_test", "test_images"),
     "images": ("images",),
 }
 _LABEL_KEYS = {
@@ -60,25 +62,20 @@ def read_npz(path: str, split: str) -> ImageSet:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[np.lib.npyio.NpzFile]:
-    file = Path(path).expanduser()
-    if not file.is_file():
+def _opened(path: str) -> Iterator[archives.Archive]:
+    file = os.path.expanduser(path)
+    if not os.path.isfile(file):
         raise DataError(f"npz:{path}: no such file")
     try:
-        if not zipfile.is_zipfile(file) and not file.read_bytes()[:6] == b"\x93NUMPY":
-            raise DataError(f"npz:{path}: cannot be read: it is no NumPy archive; write one with np.savez")
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"npz:{path}: a single array: write an archive with np.savez")
-        with archive:
+        with archives.opened(file) as archive:
             yield archive
     except DataError:
         raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, UserError) as error:
         raise DataError(f"npz:{path}: cannot be read: {error}") from error
 
 
-def _found(archive: np.lib.npyio.NpzFile, path: str) -> dict[str, str]:
+def _found(archive: archives.Archive, path: str) -> dict[str, str]:
     """The key of each split that there is."""
     found = {name: key for name in _IMAGE_KEYS if (key := _only(archive, _IMAGE_KEYS[name], path))}
     if "images" in found and len(found) > 1:
@@ -86,7 +83,7 @@ def _found(archive: np.lib.npyio.NpzFile, path: str) -> dict[str, str]:
     return found
 
 
-def _read_split(archive: np.lib.npyio.NpzFile, path: str, split: str) -> ImageSet:
+def _read_split(archive: archives.Archive, path: str, split: str) -> ImageSet:
     found = _found(archive, path)
     name = "images" if "images" in found else split
     if name not in found:
@@ -96,27 +93,35 @@ def _read_split(archive: np.lib.npyio.NpzFile, path: str, split: str) -> ImageSe
         )
     images = _checked_images(archive, found[name], path)
     label_key = _only(archive, _LABEL_KEYS[name], path)
-    labels = archive[label_key] if label_key else None
+    labels = _labels(archive, label_key, len(images)) if label_key else None
     keys = tuple(f"{found[name]}:{index}" for index in range(len(images)))
     return ImageSet(f"npz:{path}", split, images, labels, keys)
 
 
-def _only(archive: np.lib.npyio.NpzFile, candidates: tuple[str, ...], path: str) -> str | None:
+def _only(archive: archives.Archive, candidates: tuple[str, ...], path: str) -> str | None:
     present = [key for key in candidates if key in archive.files]
     if len(present) > 1:
         raise DataError(f"npz:{path}: has both '{present[0]}' and '{present[1]}': keep one")
     return present[0] if present else None
 
 
-def _checked_images(archive: np.lib.npyio.NpzFile, key: str, path: str) -> np.ndarray:
-    images = archive[key]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
+def _checked_images(archive: archives.Archive, key: str, path: str) -> np.ndarray:
+    shape, dtype = archive.header(key).shape, archive.header(key).dtype
+    if dtype != np.uint8 or len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(
             f"npz:{path}: '{key}' must be uint8 grey levels 0..255, [N, H, W, C] or [N, H, W], "
-            f"got {images.dtype} {list(images.shape)}; found {_listed(archive)}"
+            f"got {dtype} {list(shape)}; found {_listed(archive)}"
         )
+    sizes.check_image_size((*shape[1:], 1)[:3], f"npz:{path}: '{key}'", DataError)
+    images = archive[key]
     return images[..., np.newaxis] if images.ndim == 3 else images
 
 
-def _listed(archive: np.lib.npyio.NpzFile) -> str:
+def _labels(archive: archives.Archive, key: str, num_images: int) -> np.ndarray:
+    """As they are, but [N, 1] as [N]."""
+    labels = archive[key]
+    return labels[:, 0] if labels.shape == (num_images, 1) else labels
+
+
+def _listed(archive: archives.Archive) -> str:
     return "the keys " + (", ".join(sorted(archive.files)) or "(none)")

@@ -9,6 +9,9 @@
 - `@contrast=0.5`: x' = round(clip(mu + k (x - mu), 0, 255)) with k = 0.5.
 - `@binarize`, `@binarize=64`: 255 where x >= 128 (or 64), else 0.
 
+What an operation would make is known before it is made: an image of more than 2**26 pixels, or a set that
+does not fit into memory, is refused (see `tfp_flows.checks.sizes`).
+
 mu is the mean grey level of each channel over the set's *training* split, after the operations
 before this one. Where nothing is clipped the variance is multiplied by k^2 (up to rounding).
 """
@@ -20,6 +23,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
 
 OPERATION_KINDS = ("resize", "pad", "crop", "rgb", "luminance", "contrast", "binarize")
@@ -31,7 +35,8 @@ _BINARIZE_THRESHOLD = 128
 _SIZED_KINDS = ("resize", "pad", "crop")
 _SIZE = re.compile(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?")
 _THRESHOLD = re.compile(r"[1-9]\d{0,2}")
-_RESIZE_CHUNK = 1024
+_RESIZE_CHUNK = 1024  # images at once, at most
+_RESIZE_VALUES = 2**26  # of the images at once
 _LUMINANCE_PER_MILLE = (299, 587, 114)
 
 
@@ -96,9 +101,13 @@ def apply_operation(
       `uint8 [N, H', W', C']`.
 
     Raises:
-      DataError: If images of this shape cannot be treated so.
+      DataError: If images of this shape cannot be treated so, or what is made of them would be too large.
     """
     channels = images.shape[-1]
+    size = operation.size or images.shape[1:3]
+    made = (*size, 3 if operation.kind == "rgb" else channels)
+    sizes.check_image_size(made, name, DataError)
+    sizes.check_held(len(images) * math.prod(made), name, DataError)
     if operation.size is not None:
         return _to_size(operation.kind, images, operation.size, name)
     if operation.threshold is not None:
@@ -142,8 +151,10 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes `uint8 [N, H, W, C]` to (H', W'), bilinear and antialiased, rounded and clipped."""
     resized = np.empty((len(images), *size, images.shape[-1]), np.uint8)
     with tf.device("/CPU:0"):
-        for start in range(0, len(images), _RESIZE_CHUNK):
-            chunk = slice(start, start + _RESIZE_CHUNK)
+        largest = max(math.prod(images.shape[1:]), math.prod(resized.shape[1:]), 1)
+        step = min(_RESIZE_CHUNK, max(1, _RESIZE_VALUES // largest))
+        for start in range(0, len(images), step):
+            chunk = slice(start, start + step)
             smooth = tf.image.resize(images[chunk], size, method="bilinear", antialias=True)
             resized[chunk] = tf.cast(tf.clip_by_value(tf.round(smooth), 0, 255), tf.uint8).numpy()
     return resized

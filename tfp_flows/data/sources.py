@@ -60,10 +60,10 @@ def read_split(
 def fingerprint(source: Source) -> str:
     """A string that changes when the source's files do: it keeps caches from serving old files."""
     if source.kind == "folder":
-        root = Path(source.argument).expanduser()
+        root = Path(os.path.expanduser(source.argument))
         files = [root / file for file in list_images(source.argument)]
     elif source.kind == "npz":
-        file = Path(source.argument).expanduser()
+        file = Path(os.path.expanduser(source.argument))
         files = [file] if file.is_file() else []
     elif source.kind == "tfrecord":
         files = [Path(file) for file in sorted(glob.glob(os.path.expanduser(source.argument)))]

@@ -13,31 +13,31 @@ Operations that treat each image alone may follow, as in `tfp_flows.data.operati
 `pieces` cuts a stream into pieces that can be read side by side; together they hold the same items.
 """
 
-import contextlib
 import glob
+import hashlib
 import io
-import itertools
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
 from tfp_flows.data import embedded, folder, synthetic, tfds
+from tfp_flows.data.archive_rows import ArchiveRows, Unreadable, open_rows
 from tfp_flows.data.errors import DataError
+from tfp_flows.data.files import check_regular
 from tfp_flows.data.image_set import SPLITS, ImageSet
 from tfp_flows.data.names import Source, parse_name
 from tfp_flows.data.operations import Operation, apply_operation
+from tfp_flows.data.records import read_records
 from tfp_flows.data.splits import divide
 
-_ARRAYS = ("images", "test", "x_test", "train", "x_train")
 _NUM_FILES = 64  # a piece of a folder
 _NUM_IMAGES = 1024  # a piece of an array or a split, at least
+_DIGEST = 16  # bytes of a record's digest
 _MOST_PIECES_OF_AN_ARRAY = 64  # each is read from the array's beginning: an archive has no index
 
 
@@ -48,11 +48,29 @@ class Item(NamedTuple):
       key: Identifies it within the stream.
       image: uint8 `[H, W, C]`, or None where it cannot be had.
       error: Why not, in one line, or "".
+      record: Digest of the record that it came in, where that came from a file of records.
     """
 
     key: str
     image: np.ndarray | None
     error: str = ""
+    record: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Text that is this item's, whatever is added, removed or renamed around it.
+
+        That of a record is its contents: files of records may be renamed, and keys be in several of them.
+        """
+        return self.record or self.key
+
+
+# Function of an item's `identity`: whether to leave the item out. It is asked once for each item, in order.
+Skip = Callable[[str], bool]
+
+
+def _none(identity: str) -> bool:
+    return False
 
 
 class Piece(NamedTuple):
@@ -74,19 +92,21 @@ def stream(
     image_shape: Sequence[int],
     data_dir: str | os.PathLike | None = None,
     split: str = "test",
-    skip: int = 0,
+    skip: Skip = _none,
     piece: Piece | None = None,
 ) -> Iterator[Item]:
     """The images of a source, always in the same order.
 
-    An image that cannot be read, or has another shape, is an item with an `error`; the stream goes on.
+    An image that cannot be read, or has another shape, is an item with an `error`; the stream goes on. So
+    it does behind a file of records that is damaged, is empty or is none, and behind an array without
+    images: each is an item with an `error`.
 
     Args:
       name: The source, as above.
       image_shape: (H, W, C) that every image must have.
       data_dir: Folder of TFDS sets.
       split: Of a source that has splits by name.
-      skip: Number of items to leave out at the beginning.
+      skip: Items to leave out; they are not decoded.
       piece: One of `pieces`, or None for the whole stream.
 
     Yields:
@@ -97,13 +117,13 @@ def stream(
     """
     source, operations = _parse(name)
     if source.kind == "tfds":
-        items = _tfds(source.argument, piece, data_dir, split)
+        items = _tfds(source.argument, piece, skip, data_dir, split)
     elif source.kind in _OPEN:
-        items = _OPEN[source.kind](source.argument, piece)
+        items = _OPEN[source.kind](source.argument, piece, skip)
     else:
         height, width, channels = image_shape
-        items = _of_set(_made_here(source, split, (height, width, channels)), piece)
-    for item in itertools.islice(items, skip, None):
+        items = _of_set(_made_here(source, split, (height, width, channels)), piece, skip)
+    for item in items:
         yield _finished(item, operations, tuple(image_shape), name)
 
 
@@ -142,6 +162,19 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
         yield from [Piece()] if count is None else _ranges((), count, _NUM_IMAGES)
 
 
+def contents(name: str) -> str:
+    """Checksums of an archive's arrays, whose images have no keys of their own; "" of other sources.
+
+    Raises:
+      DataError: If there is no such archive.
+    """
+    source, _ = _parse(name)
+    if source.kind != "npz":
+        return ""
+    with open_rows(source.argument) as archive:
+        return "".join(f" {array}={checksum:08x}" for array, checksum in archive.checksums.items())
+
+
 def decode(key: str, encoded: bytes) -> Item:
     """The `Item` of a PNG or JPEG, bytes."""
     try:
@@ -155,14 +188,14 @@ def with_shape(item: Item, image_shape: tuple[int, ...]) -> Item:
     if item.image is None or (item.image.shape == image_shape and item.image.dtype == np.uint8):
         return item
     if item.image.dtype != np.uint8:
-        return Item(item.key, None, f"is {item.image.dtype}, but uint8 is wanted")
+        return item._replace(image=None, error=f"is {item.image.dtype}, but uint8 is wanted")
     had, wanted = ("x".join(map(str, shape)) for shape in (item.image.shape, image_shape))
-    return Item(item.key, None, f"is {had}, but {wanted} is wanted")
+    return item._replace(image=None, error=f"is {had}, but {wanted} is wanted")
 
 
 def raw(source: Source) -> Iterator[Item]:
     """The images of a source of files, as they are: without operations, of whatever shape."""
-    return _OPEN[source.kind](source.argument, None)
+    return _OPEN[source.kind](source.argument)
 
 
 def _parse(name: str) -> tuple[Source, tuple[Operation, ...]]:
@@ -193,11 +226,11 @@ def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) ->
     return synthetic.constant_images(source.argument, image_shape)
 
 
-def _of_set(image_set: ImageSet, piece: Piece | None) -> Iterator[Item]:
+def _of_set(image_set: ImageSet, piece: Piece | None, skip: Skip) -> Iterator[Item]:
     start, stop = piece[1:] if piece else (0, None)
-    return itertools.starmap(
-        Item, zip(image_set.keys[start:stop], image_set.images[start:stop], strict=True)
-    )
+    for key, image in zip(image_set.keys[start:stop], image_set.images[start:stop], strict=True):
+        if not skip(key):
+            yield Item(key, image)
 
 
 def _finished(
@@ -211,109 +244,83 @@ def _finished(
         for operation in operations:
             images = apply_operation(operation, images, name)
     except DataError as error:
-        return Item(item.key, None, str(error))
-    return with_shape(Item(item.key, images[0]), image_shape)
+        return item._replace(image=None, error=str(error))
+    return with_shape(item._replace(image=images[0]), image_shape)
 
 
 def _ranges(files: tuple[str, ...], count: int, size: int) -> Iterator[Piece]:
     return (Piece(files, start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _folder(path: str, piece: Piece | None) -> Iterator[Item]:
+def _folder(path: str, piece: Piece | None = None, skip: Skip = _none) -> Iterator[Item]:
     root = Path(path).expanduser()
     for file in piece.files if piece else folder.list_images(path):
-        try:
-            yield Item(file, folder.decode_file(root / file))
-        except DataError as error:
-            yield Item(file, None, str(error).removeprefix(f"{root / file}: "))
+        if not skip(file):
+            yield _read_file(root / file, file)
 
 
-def _npz(path: str, piece: Piece | None) -> Iterator[Item]:
-    """Reads the archive's members a row at a time; `np.load` would hold a whole array."""
-    with _archive(path) as archive:
-        for name in piece.files if piece else _array_names(archive, path):
-            with archive.open(f"{name}.npy") as member:
-                yield from _rows(member, name, path, *(piece[1:] if piece else ()))
+def _read_file(path: Path, key: str) -> Item:
+    try:
+        check_regular(path)
+        return Item(key, folder.decode_file(path))
+    except DataError as error:
+        return Item(key, None, str(error).removeprefix(f"{path}: "))
+
+
+def _npz(path: str, piece: Piece | None = None, skip: Skip = _none) -> Iterator[Item]:
+    with open_rows(path) as archive:
+        for name in piece.files if piece else archive.shapes:
+            start, stop = piece[1:] if piece else (0, None)
+            yield from _array(archive, name, start, stop, skip)
+
+
+def _array(archive: ArchiveRows, name: str, start: int, stop: int | None, skip: Skip) -> Iterator[Item]:
+    fault = archive.fault(name)
+    if fault:
+        if not skip(f"{name}:0"):
+            yield Item(f"{name}:0", None, fault)
+        return
+    index = start
+    try:
+        for row in archive.rows(name, start, archive.shapes[name][0] if stop is None else stop):
+            if not skip(f"{name}:{index}"):
+                yield Item(f"{name}:{index}", row)
+            index += 1
+    except Unreadable as error:
+        if not skip(f"{name}:{index}"):
+            yield Item(f"{name}:{index}", None, str(error))
 
 
 def _npz_pieces(path: str) -> Iterator[Piece]:
-    with _archive(path) as archive:
-        for name in _array_names(archive, path):
-            with archive.open(f"{name}.npy") as member:
-                count = _array_shape(member, name, path)[0]
-            size = max(_NUM_IMAGES, -(-count // _MOST_PIECES_OF_AN_ARRAY))
-            yield from _ranges((name,), count, size)
-
-
-@contextlib.contextmanager
-def _archive(path: str) -> Iterator[zipfile.ZipFile]:
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f"npz:{path}: no such file")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            yield archive
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"npz:{path}: cannot be read: {error}") from error
-
-
-def _array_names(archive: zipfile.ZipFile, path: str) -> list[str]:
-    found = [name for name in _ARRAYS if f"{name}.npy" in archive.namelist()]
-    if not found:
-        raise DataError(f"npz:{path}: holds none of the arrays {', '.join(_ARRAYS)}")
-    return found
-
-
-def _array_shape(member: IO[bytes], name: str, path: str) -> tuple[int, ...]:
-    """[N, H, W, C] of the array whose header the member begins with."""
-    version = np.lib.format.read_magic(member)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    shape, fortran, dtype = read_header[version](member)
-    if dtype != np.uint8 or len(shape) not in (3, 4) or fortran:
-        raise DataError(
-            f"npz:{path}: '{name}' must be uint8 [N, H, W, C] or [N, H, W], got {dtype} {list(shape)}"
-        )
-    return shape if len(shape) == 4 else (*shape, 1)
-
-
-def _rows(
-    member: IO[bytes], name: str, path: str, start: int = 0, stop: int | None = None
-) -> Iterator[Item]:
-    count, *row_shape = _array_shape(member, name, path)
-    size = int(np.prod(row_shape))
-    beginning = member.tell() + start * size
-    if member.seek(beginning) < beginning:  # the archive ends in an earlier piece, which says so
-        return
-    for index in range(start, count if stop is None else stop):
-        row = member.read(size)
-        if len(row) < size:
-            yield Item(f"{name}:{index}", None, "the archive ends before it")
-            return
-        yield Item(f"{name}:{index}", np.frombuffer(row, np.uint8).reshape(row_shape))
+    with open_rows(path) as archive:
+        for name, shape in archive.shapes.items():
+            if archive.fault(name):
+                yield Piece((name,))
+            else:
+                size = max(_NUM_IMAGES, -(-shape[0] // _MOST_PIECES_OF_AN_ARRAY))
+                yield from _ranges((name,), shape[0], size)
 
 
 def _record_files(pattern: str) -> list[str]:
-    files = sorted(glob.glob(os.path.expanduser(pattern)))
+    path = os.path.expanduser(pattern)
+    files = [path] if os.path.lexists(path) else sorted(glob.glob(path))
     if not files:
         raise DataError(f"tfrecord:{pattern}: no such file")
     return files
 
 
-def _tfrecord(pattern: str, piece: Piece | None) -> Iterator[Item]:
+def _tfrecord(pattern: str, piece: Piece | None = None, skip: Skip = _none) -> Iterator[Item]:
     for file in piece.files if piece else _record_files(pattern):
-        records = iter(tf.data.TFRecordDataset(file).enumerate().as_numpy_iterator())
-        index = -1
-        while True:
-            try:
-                index, record = next(records)
-            except StopIteration:
-                break
-            except tf.errors.DataLossError:
-                yield Item(f"{file}:{index + 1}", None, "the file is damaged from here on")
-                break
-            yield _example(record, f"{file}:{index}")
+        index = 0
+        try:
+            for record in read_records(file):
+                digest = hashlib.blake2b(record, digest_size=_DIGEST).hexdigest()
+                if not skip(digest):
+                    yield _example(record, f"{file}:{index}")._replace(record=digest)
+                index += 1
+        except DataError as error:
+            if not skip(f"{file}:{index}"):
+                yield Item(f"{file}:{index}", None, str(error))
 
 
 def _example(record: bytes, place: str) -> Item:
@@ -334,9 +341,21 @@ def _first(features: Mapping[str, tf.train.Feature], *names: str) -> bytes:
     return next((value[0] for value in values if value and value[0]), b"")
 
 
-def _tfds(name: str, piece: Piece | None, data_dir: str | os.PathLike | None, split: str) -> Iterator[Item]:
+def _tfds(
+    name: str, piece: Piece | None, skip: Skip, data_dir: str | os.PathLike | None, split: str
+) -> Iterator[Item]:
     start, stop = piece[1:] if piece else (0, None)
-    return itertools.starmap(Item, tfds.stream_tfds(name, split, _tfds_options(data_dir), start, stop))
+    index = start
+    try:
+        for key, image in tfds.stream_tfds(name, split, _tfds_options(data_dir), start, stop):
+            if not skip(key):
+                yield Item(key, image)
+            index += 1
+    except DataError as error:
+        if index == start:
+            raise  # there is no such set, or no image of it can be read
+        if not skip(f"{split}:{index}"):
+            yield Item(f"{split}:{index}", None, str(error).splitlines()[0])
 
 
 def _tfds_options(data_dir: str | os.PathLike | None) -> tfds.TfdsOptions:

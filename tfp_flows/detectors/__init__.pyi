@@ -4,6 +4,7 @@ from .density_of_states import DensityOfStates as DensityOfStates
 from .detector import Detector as Detector
 from .errors import DetectorError as DetectorError
 from .fitting import Used as Used
+from .fitting import check_divisions as check_divisions
 from .fitting import fit_and_calibrate as fit_and_calibrate
 from .fitting import of_runs as of_runs
 from .gradients import GradientNorms as GradientNorms

@@ -51,12 +51,17 @@ def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> D
     kind = DETECTORS[name]
     if kind is Critics:
         return kind.of_models([], {"image_shape": runs[0].spec().image_shape, **settings})
-    _check_divisions(runs)
+    check_divisions(runs)
     return kind.of_models([load_model(run)[0] for run in runs], dict(settings))
 
 
-def _check_divisions(runs: Sequence[Run]) -> None:
-    """Refuses runs that were trained on parts of one set which overlap what is held out from the first."""
+def check_divisions(runs: Sequence[Run]) -> None:
+    """Refuses runs that were trained on what the first of them holds out.
+
+    Raises:
+      DetectorError: If two runs of one set divide it in different ways.
+      RunError: If there is no run.
+    """
     first, *others = [run.spec() for run in runs]
     for run, spec in zip(runs[1:], others, strict=True):
         named = first.dataset and spec.dataset

@@ -1,16 +1,16 @@
 """Reads a detector that `saving.save` wrote."""
 
 import contextlib
-import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flows import runs
+from tfp_flows.checks import archives, files, graphs
+from tfp_flows.checks.errors import UserError
+from tfp_flows.checks.paths import check_path
 from tfp_flows.detectors import soundness
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
@@ -20,14 +20,21 @@ from tfp_flows.distributions.protocols import DensityModel
 
 
 def load(
-    path: str | os.PathLike[str], model: DensityModel | Sequence[DensityModel] | None = None
+    path: str | os.PathLike[str],
+    model: DensityModel | Sequence[DensityModel] | None = None,
+    trust: bool = False,
 ) -> Detector:
-    """Reads a detector that `save` wrote. Nothing is executed but TensorFlow graphs.
+    """Reads a detector that `save` wrote. Nothing is executed but TensorFlow graphs that can only compute.
+
+    A stored model is a graph, which may hold operations that read or write files or run Python: it is looked
+    at before TensorFlow loads it, and refused where it holds any but those of
+    `checks/allowed_operations.txt`.
 
     Args:
       path: Its folder.
       model: The density model (for an ensemble or a ratio: the list of models) to use instead of the stored
         one, such as a run that has moved.
+      trust: Whether to load a stored model whatever it holds, for those who know who made it.
 
     Returns:
       `Detector`.
@@ -37,26 +44,22 @@ def load(
     """
     path = pathlib.Path(path)
     try:
-        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-        arrays = _read_arrays(path / ARRAYS)
-        if description["format"] != FORMAT:
-            raise DetectorError(
-                f"load: {path} has format {description['format']}, but this version reads format {FORMAT}."
-            )
-        kind = DETECTORS.get(description["detector"])
-        settings, shape = dict(description["settings"]), tuple(description["image_shape"])
-        references = description["models"]
+        description = _read_description(path / DESCRIPTION)
+        arrays = archives.read_all(path / ARRAYS)
     except FileNotFoundError as error:
         raise DetectorError(f"load: no detector in {path} (it has no {error.filename}).") from error
     except DetectorError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, UserError) as error:
         raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
+    kind = DETECTORS.get(description["detector"])
+    settings, shape = description["settings"], tuple(description["image_shape"])
+    references = description["models"]
     if kind is None:
         raise DetectorError(
             f"load: unknown detector {description['detector']!r}; there are {', '.join(DETECTORS)}."
         )
-    detector = _make(kind, settings, _models(references, path, model), path)
+    detector = _make(kind, settings, _models(references, path, model), path, trust)
     detector.image_shape = shape
     scores = arrays.pop(CALIBRATION, None)
     detector.fitted = arrays
@@ -95,29 +98,75 @@ def _models(
 
 
 def _make(
-    kind: type[Detector], settings: dict, density_models: list[DensityModel] | None, path: pathlib.Path
+    kind: type[Detector],
+    settings: dict,
+    density_models: list[DensityModel] | None,
+    path: pathlib.Path,
+    trust: bool,
 ) -> Detector:
     try:
         if density_models is not None:
             return kind.of_models(density_models, settings)
-        return kind.of_statistics(_load_statistics(path / STATISTICS), settings)
+        return kind.of_statistics(_load_statistics(path / STATISTICS, trust), settings)
     except DetectorError:
         raise
     except (TypeError, ValueError) as error:
         raise DetectorError(f"load: the detector in {path} cannot be made: {error}.") from error
 
 
-def _load_statistics(folder: pathlib.Path) -> Callable[[tf.Tensor], tf.Tensor]:
+def _load_statistics(folder: pathlib.Path, trust: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+    check_path(folder, "detector")
     try:
+        files.check_folder(folder)
+        if not trust:
+            graphs.check_saved_model(folder)
         loaded = tf.saved_model.load(str(folder))
         statistics = loaded.statistics
-    except (OSError, AttributeError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DetectorError(f"load: {folder} cannot be read: {reason}") from error
+    # What TensorFlow raises for a damaged graph is of any class.
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise DetectorError(f"load: {folder} cannot be read: {reason.rstrip('.')}.") from error
+    if not callable(statistics):
+        raise DetectorError(f"load: {folder} cannot be read: its statistics are no function.")
     statistics.keep_alive = loaded  # its variables live no longer than it does
     return statistics
 
 
-def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
+def _read_description(path: pathlib.Path) -> dict:
+    """The contents of detector.json.
+
+    Raises:
+      OSError: If there is none.
+      UserError: If it is not of the form that `save` writes.
+    """
+    found = files.read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is no description of a detector")
+    if found.get("format") != FORMAT:
+        version = found.get("format")
+        raise DetectorError(
+            f"load: {path.parent} has format {version!r}, but this version reads format {FORMAT}."
+        )
+    for key, fits in FORM.items():
+        if key not in found:
+            raise UserError(f"{path} has no {key}")
+        if not fits(found[key]):
+            raise UserError(f"{key} of {path} is {found[key]!r}")
+    return found
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+
+
+def _is_references(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(v, dict) for v in value))
+
+
+# What detector.json holds, by key.
+FORM: dict[str, Callable[[object], bool]] = {
+    "detector": lambda value: isinstance(value, str),
+    "settings": lambda value: isinstance(value, dict),
+    "image_shape": _is_shape,
+    "models": _is_references,
+}

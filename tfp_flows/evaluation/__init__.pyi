@@ -5,6 +5,7 @@ from .likelihoods import log_probs as log_probs
 from .run_evaluation import PROTOCOL_FILE as PROTOCOL_FILE
 from .run_evaluation import evaluate as evaluate
 from .run_evaluation import load_sets as load_sets
+from .run_evaluation import names_trained_on as names_trained_on
 from .run_evaluation import other_names as other_names
 from .run_evaluation import report as report
 from .separation import FEWEST as FEWEST

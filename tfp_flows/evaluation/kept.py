@@ -5,6 +5,7 @@ RUN/evaluation/bits_per_dim.csv   a row for each set
 RUN/evaluation/log_probs.npz      every score by set
 RUN/evaluation/likelihoods.png    histograms of the sets that were judged as those of the last evaluation
 RUN/evaluation/protocol.json      how those were judged
+RUN/evaluation/sets.json          of each set its full name, and how it was judged
 
 An evaluation writes the archives of its own sets, and then makes the other files of all archives that are
 there: nothing is lost where two follow one another, or run at once. Of two that judged a set in the same
@@ -21,6 +22,7 @@ import os
 import pathlib
 import re
 import time
+import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,7 +33,7 @@ from tfp_flows.data import DataError, Labels, names, short
 from tfp_flows.evaluation import pictures
 from tfp_flows.evaluation.table import Row, write_csv
 from tfp_flows.numerics import quantization
-from tfp_flows.runs import places
+from tfp_flows.runs import places, write_atomically
 
 SETS = "sets"
 TABLE, SCORES, PROTOCOL = "bits_per_dim.csv", "log_probs.npz", "protocol.json"
@@ -128,9 +130,12 @@ def write_all(folder: pathlib.Path, title: str, image_shape: tuple[int, ...], pr
         pictures.likelihood_histograms(picture, bits, title, pictures.styles(bits, train))
         with _replacing(folder / TABLE) as path:
             write_csv(path, [one.row for one in every])
-        _replace(folder / SCORES, scores.getvalue())
-        _replace(folder / "likelihoods.png", picture.getvalue())
-        _replace(folder / PROTOCOL, protocol.encode())
+        replace(folder / SCORES, scores.getvalue())
+        replace(folder / "likelihoods.png", picture.getvalue())
+        replace(folder / PROTOCOL, protocol.encode())
+        rows = {one.label: one.row for one in every}
+        named = {k: {"name": r.name, "step": r.step, "protocol": r.protocol} for k, r in rows.items()}
+        replace(folder / "sets.json", (json.dumps(named, indent=2) + "\n").encode())
 
 
 def _state(folder: pathlib.Path) -> dict[str, int]:
@@ -158,7 +163,7 @@ def _write(path: pathlib.Path, one: Kept) -> None:
     text = json.dumps({**about, "row": row, "places": lies})
     content = io.BytesIO()
     np.savez_compressed(content, log_prob=one.scores, about=np.array(text))
-    _replace(path, content.getvalue())
+    replace(path, content.getvalue())
 
 
 def _read(path: pathlib.Path) -> Kept | None:
@@ -184,7 +189,7 @@ def _adopt(folder: pathlib.Path) -> None:
         return
     with open(folder / TABLE, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if not rows or "name" in rows[0]:
+    if not rows or "step" in rows[0]:
         return
     try:
         way = (folder / PROTOCOL).read_text(encoding="utf-8")
@@ -225,7 +230,7 @@ def _labels(every: Sequence[Kept]) -> list[str]:
 @contextlib.contextmanager
 def _replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a path to write to, which then replaces `path`: whole, even if another process does the same."""
-    own = path.with_name(f".{path.name}.{os.getpid()}")
+    own = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield own
         os.replace(own, path)
@@ -233,6 +238,7 @@ def _replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         own.unlink(missing_ok=True)
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file whole or not at all, beside another process that writes the same one."""
     with _replacing(path) as own:
-        own.write_bytes(content)
+        write_atomically(own, content)

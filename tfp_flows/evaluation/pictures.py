@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -52,6 +53,11 @@ def styles(labels: Iterable[str], train: Mapping[str, str] | None = None) -> dic
         red, green, blue = (1 - 0.55 * (1 - part) for part in to_rgb(found[test].color))
         found[label] = Style(to_hex((red, green, blue)), found[test].linestyle, filled=False)
     return found
+
+
+def shades(count: int) -> list[str]:
+    """Colours of things that are no sets, and have none of theirs: runs, or estimates."""
+    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0.1, 0.9, count))]
 
 
 def save(figure: Figure, target: str | os.PathLike | BinaryIO, dpi: int = 130) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Sequence
@@ -132,8 +133,9 @@ def evaluate(
     kept.write_all(run.evaluation, title, sets[0].image_shape, description)
     if num_samples:
         drawn = registry.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
-        samples = drawn.numpy().astype(np.uint8)
-        pictures.image_grid(run.evaluation / "samples.png", samples, f"Samples: {title}")
+        picture = io.BytesIO()
+        pictures.image_grid(picture, drawn.numpy().astype(np.uint8), f"Samples: {title}")
+        kept.replace(run.evaluation / "samples.png", picture.getvalue())
     return rows
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfp_flows.data import ImageSet, printable, short
+from tfp_flows.data import ImageSet, short
 from tfp_flows.evaluation.separation import FEWEST, auroc
 from tfp_flows.numerics import quantization
 from tfp_flows.runs import write_atomically
@@ -35,9 +35,10 @@ class Row:
       auroc_high: Upper end.
       estimate_se: Mean over images of the standard error of each one's estimated log-probability, nats.
         None where the model says none: it is exact, or a bound from fixed noise.
-      name: Of the set as in `tfp_flows.data`, operations and alias included.
       step: Of training; None where it is not known.
-      protocol: How log-probabilities were estimated, such as "bound=elbo num_importance_samples=1".
+      name: Of the set as in `tfp_flows.data`, operations and alias included; not in the CSV.
+      protocol: How log-probabilities were estimated, such as "bound=mean noise_seed=0"; not
+        in the CSV.
       total: How many images the split has, of which n are a fixed random sample; None for n.
     """
 
@@ -51,8 +52,8 @@ class Row:
     auroc_low: float | None = None
     auroc_high: float | None = None
     estimate_se: float | None = None
-    name: str = ""
     step: int | None = None
+    name: str = ""
     protocol: str = ""
     total: int | None = None
 
@@ -136,12 +137,12 @@ def row_of(
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
-    """Writes rows as CSV, whole or not at all."""
+    """Writes rows as CSV, whole or not at all: two texts and numbers."""
     text = io.StringIO()
-    fields = [field.name for field in dataclasses.fields(Row)]
+    fields = [field.name for field in dataclasses.fields(Row) if field.name not in ("name", "protocol")]
     writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        values = {**dataclasses.asdict(row), "name": printable(row.name)}
-        writer.writerow({k: "" if v is None else v for k, v in values.items()})
+        values = dataclasses.asdict(row)
+        writer.writerow({k: "" if values[k] is None else values[k] for k in fields})
     write_atomically(path, text.getvalue())

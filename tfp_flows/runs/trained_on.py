@@ -67,7 +67,8 @@ class TrainedOn:
     def write(self, file: pathlib.Path) -> None:
         """Writes the hashes, at once or not at all."""
         content = io.BytesIO()
-        np.savez(content, images=np.zeros([0]) if self.images is None else self.images, earlier=self.earlier)
+        images = np.zeros([0], np.uint64) if self.images is None else self.images
+        np.savez(content, images=images, earlier=self.earlier)
         write_atomically(file, content.getvalue())
 
     def holds(self, images: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from apache_beam import typehints
 from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
+from tfp_flows.checks import sizes
 from tfp_flows.data import streams
 from tfp_flows.detectors import calibration
 from tfp_flows.scoring import table
@@ -52,7 +53,9 @@ class ScoreImages(beam.PTransform):
     of the namespace "tfp_flows" count along.
     """
 
-    def __init__(self, model: str | os.PathLike, alpha: float = 0.05, batch_size: int = 128) -> None:
+    def __init__(
+        self, model: str | os.PathLike, alpha: float = 0.05, batch_size: int = 128, trust: bool = False
+    ) -> None:
         """Makes the transform; the model's shape is read at once, the model itself by the workers.
 
         Warns where the export's calibration images are too few for a p-value of `alpha`.
@@ -61,6 +64,7 @@ class ScoreImages(beam.PTransform):
           model: Folder of an exported model; workers read it under the same path.
           alpha: p-value at or below which the verdict is "out".
           batch_size: Images that the model runs on at once.
+          trust: Whether to load whatever graph it is; see `ExportedModel`.
 
         Raises:
           ExportedModelError: If the folder holds no exported model.
@@ -69,15 +73,15 @@ class ScoreImages(beam.PTransform):
         super().__init__()
         if not 0 < alpha < 1:
             raise table.ScoringError(f"`alpha` must be in (0, 1), got {alpha}.")
-        if batch_size < 1:
-            raise table.ScoringError(f"`batch_size` must be 1 or more, got {batch_size}.")
         self._image_shape = exported_model.image_shape(model)
+        sizes.check_batch_size(batch_size, self._image_shape, error=table.ScoringError)
         count = exported_model.num_calibration(model)
         if count is not None:
             calibration.check_level(alpha, count)
         self._model = str(model)
         self._alpha = alpha
         self._batch_size = batch_size
+        self._trust = trust
 
     def expand(self, pcoll: beam.PCollection) -> Scores:
         """See the class."""
@@ -86,7 +90,7 @@ class ScoreImages(beam.PTransform):
             read.images
             | "Batch" >> beam.BatchElements(self._batch_size, self._batch_size)
             | "Score"
-            >> beam.ParDo(_Score(self._model, self._alpha, self._batch_size)).with_output_types(
+            >> beam.ParDo(_Score(self._model, self._alpha, self._batch_size, self._trust)).with_output_types(
                 table.ScoredImage
             )
         )
@@ -106,13 +110,13 @@ class _Read(beam.DoFn):
         item = streams.with_shape(_item(element), self._image_shape)
         if item.image is None:
             self._failed.inc()
-            yield beam.pvalue.TaggedOutput(_ERRORS, table.FailedImage(item.key, item.error))
+            yield beam.pvalue.TaggedOutput(_ERRORS, table.failed_image(item))
         else:
             yield item
 
 
 def _item(element: tuple) -> streams.Item:
-    if not (isinstance(element, tuple) and len(element) in (2, 3) and isinstance(element[0], str)):
+    if not (isinstance(element, tuple) and len(element) in (2, 3, 4) and isinstance(element[0], str)):
         raise table.ScoringError(f"ScoreImages takes pairs (key, image), got {type(element).__name__}.")
     item = streams.Item(*element)
     if isinstance(item.image, bytes):
@@ -123,16 +127,17 @@ def _item(element: tuple) -> streams.Item:
 class _Score(beam.DoFn):
     """Lists of `Item`s -> `scoring.ScoredImage`s."""
 
-    def __init__(self, model: str, alpha: float, batch_size: int) -> None:
+    def __init__(self, model: str, alpha: float, batch_size: int, trust: bool) -> None:
         self._model = model
         self._alpha = alpha
         self._batch_size = batch_size
+        self._trust = trust
         self._shared = shared.Shared()
         self._scored = Metrics.counter(NAMESPACE, "scored")
 
     def setup(self) -> None:
         self._scorer = self._shared.acquire(
-            lambda: exported_model.ExportedModel(self._model, self._batch_size)
+            lambda: exported_model.ExportedModel(self._model, self._batch_size, self._trust)
         )
 
     def process(self, items: list[streams.Item]) -> Iterator[table.ScoredImage]:

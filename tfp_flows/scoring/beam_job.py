@@ -21,7 +21,7 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from tfp_flows import _start
+from tfp_flows import _start, runs
 from tfp_flows.data import streams
 from tfp_flows.scoring import scorers, table
 from tfp_flows.scoring.beam import NAMESPACE, ScoreImages, Scores
@@ -98,6 +98,7 @@ class BeamJob:
       batch_size: Images that the model runs on at once.
       num_shards: Files of the table; 1: `out` itself, 0: the runner decides.
       allow_unattainable: Whether to score where no p-value can be as small as `alpha`.
+      trust: Whether to load whatever graph the model is; see `ExportedModel`.
     """
 
     model: str
@@ -107,6 +108,7 @@ class BeamJob:
     batch_size: int = 128
     num_shards: int = 0
     allow_unattainable: bool = False
+    trust: bool = False
 
     def run(self, runner: str, beam_args: str = "") -> table.Counts:
         """Runs the job to its end.
@@ -119,12 +121,24 @@ class BeamJob:
           `scoring.Counts`.
 
         Raises:
+          InUseError: If another job of this machine is writing the table.
           ScoringError: If the table is there already, an option makes no sense, the job fails, or the
             counters do not say that rows in = rows out + errors.
           ExportedModelError: If there is no exported model.
           DataError: If there are no such images.
           DetectorError: If `alpha` is not attainable.
         """
+        with self._lock():
+            return self._run(runner, beam_args)
+
+    def _lock(self) -> contextlib.AbstractContextManager:
+        """Keeps other jobs of this machine from writing the same table; elsewhere there are no locks."""
+        if "://" in self.out:
+            return contextlib.nullcontext()
+        os.makedirs(os.path.dirname(self.out) or ".", exist_ok=True)
+        return runs.locked(self.out, "out")
+
+    def _run(self, runner: str, beam_args: str) -> table.Counts:
         self._refuse_existing()
         if not self.allow_unattainable:
             scorers.need_level_of_export(self.model, self.alpha)
@@ -134,7 +148,7 @@ class BeamJob:
         found = (
             pipeline
             | "Images" >> ReadImages(self.source, shape)
-            | "Score" >> ScoreImages(self.model, self.alpha, self.batch_size)
+            | "Score" >> ScoreImages(self.model, self.alpha, self.batch_size, self.trust)
         )
         self._write(found)
         return _counts(_run(pipeline, runner))

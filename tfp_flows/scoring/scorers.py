@@ -1,6 +1,8 @@
 """What scores: a function from images to numbers, of an exported model or of a saved detector."""
 
+import hashlib
 import os
+import pathlib
 
 import numpy as np
 
@@ -10,9 +12,37 @@ from tfp_flows.numerics import quantization
 from tfp_flows.scoring.table import Scorer
 from tfp_flows.serving import ExportedModel, exported_model
 
+# What a model's numbers depend on, of all that is in the folder of an export or a detector. A detector's run
+# is elsewhere; its checkpoint has a digest in detector.json, which is compared when it is loaded.
+_EXPORT = ("signature.json", "saved_model.pb", "variables", "assets")
+_DETECTOR = ("detector.json", "arrays.npz", "statistics")
+
+
+def digest(path: str | os.PathLike) -> str:
+    """A digest of what the numbers of an exported model or a saved detector depend on.
+
+    Args:
+      path: Its folder; where that is neither, there is nothing to digest, and loading it says so.
+
+    Returns:
+      "sha256:" and 64 hexadecimal digits; the same wherever the folder is.
+
+    Raises:
+      OSError: If a file cannot be read.
+    """
+    root = pathlib.Path(path)
+    named = [root / name for name in _EXPORT + _DETECTOR]
+    found = [file for path in named for file in (path, *path.rglob("*")) if file.is_file()]
+    whole = hashlib.sha256()
+    for file in sorted(found):
+        with open(file, "rb") as opened:
+            contents = hashlib.file_digest(opened, "sha256").hexdigest()
+        whole.update(f"{file.relative_to(root).as_posix()} {contents}\n".encode())
+    return f"sha256:{whole.hexdigest()}"
+
 
 def of_export(
-    path: str | os.PathLike, batch_size: int, alpha: float | None = None
+    path: str | os.PathLike, batch_size: int, alpha: float | None = None, trust: bool = False
 ) -> tuple[Scorer, tuple[int, int, int]]:
     """The scorer of an exported model.
 
@@ -20,6 +50,7 @@ def of_export(
       path: Its folder.
       batch_size: Images that it runs on at once.
       alpha: A level that its p-values, if it has any, must be able to reach; None for any.
+      trust: Whether to load whatever graph it is; see `ExportedModel`.
 
     Returns:
       (scorer, shape (H, W, C) of its images).
@@ -30,7 +61,7 @@ def of_export(
     """
     if alpha is not None:
         need_level_of_export(path, alpha)
-    model = ExportedModel(path, batch_size)
+    model = ExportedModel(path, batch_size, trust)
     return model, model.image_shape
 
 
@@ -47,12 +78,15 @@ def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
         calibration.need_level(alpha, count)
 
 
-def of_detector(path: str | os.PathLike, alpha: float | None = None) -> tuple[Scorer, tuple[int, int, int]]:
+def of_detector(
+    path: str | os.PathLike, alpha: float | None = None, trust: bool = False
+) -> tuple[Scorer, tuple[int, int, int]]:
     """The scorer of a saved detector, exportable or not.
 
     Args:
       path: Its folder.
       alpha: As for `of_export`.
+      trust: As for `detectors.load`.
 
     Returns:
       (scorer, shape (H, W, C) of its images). Its numbers are `score`; `log_prob` in nats and `bits_per_dim`
@@ -61,7 +95,7 @@ def of_detector(path: str | os.PathLike, alpha: float | None = None) -> tuple[Sc
     Raises:
       DetectorError: If the folder holds no detector, or `alpha` is not attainable.
     """
-    detector = detectors.load(path)
+    detector = detectors.load(path, trust=trust)
     if alpha is not None and detector.calibration_scores is not None:
         calibration.need_level(alpha, len(detector.calibration_scores))
     image_shape = detector.image_shape

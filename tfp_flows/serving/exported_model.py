@@ -1,20 +1,18 @@
 """An exported model, read back as a function from images to numbers."""
 
-import json
 import os
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.checks import files, graphs, sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_batch
 from tfp_flows.checks.paths import check_path
+from tfp_flows.serving import signature_file
+from tfp_flows.serving.signature_file import ExportedModelError
 
-SIGNATURE_FILE = "signature.json"
-
-
-class ExportedModelError(UserError):
-    """A folder holds no exported model; the message is one line."""
+__all__ = ["ExportedModel", "ExportedModelError", "image_shape", "num_calibration"]
 
 
 def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
@@ -24,15 +22,12 @@ def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
       ExportedModelError: If the folder holds no export.
     """
     check_path(folder, "model")
-    try:
-        described = _described(folder)
-        height, width, channels = described["image_shape"]
-    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-        raise _no_export(folder, error) from error
+    described = signature_file.read(folder)
     if described.get("export_format") == "stablehlo":
         raise ExportedModelError(
             f"`model`: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
         )
+    height, width, channels = described["image_shape"]
     return height, width, channels
 
 
@@ -42,21 +37,8 @@ def num_calibration(folder: str | os.PathLike) -> int | None:
     Raises:
       ExportedModelError: If the folder holds no export.
     """
-    try:
-        count = (_described(folder)["detector"] or {})["num_calibration"]
-    except KeyError:
-        return None
-    except (OSError, ValueError, TypeError, tf.errors.OpError) as error:
-        raise _no_export(folder, error) from error
-    if count is not None and (type(count) is not int or count < 1):
-        raise _no_export(folder, ValueError(f"num_calibration of {SIGNATURE_FILE} is {count!r}"))
-    return count
-
-
-def _described(folder: str | os.PathLike) -> dict:
-    """The contents of signature.json."""
-    with tf.io.gfile.GFile(os.path.join(folder, SIGNATURE_FILE)) as file:
-        return json.loads(file.read())
+    detector = signature_file.read(folder)["detector"]
+    return detector and detector.get("num_calibration")
 
 
 class ExportedModel:
@@ -72,23 +54,32 @@ class ExportedModel:
       batch_size: Images that the model runs on at once.
     """
 
-    def __init__(self, folder: str | os.PathLike, batch_size: int = 128) -> None:
+    def __init__(self, folder: str | os.PathLike, batch_size: int = 128, trust: bool = False) -> None:
         """Loads the model.
+
+        Before TensorFlow loads it, its graph is looked at: operations that may do more than compute (read or
+        write files, run Python) are refused, wherever they stand.
 
         Args:
           folder: What `tfp_flows.export` wrote.
           batch_size: Images that the model runs on at once.
+          trust: Whether to load whatever graph there is, for those who know who made it.
 
         Raises:
-          ExportedModelError: If the folder holds no export.
+          ExportedModelError: If the folder holds no export, or one that is refused.
         """
         self.image_shape = image_shape(folder)
+        sizes.check_batch_size(batch_size, self.image_shape, error=ExportedModelError)
         self.batch_size = batch_size
+        self._folder = folder
+        self._loaded = _load(folder, trust)  # its variables live as long as it does
         try:
-            self._loaded = tf.saved_model.load(str(folder))  # its variables live as long as it does
             self._function = self._loaded.signatures["serving_default"]
-        except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-            raise _no_export(folder, error) from error
+            _check_function(self._function, self.image_shape)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise signature_file.no_export(folder, UserError("it has no serving_default")) from error
+        except UserError as error:
+            raise signature_file.no_export(folder, error) from error
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The numbers of up to `batch_size` images.
@@ -103,10 +94,39 @@ class ExportedModel:
             )
         filled = np.zeros([self.batch_size, *self.image_shape], np.uint8)
         filled[: len(images)] = images
-        found = self._function(images=tf.constant(filled))
+        try:
+            found = self._function(images=tf.constant(filled))
+        except tf.errors.OpError as error:
+            raise signature_file.no_export(self._folder, error) from error
         return {name: values.numpy()[: len(images)] for name, values in found.items()}
 
 
-def _no_export(folder: str | os.PathLike, error: Exception) -> ExportedModelError:
-    reason = str(error).strip().splitlines()[0]
-    return ExportedModelError(f"`model`: {folder} is no exported model: {reason}")
+def _load(folder: str | os.PathLike, trust: bool) -> tf.Module:
+    try:
+        files.check_folder(folder)
+        if not trust:
+            graphs.check_saved_model(folder)
+        return tf.saved_model.load(str(folder))
+    # What TensorFlow raises for a damaged graph is of any class.
+    except Exception as error:
+        raise signature_file.no_export(folder, error) from error
+
+
+def _check_function(
+    function: tf.types.experimental.ConcreteFunction, image_shape: tuple[int, int, int]
+) -> None:
+    """Refuses a `serving_default` that does not take a batch of images and give numbers for each."""
+    taken = function.structured_input_signature[1]
+    wanted = tf.TensorSpec([None, *image_shape], tf.uint8)
+    if set(taken) != {"images"} or not wanted.is_compatible_with(taken["images"]):
+        shape = ", ".join(map(str, image_shape))
+        raise UserError(f"serving_default does not take images uint8 [N, {shape}]")
+    given = function.structured_outputs
+    for name in ("log_prob", "bits_per_dim"):
+        if name not in given:
+            raise UserError(f"serving_default does not give {name}")
+    for name, spec in given.items():
+        if not spec.dtype.is_floating or spec.shape.rank not in (1, None):
+            raise UserError(
+                f"serving_default gives {name} as {spec.dtype.name} {spec.shape}, not numbers [N]"
+            )

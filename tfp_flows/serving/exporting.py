@@ -13,10 +13,9 @@ from tfp_flows.models import registry
 from tfp_flows.serving import servable, stablehlo
 from tfp_flows.serving.formats import BATCH_SIZES, SAVED_MODEL, STABLEHLO
 from tfp_flows.serving.model_card import model_card
+from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE
 
-SIGNATURE_FILE = "signature.json"
 CARD_FILE = "model_card.md"
-FORMAT = 1  # of signature.json
 
 
 def export(

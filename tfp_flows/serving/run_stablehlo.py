@@ -9,12 +9,16 @@ From Python:
     model = Model("FOLDER")
     model("serving_default", images=images)     # uint8 [N, H, W, C], any N: a dict of arrays
 
-Reading a folder executes nothing but the programs in it: it is text and arrays. Each program has a fixed
-batch size, so images are run in batches of those sizes; the last one is filled up with zeros.
+Reading a folder executes nothing but the programs in it: it is text and arrays, and nothing is unpickled. A
+program is looked at before it is compiled: one with operations that may do more than compute, such as
+`custom_call`, is refused, unless --trust says that you know who made it. Of a stranger's folder do not run
+the reader that lies in it, but one of your own: python run_stablehlo.py --model=FOLDER.
+
+Each program has a fixed batch size, so images are run in batches of those sizes; the last one is filled up
+with zeros.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,17 +26,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfp_flows.serving.stablehlo_check import (
+    COUNT,
+    SIGNATURE_FILE,
+    WEIGHTS_FILE,
+    ModelError,
+    array_type,
+    check_program,
+    check_text,
+    described_type,
+    one_line,
+    read_arrays,
+    read_json,
+    read_text,
+)
+
 if TYPE_CHECKING:
     import jax
-
-SIGNATURE_FILE = "signature.json"
-WEIGHTS_FILE = "weights.safetensors"
-REASON_CHARACTERS = 400  # of a compiler's message, on one line: what is wrong is seldom in its first
-COUNT = "n"  # the input that says how many images are wanted, where none are given
-
-
-class ModelError(ValueError):
-    """A folder cannot be read, or an input does not fit; the message is one line."""
 
 
 class Program:
@@ -66,12 +76,15 @@ class Model:
       weights: dict from name to array on the device; programs that update weights replace them.
     """
 
-    def __init__(self, folder: str | pathlib.Path, device: "jax.Device | None" = None) -> None:
-        """Reads the folder; programs are compiled when they are first used.
+    def __init__(
+        self, folder: str | pathlib.Path, device: "jax.Device | None" = None, trust: bool = False
+    ) -> None:
+        """Reads the folder; programs are checked and compiled when they are first used.
 
         Args:
           folder: As `tfp_flows.export --format=stablehlo` wrote it.
           device: JAX device; None for the default one.
+          trust: Whether to run programs with any operations, for those who know who made them.
 
         Raises:
           ModelError: If the folder is not of this kind, or damaged.
@@ -79,13 +92,15 @@ class Model:
         import jax
 
         self._folder = pathlib.Path(folder)
+        self._trust = trust
         self.device = device or jax.devices()[0]
         self.signature = read_json(self._folder / SIGNATURE_FILE)
         arrays = read_arrays(self._folder / WEIGHTS_FILE)
         try:
             self._described: dict[str, dict[int, dict]] = {}
             for entry in self.signature["programs"]:
-                _check_program(entry, arrays)
+                method = self.signature["methods"][entry["function"]]
+                check_program(entry, arrays, method)
                 self._described.setdefault(entry["function"], {})[entry["batch_size"]] = entry
             self._methods = {name: self.signature["methods"][name] for name in self._described}
         except (KeyError, TypeError, AttributeError) as error:
@@ -140,7 +155,11 @@ class Model:
             self.weights[a["weight"]] if "weight" in a else inputs[a["input"]] for a in entry["arguments"]
         ]
         found = {}
-        for result, described in zip(program(arguments), entry["outputs"], strict=True):
+        try:
+            results = program(arguments)
+        except RuntimeError as error:
+            raise ModelError(f"{self._folder / entry['file']} cannot be run: {one_line(error)}") from error
+        for result, described in zip(results, entry["outputs"], strict=True):
             if "weight" in described:
                 self.weights[described["weight"]] = result
             else:
@@ -153,16 +172,22 @@ class Model:
         entry = self._described[function][batch_size]
         if key not in self._programs:
             path = self._folder / entry["file"]
+            text = read_text(path)
             try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ModelError(f"{path} cannot be read: {error}.") from error
-            try:
+                check_text(text, path, self._types(entry), self._trust)
                 self._programs[key] = Program(text, self.device)
             except RuntimeError as error:
-                reason = " ".join(str(error).split())[:REASON_CHARACTERS]
-                raise ModelError(f"{path} cannot be compiled: {reason}") from error
+                raise ModelError(f"{path} cannot be compiled: {one_line(error)}") from error
         return self._programs[key], entry
+
+    def _types(self, entry: dict) -> tuple[list[str], list[str]]:
+        """The types that a program takes and gives, as StableHLO writes them."""
+        weights = {name: array_type(str(array.dtype), array.shape) for name, array in self.weights.items()}
+
+        def of(described: dict) -> str:
+            return weights[described["weight"]] if "weight" in described else described_type(described)
+
+        return [of(a) for a in entry["arguments"]], [of(r) for r in entry["outputs"]]
 
     def put(self, array: np.ndarray) -> "jax.Array":
         """An array on the device, of its own dtype (JAX alone would make 32 bits of 64)."""
@@ -183,7 +208,9 @@ class Model:
         self, function: str, inputs: dict[str, np.ndarray | int]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], int]:
         """(inputs with an image or latent in each row, other inputs, number of rows)."""
-        described = self._methods[function]["inputs"]
+        described = self._methods[function].get("inputs")
+        if described is None:
+            raise ModelError(f"{SIGNATURE_FILE} does not say what {function} takes.")
         if set(inputs) != set(described):
             raise ModelError(
                 f"{function} takes {', '.join(described)}; got {', '.join(inputs) or 'nothing'}."
@@ -204,42 +231,6 @@ class Model:
             size = next((size for size in sizes if size >= count - start), sizes[-1])
             yield start, size
             start += size
-
-
-def read_json(path: pathlib.Path) -> dict:
-    """The contents of a signature.json; raises `ModelError`."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(values, dict) or "programs" not in values:
-        raise ModelError(f"{path} is not of an export with --format=stablehlo.")
-    return values
-
-
-def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """dict from name to array of a .safetensors file; raises `ModelError`."""
-    import safetensors
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelError(f"{path} cannot be read: {error}.") from error
-
-
-def _check_program(entry: dict, weights: dict[str, np.ndarray]) -> None:
-    """Raises `ModelError` where a program is not a plain file beside, or its weights are not there."""
-    file = entry["file"]
-    plain = isinstance(file, str) and file.endswith(".mlir") and not set(file) & set("/\\:\0")
-    if not plain:
-        raise ModelError(f"{SIGNATURE_FILE}: {file!r} is no name of a .mlir file beside it.")
-    if type(entry["batch_size"]) is not int or entry["batch_size"] < 1:
-        raise ModelError(f"{SIGNATURE_FILE}: {file} has batch size {entry['batch_size']!r}.")
-    names = {a["weight"] for a in (*entry["arguments"], *entry["outputs"]) if "weight" in a}
-    missing = sorted(names - set(weights))
-    if missing:
-        raise ModelError(f"{WEIGHTS_FILE}: {file} takes {missing[0]}, which is not there.")
 
 
 def _checked(name: str, value: np.ndarray | int, wanted: dict) -> np.ndarray:
@@ -283,8 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default=pathlib.Path(__file__).parent, help="folder; that of this file")
     parser.add_argument("--function", default="serving_default", help="name of the function")
     parser.add_argument("--out", required=True, help="archive to write, .npz")
+    parser.add_argument("--trust", action="store_true", help="run programs with any operations")
     options, rest = parser.parse_known_args(arguments)
-    model = Model(options.model)
+    model = Model(options.model, trust=options.trust)
     model._check_function(options.function)
     inputs = argparse.ArgumentParser(prog=f"{parser.prog} --function={options.function} --out=FILE.npz")
     for name, wanted in model.signature["methods"][options.function]["inputs"].items():

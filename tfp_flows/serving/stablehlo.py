@@ -11,7 +11,6 @@ import contextlib
 import os
 import pathlib
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -21,10 +20,10 @@ import tensorflow as tf
 
 from tfp_flows.checks import extras
 from tfp_flows.checks.errors import UserError
+from tfp_flows.serving import standalone
 
 WEIGHTS_FILE = "weights.safetensors"
 READER_FILE = "run_stablehlo.py"
-READER = pathlib.Path(__file__).with_name("run_stablehlo.py")
 DEVICE = "/device:CPU:0"  # the programs are for any; no kernel of one kind of device may get into them
 MLIR_TYPES = {
     **{"float64": "f64", "float32": "f32", "bfloat16": "bf16", "float16": "f16", "bool": "i1"},
@@ -150,7 +149,7 @@ class Bundle:
             (folder / file).write_text(text, encoding="utf-8")
         arrays = {name: np.asarray(value) for name, value in self._weights.items()}
         (folder / WEIGHTS_FILE).write_bytes(self._serialized(arrays))
-        shutil.copyfile(READER, folder / READER_FILE)
+        (folder / READER_FILE).write_text(standalone.text(), encoding="utf-8")
 
 
 @contextlib.contextmanager

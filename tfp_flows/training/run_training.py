@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows import runs
+from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models import registry
 from tfp_flows.training import strategies
@@ -57,11 +58,12 @@ def train(
     Raises:
       RunError: If the folder holds another run or its images are not those that it was trained on, another
         training writes to it, it cannot be written, or its checkpoints or that of `init_from` are damaged.
-      UserError: If the batch cannot be cut into equal parts.
+      UserError: If the batch cannot be cut into equal parts, or is too large.
       TrainingDiverged: If the loss is not finite or exploded; the last checkpoint is intact.
       HostLost: If another host is gone; the last checkpoint is intact.
     """
     config = TrainingConfig(**spec.training)
+    sizes.check_batch_size(config.batch_size, spec.image_shape)
     hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
     _check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
     examples = Examples(train_images)

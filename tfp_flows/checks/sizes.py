@@ -1,0 +1,90 @@
+"""How large anything may be: known before it is decoded or allocated, and the same everywhere.
+
+An image has at most 2**26 pixels (8,192 x 8,192) and 2**28 values, a batch that is computed at once at most
+2**28 values, and what is held in memory whole at most the memory that the machine has. Whatever is larger is
+a mistake, or meant to do harm.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+
+from tfp_flows.checks.errors import UserError
+
+MOST_PIXELS = 2**26  # of an image
+MOST_VALUES = 2**28  # of an image, or of the images of a batch
+MOST_TEXT = 2**26  # bytes of a file that describes something, such as JSON
+MOST_GRAPH = 2**30  # bytes of a SavedModel's graph
+
+
+def check_image_size(shape: Sequence[int], owner: str, error: type[UserError] = UserError) -> None:
+    """Refuses an image that is larger than any, or holds nothing.
+
+    Args:
+      shape: (H, W, C).
+      owner: Who asks, or what holds the image: the first words of the message.
+      error: Class of the error.
+
+    Raises:
+      UserError: Or `error`.
+    """
+    text = "x".join(map(str, shape))
+    if min(shape) < 1:
+        raise error(f"{owner}: images of {text} have no pixels")
+    if shape[0] * shape[1] > MOST_PIXELS or math.prod(shape) > MOST_VALUES:
+        raise error(
+            f"{owner}: images of {text} are too large: at most {MOST_PIXELS:,} pixels, and "
+            f"{MOST_VALUES:,} values, are taken"
+        )
+
+
+def check_batch_size(
+    batch_size: int,
+    image_shape: Sequence[int],
+    owner: str = "`batch_size`",
+    error: type[UserError] = UserError,
+) -> None:
+    """Refuses batches that cannot be computed at once, or that hold nothing.
+
+    Args:
+      batch_size: Images in a batch.
+      image_shape: (H, W, C).
+      owner: What the number was given as: the first words of the message.
+      error: Class of the error.
+
+    Raises:
+      UserError: Or `error`.
+    """
+    if batch_size < 1:
+        raise error(f"{owner} must be 1 or more, got {batch_size}.")
+    most = max(1, MOST_VALUES // max(1, math.prod(image_shape)))
+    if batch_size > most:
+        shape = "x".join(map(str, image_shape))
+        raise error(f"{owner} must be at most {most:,} for images of {shape}, got {batch_size:,}.")
+
+
+def check_held(num_bytes: int, owner: str, error: type[UserError] = UserError) -> None:
+    """Refuses what does not fit into this machine's memory.
+
+    Args:
+      num_bytes: What would be held at once.
+      owner: What holds it: the first words of the message.
+      error: Class of the error.
+
+    Raises:
+      UserError: Or `error`.
+    """
+    most = _memory_bytes()
+    if num_bytes > most:
+        raise error(
+            f"{owner}: would take {_text(num_bytes)} of memory, and this machine has {_text(most)}: "
+            "give fewer or smaller images"
+        )
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _text(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:,.1f} GiB"

@@ -1,0 +1,184 @@
+"""A scoring job on disk: its tables as they grow, and which job it is.
+
+    OUT.part            the table so far, as text: Parquet cannot be appended to
+    OUT.errors.part     the table of errors so far
+    OUT.progress.json   the job, and how far it was when it was last interrupted
+
+The two tables are all that counts for going on. When all is done they are written once more, under their own
+names.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tfp_flows import runs
+from tfp_flows.scoring.done import Done
+from tfp_flows.scoring.growing import Entry, GrowingTable
+from tfp_flows.scoring.table import COLUMNS, ERROR_COLUMNS, Counts, ScoringError, table_schema
+
+FORMAT = 2
+_OTHER = {"images": "other images"}
+
+
+class Journal:
+    """The files of one job.
+
+    Attributes:
+      counts: Of the rows so far.
+    """
+
+    def __init__(self, out: str | os.PathLike, job: Mapping[str, object]) -> None:
+        """Looks at nothing but the name.
+
+        Args:
+          out: Path of the table.
+          job: What makes the job the same one when it is started again.
+
+        Raises:
+          ScoringError: If `out` ends in neither .csv nor .parquet.
+        """
+        self._out = pathlib.Path(out)
+        if self._out.suffix not in (".csv", ".parquet"):
+            raise ScoringError(f"`out`: {out} must end in .csv or .parquet.")
+        if self._out.suffix == ".parquet":
+            table_schema()  # where it cannot be made, that is said now, and not at the end
+        self._rows = GrowingTable(self._beside(".part"), COLUMNS)
+        self._errors = GrowingTable(self._beside(".errors.part"), ERROR_COLUMNS)
+        self._final_errors = self._beside(".errors.csv")
+        self._progress = self._beside(".progress.json")
+        self._job = dict(job)
+        self.counts = Counts(0, 0)
+
+    def begin(self) -> Done | None:
+        """Begins the job, or goes on with it.
+
+        Returns:
+          What has a row already; None where all is done and only files were to be cleared away.
+
+        Raises:
+          ScoringError: If `out` is there, or the files are another job's, or are damaged.
+        """
+        noted = self._read_note()
+        if self._out.exists():
+            if not (noted and noted["finished"] and noted["job"] == self._job):
+                raise ScoringError(f"`out`: {self._out} is there already; remove it to score anew.")
+            self.counts = Counts(*noted["counts"])
+            self._clear()
+            return None
+        if noted is None or not (self._rows.has_rows() or self._errors.has_rows()):
+            self._begin_anew()
+            return Done()
+        self._check(noted)
+        for table in (self._rows, self._errors):
+            table.cut()
+        return Done(self._identities())
+
+    def append(self, rows: Sequence[Entry], errors: Sequence[Entry]) -> None:
+        """Adds to both tables, and brings them to the disk.
+
+        Raises:
+          OSError: If that fails; `filename` says where.
+        """
+        self._rows.append(rows)
+        self._errors.append(errors)
+        self.counts = Counts(self.counts.scored + len(rows), self.counts.failed + len(errors))
+
+    def keys(self, done: Done) -> Iterator[str]:
+        """The keys, escaped, of the rows that `done` still has; it has them no longer then."""
+        for table in (self._rows, self._errors):
+            for key, identity in table.keys():
+                if done(identity):
+                    yield key
+
+    def finish(self) -> None:
+        """Writes the tables under their own names, and clears away what else there is."""
+        self._errors.publish(self._final_errors)
+        self._note(finished=True)
+        self._rows.publish(self._out)
+        self._clear()
+
+    def pause(self) -> str:
+        """Notes how far the job is; where there is nothing yet, clears its files away.
+
+        Returns:
+          A sentence for whoever started it, or "".
+        """
+        if not sum(self.counts) or self._out.exists():
+            with contextlib.suppress(OSError):
+                self._clear()
+            return ""
+        with contextlib.suppress(OSError):  # a full disk, say: the tables are all that counts
+            self._note()
+        return (
+            f"{sum(self.counts):,} images are done, in {self._rows.path}, {self._errors.path.name} and "
+            f"{self._progress.name}; the same command goes on from there."
+        )
+
+    def _beside(self, ending: str) -> pathlib.Path:
+        return self._out.with_name(self._out.name + ending)
+
+    def _begin_anew(self) -> None:
+        self._clear()
+        self._final_errors.unlink(missing_ok=True)
+        self._rows.begin()
+        self._errors.begin()
+        self._note()
+
+    def _clear(self) -> None:
+        """Removes what is beside the tables; the note last, by which the rest is known."""
+        for path in (self._rows.path, self._errors.path, self._progress):
+            path.unlink(missing_ok=True)
+
+    def _check(self, noted: dict[str, Any]) -> None:
+        """Refuses another job's files, and such as somebody cut."""
+        changed = [name for name, value in self._job.items() if noted["job"].get(name) != value]
+        if changed:
+            words = " and ".join(_OTHER.get(name, f"another {name}") for name in changed)
+            raise ScoringError(
+                f"`out`: {self._progress} is of a job with {words}; finish that one with what it began "
+                f"with, give another `out`, or remove {self._progress.name} to begin anew."
+            )
+        for table, size in ((self._rows, noted["rows"]), (self._errors, noted["errors"])):
+            if not table.path.exists() or table.path.stat().st_size < size:
+                raise ScoringError(
+                    f"`out`: {table.path} is shorter than {self._progress} says; remove "
+                    f"{self._progress.name} to begin anew."
+                )
+
+    def _identities(self) -> Iterator[str]:
+        """Of all rows, which are counted by the way."""
+        counts = [0, 0]
+        for index, table in enumerate((self._rows, self._errors)):
+            for _, identity in table.keys():
+                counts[index] += 1
+                yield identity
+        self.counts = Counts(*counts)
+
+    def _note(self, finished: bool = False) -> None:
+        rows, errors = (table.path.stat().st_size for table in (self._rows, self._errors))
+        noted = {"format": FORMAT, "job": self._job, "finished": finished, "counts": list(self.counts)}
+        runs.write_atomically(self._progress, json.dumps({**noted, "rows": rows, "errors": errors}) + "\n")
+
+    def _read_note(self) -> dict[str, Any] | None:
+        """What `_note` wrote; None where there is nothing."""
+        try:
+            noted = json.loads(self._progress.read_text(encoding="utf-8"))
+            if noted.get("format") != FORMAT:
+                raise ScoringError(
+                    f"`out`: {self._progress} is of a job that another version of this program began; "
+                    f"finish it there, or remove it to begin anew."
+                )
+            types = {"job": dict, "finished": bool, "counts": list, "rows": int, "errors": int}
+            if all(isinstance(noted.get(name), kind) for name, kind in types.items()):
+                return noted
+        except FileNotFoundError:
+            return None
+        except ScoringError:
+            raise
+        except (ValueError, AttributeError, RecursionError):
+            pass
+        raise ScoringError(f"`out`: {self._progress} is damaged; remove it to begin anew.")

@@ -1,0 +1,76 @@
+"""signature.json, as it stands in an export's folder: read, and checked before anything else is."""
+
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_flows.checks import files, sizes
+from tfp_flows.checks.errors import UserError
+
+SIGNATURE_FILE = "signature.json"
+FORMAT = 1  # of signature.json
+
+
+class ExportedModelError(UserError):
+    """A folder holds no exported model; the message is one line."""
+
+
+def read(folder: str | os.PathLike) -> dict[str, Any]:
+    """The contents of an export's signature.json.
+
+    Args:
+      folder: Of the export.
+
+    Returns:
+      A dict with at least `image_shape`, three positive integers; `methods`; `detector`, a dict or None; and
+      `export_format`.
+
+    Raises:
+      ExportedModelError: If it cannot be read, or is not of this form.
+    """
+    try:
+        described = files.read_json(os.path.join(folder, SIGNATURE_FILE))
+        if not isinstance(described, dict) or described.get("format") != FORMAT:
+            found = described.get("format") if isinstance(described, dict) else described
+            raise UserError(f"{SIGNATURE_FILE} must have format {FORMAT}, got {_short(found)}")
+        _check(described)
+    except (OSError, UserError, tf.errors.OpError) as error:
+        raise no_export(folder, error) from error
+    described.setdefault("detector", None)
+    return described
+
+
+def no_export(folder: str | os.PathLike, error: Exception) -> ExportedModelError:
+    """The error that says of `folder`, in one line, why it is no export."""
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return ExportedModelError(f"`model`: {os.fspath(folder)} is no exported model: {reason.rstrip('.')}.")
+
+
+def _check(described: dict[str, Any]) -> None:
+    shape = described.get("image_shape")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)):
+        raise UserError(
+            f"image_shape of {SIGNATURE_FILE} must be three positive integers, got {_short(shape)}"
+        )
+    sizes.check_image_size(shape, SIGNATURE_FILE)
+    methods = described.get("methods")
+    if not (isinstance(methods, dict) and all(isinstance(method, dict) for method in methods.values())):
+        raise UserError(f"methods of {SIGNATURE_FILE} must be functions by name, got {_short(methods)}")
+    if "serving_default" not in methods:
+        raise UserError(f"{SIGNATURE_FILE} has no method serving_default")
+    detector = described.get("detector")
+    if not (detector is None or isinstance(detector, dict)):
+        raise UserError(
+            f"detector of {SIGNATURE_FILE} must be a description or null, got {_short(detector)}"
+        )
+    count = (detector or {}).get("num_calibration")
+    if count is not None and (type(count) is not int or count < 1):
+        raise UserError(
+            f"num_calibration of {SIGNATURE_FILE} must be a positive integer, got {_short(count)}"
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:77]}..."
