@@ -59,7 +59,7 @@ def load(
         raise DetectorError(
             f"load: unknown detector {description['detector']!r}; there are {', '.join(DETECTORS)}."
         )
-    detector = _make(kind, settings, _models(references, path, model), path, trust)
+    detector = _make(kind, settings, _models(references, path, model), path, shape, trust)
     detector.image_shape = shape
     scores = arrays.pop(CALIBRATION, None)
     detector.fitted = arrays
@@ -102,12 +102,13 @@ def _make(
     settings: dict,
     density_models: list[DensityModel] | None,
     path: pathlib.Path,
+    image_shape: tuple[int, int, int],
     trust: bool,
 ) -> Detector:
     try:
         if density_models is not None:
             return kind.of_models(density_models, settings)
-        return kind.of_statistics(_load_statistics(path / STATISTICS, trust), settings)
+        return kind.of_statistics(_load_statistics(path / STATISTICS, image_shape, trust), settings)
     except DetectorError:
         raise
     except (TypeError, ValueError) as error:
@@ -115,7 +116,9 @@ def _make(
         raise DetectorError(f"load: the detector in {path} cannot be made: {reason}.") from error
 
 
-def _load_statistics(folder: pathlib.Path, trust: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+def _load_statistics(
+    folder: pathlib.Path, image_shape: tuple[int, int, int], trust: bool
+) -> Callable[[tf.Tensor], tf.Tensor]:
     check_path(folder, "detector")
     try:
         files.check_folder(folder)
@@ -123,6 +126,7 @@ def _load_statistics(folder: pathlib.Path, trust: bool) -> Callable[[tf.Tensor],
             graphs.check_saved_model(folder)
         loaded = tf.saved_model.load(str(folder))
         statistics = loaded.statistics
+        statistics(tf.zeros([1, *image_shape], tf.uint8))  # what is wrong with the graph shows now
     # What TensorFlow raises for a damaged graph is of any class.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -197,10 +197,11 @@ def _check_types(module: "mlir.ir.Module", path: pathlib.Path, types: tuple[list
 
 def described_type(described: dict) -> str:
     """The type of an array that signature.json describes; raises `ModelError`."""
-    shape = described["shape"]
-    if not (isinstance(shape, list) and all(type(size) is int for size in shape)):
-        raise ModelError(f"{SIGNATURE_FILE}: a program's array has the shape {shape!r}.")
-    return array_type(described["dtype"], shape)
+    dtype, shape = described.get("dtype"), described.get("shape")
+    sound = isinstance(shape, list) and all(type(size) is int for size in shape)
+    if not sound or not isinstance(dtype, str):
+        raise ModelError(f"{SIGNATURE_FILE}: {described!r} is no type of an array.")
+    return array_type(dtype, list(shape or []))
 
 
 def array_type(dtype: str, shape: Sequence[int]) -> str:
