@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from tests import forked
 from tfp_flows import evaluation, runs, serving
 from tfp_flows.evaluation import pictures
 
@@ -63,6 +64,18 @@ def test_case_43_evaluations_at_once_lose_nothing(run, monkeypatch):
     _evaluate(run, "noise")
     assert set(_table(run)) == {*OWN, ("noise", "test"), ("constant", "test")}
     assert not [path for path in run.evaluation.iterdir() if path.name.startswith(".")]
+
+
+def test_case_43_evaluations_of_two_processes_lose_nothing(run):
+    arguments = [f"--run={run.folder}", "--max_images=20", "--num_samples=0", "--noprogress"]
+    jobs = [
+        forked.start("tfp_flows.evaluate", *arguments, f"--datasets={name}")
+        for name in ("noise", "constant")
+    ]
+    for job in jobs:
+        result = job.wait()
+        assert result.returncode == 0, result.stderr
+    assert _table(run)[:2] == OWN and set(_table(run)) == {*OWN, ("noise", "test"), ("constant", "test")}
 
 
 def test_case_43_what_was_judged_otherwise_stays_and_is_not_compared(run, monkeypatch):

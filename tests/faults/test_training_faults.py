@@ -4,7 +4,6 @@ What a kill leaves at an operation is what is in the folder then: all of that is
 training goes on from each copy. So every kill is tried; some of them by killing processes, too.
 """
 
-import contextlib
 import errno
 import functools
 import os
@@ -17,39 +16,13 @@ import tensorflow as tf
 
 from tests import forked
 from tests.faults import injection, tiny_training
+from tests.faults.operations import Operations
 from tfp_flows import runs
 from tfp_flows.checks import UserError
 from tfp_flows.runs import checkpoint_files
 
 TINY = "tests.faults.tiny_training"
 COPYING = shutil.ignore_patterns("events")  # which are no part of a training's state
-
-
-class Operations:
-    """Calls `act(number, text)` before each operation on files under a folder, while there is an `act`."""
-
-    def __init__(self, folder):
-        self.act = None
-        self._number = 0
-        injection._watch(folder, self._told)
-
-    @contextlib.contextmanager
-    def each(self, act):
-        self.act, self._number = act, 0
-        try:
-            yield
-        finally:
-            self.act = None
-
-    def _told(self, _, text):
-        act, number = self.act, self._number
-        if act:
-            self._number += 1
-            self.act = None  # what it does itself is not told
-            try:
-                act(number, text)
-            finally:
-                self.act = act
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ DIR/statistics/      a SavedModel of the statistics, where the model is not that
 import json
 import os
 import pathlib
-import tempfile
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -57,10 +56,7 @@ def save(detector: Saved, path: str | os.PathLike[str]) -> None:
     path = pathlib.Path(check_path(path, "out"))
     if path.exists() and not (path / DESCRIPTION).exists() and (not path.is_dir() or any(path.iterdir())):
         raise DetectorError(f"save: {path} is there already and is no detector.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
-        new = pathlib.Path(temporary) / "new"
-        new.mkdir()
+    with runs.replacing_folder(path) as new:
         found = [getattr(model, "run_reference", None) for model in detector.models]
         references = [reference for reference in found if reference is not None]
         by_reference = len(references) == len(found)
@@ -80,9 +76,6 @@ def save(detector: Saved, path: str | os.PathLike[str]) -> None:
         if calibration is not None:
             arrays[CALIBRATION] = calibration
         np.savez_compressed(new / ARRAYS, **arrays)
-        if path.exists():
-            os.replace(path, pathlib.Path(temporary) / "old")
-        os.replace(new, path)
 
 
 def _save_statistics(detector: Saved, folder: pathlib.Path) -> None:

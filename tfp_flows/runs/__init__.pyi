@@ -1,5 +1,6 @@
 from . import checkpoint_files as checkpoint_files
 from .atomic import naming_file as naming_file
+from .atomic import replacing_folder as replacing_folder
 from .atomic import sync as sync
 from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically

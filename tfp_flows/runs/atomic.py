@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
 
@@ -33,6 +34,38 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
         except OSError:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            raise
+        sync(path.parent)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """A new folder to fill, which then takes the place of `path`, as a whole or not at all.
+
+    It is made beside, in `.NAME.*`, brought to the disk, and renamed; an earlier `path` is removed. A
+    process that is killed leaves what is beside; between the two renames, `path` is there as `.NAME.*/old`.
+
+    Args:
+      path: Of the folder; those that it lies in are made.
+
+    Raises:
+      OSError: If it cannot be written; `filename` says which.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming_file(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+        new = pathlib.Path(beside) / "new"
+        new.mkdir()
+        yield new
+        sync_folder(new)
+        old = pathlib.Path(beside) / "old"
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(new, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
             raise
         sync(path.parent)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -130,12 +129,7 @@ def _lower(offered: servable.Servable, name: str, size: int) -> stablehlo.Progra
 
 def _write(out: pathlib.Path, save: Callable[[pathlib.Path], None], described: dict, card: str) -> None:
     """Writes the folder as a whole or not at all; `save(folder)` makes it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        new = pathlib.Path(temporary) / "new"
+    with runs.replacing_folder(out) as new:
         save(new)
         (new / SIGNATURE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         (new / CARD_FILE).write_text(card, encoding="utf-8")
-        if out.exists():
-            os.replace(out, pathlib.Path(temporary) / "old")
-        os.replace(new, out)

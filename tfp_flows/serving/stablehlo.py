@@ -144,7 +144,7 @@ class Bundle:
     def save(self, folder: str | os.PathLike) -> None:
         """Writes programs, arrays and the reader to `folder`, which is made."""
         folder = pathlib.Path(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for file, text in self._texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         arrays = {name: np.asarray(value) for name, value in self._weights.items()}
