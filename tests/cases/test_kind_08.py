@@ -7,18 +7,22 @@ import os
 import resource
 import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
+from tensorflow_probability import distributions as tfd
 
 from tests import forked
 from tfp_flows import data, detectors, serving
 from tfp_flows.checks import UserError, archives, sizes
 from tfp_flows.data import folder
-from tfp_flows.runs import Run
+from tfp_flows.runs import Run, load_model
 
 DIGITS = data.load("digits", "test").images
 
@@ -254,3 +258,59 @@ def test_case_46_a_fifo_is_refused_and_never_waited_for(exported, tmp_path):
     os.mkfifo(tmp_path / "images" / "a.png")
     assert "holds no image" in _refused(f"folder:{tmp_path / 'images'}", "train")
     Image.fromarray(DIGITS[0, ..., 0]).save(tmp_path / "images" / "b.png")
+
+
+@pytest.mark.parametrize("value", [172.5, 300.0, -1.0, float("nan"), float("inf"), True, "a"])
+def test_case_48_an_export_refuses_what_is_no_grey_level(exported, value):
+    model = serving.ExportedModel(exported)
+    images = np.full([2, 8, 8, 1], value)
+    with pytest.raises(UserError):
+        model(images)
+
+
+def test_case_48_an_export_refuses_what_is_no_batch_of_its_images(exported):
+    model = serving.ExportedModel(exported)
+    for images in (DIGITS[0], DIGITS[:3, :1, :1], DIGITS[:2, ..., 0], np.zeros([3, 1, 1, 1], np.uint8)):
+        with pytest.raises(UserError):
+            model(images)
+    expected = model(DIGITS[:2])["log_prob"]
+    np.testing.assert_array_equal(model(DIGITS[:2].astype(np.float64))["log_prob"], expected)
+
+
+def test_case_48_fractions_within_a_graph_are_no_grey_levels(exported):
+    model = load_model(Run(exported.parent / "glow"))[0]
+    log_prob = tf.function(model.log_prob)
+    images = tf.constant(DIGITS[:2] / 255.0, tf.float32)
+    with pytest.raises((UserError, tf.errors.InvalidArgumentError)):
+        log_prob(images)
+    assert log_prob(tf.constant(DIGITS[:2], tf.float32)).shape == [2]
+
+
+@pytest.mark.parametrize(("how", "lines"), [("user", 1), ("file", 1), ("bug", 5)])
+def test_case_50_a_users_error_is_one_line_and_a_bug_is_a_traceback(how, lines):
+    result = forked.command("tests.cases.failing", f"--how={how}")
+    assert result.returncode == 1 and result.stdout == ""
+    said = result.stderr.splitlines()
+    if how == "bug":
+        assert len(said) >= lines and "Traceback" in result.stderr
+        assert said[-1] == "ValueError: operands could not be broadcast"
+    else:
+        assert said == [{"user": "error: --how is wrong.", "file": "error: x.png: No such file."}[how]]
+
+
+def test_case_51_a_training_leaves_the_process_as_it_was(tmp_path, make_run):
+    make_run(tmp_path, "glow")  # by `training.train`
+    assert tf.random.normal([2]).shape == [2]  # refused where operations are to be deterministic
+    assert tfd.Normal(0.0, 1.0).sample().shape == []
+
+
+def test_case_51_a_program_of_ones_own_keeps_its_environment(tmp_path):
+    names = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
+    (tmp_path / "mytool.py").write_text(
+        f"import os, tfp_flows\nprint([name for name in {names} if name in os.environ])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment["PYTHONPATH"] = os.pathsep.join([str(forked.ROOT), str(tmp_path)])
+    command = [sys.executable, "-m", "mytool"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", "")

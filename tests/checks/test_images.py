@@ -76,9 +76,14 @@ def test_any_batch_shape_is_one_where_it_may_be():
         check_image_batch(IMAGES[0, ..., 0], None, "me")
 
 
-def test_values_inside_a_graph_are_not_known_but_shapes_are():
+@pytest.mark.parametrize("value", [0.5, 256.0, -1.0, float("nan")])
+def test_values_inside_a_graph_are_checked_when_it_runs_and_shapes_at_once(value):
     function = tf.function(lambda x: check_images(x, SHAPE, "me"), autograph=False)
-    assert function(tf.fill([4, *SHAPE], 0.5)).shape == (4, *SHAPE)
+    assert function(tf.fill([4, *SHAPE], 255.0)).shape == (4, *SHAPE)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="me: images must hold integer grey levels"):
+        function(tf.fill([4, *SHAPE], value))
+    operations = function.get_concrete_function(tf.TensorSpec([4, *SHAPE], tf.uint8)).graph.get_operations()
+    assert "Assert" not in {operation.type for operation in operations}  # whose values cannot be wrong
     with pytest.raises(UserError, match="images must have shape"):
         function(tf.zeros([4, 3, 3, 1]))
 

@@ -35,8 +35,9 @@ def check_images(
 ) -> tf.Tensor:
     """`value` as a tensor, if it can be integer images of this shape, of any batch shape.
 
-    Values that are known (not symbolic tensors of a `tf.function`) are checked before any conversion:
-    TFP would turn a 300 into a 44 without a word.
+    Values that are known are checked before any conversion: TFP would turn a 300 into a 44 without a word.
+    Symbolic tensors of a `tf.function` are checked when it runs, but for those of uint8, which need no
+    check; XLA leaves assertions out.
 
     Args:
       value: Array or tensor `[..., H, W, C]`.
@@ -45,6 +46,7 @@ def check_images(
 
     Raises:
       UserError: If the shape differs, or a value is no integer of 0..255.
+      tf.errors.InvalidArgumentError: When a graph runs on such a value.
     """
     if isinstance(value, tf.Variable):
         value = tf.convert_to_tensor(value)
@@ -55,7 +57,10 @@ def check_images(
     concrete = array if isinstance(array, np.ndarray) else tf.get_static_value(array)
     if concrete is not None:
         _check_levels(np.asarray(concrete), owner, UserError)
-    return tf.convert_to_tensor(array)
+    tensor = tf.convert_to_tensor(array)
+    if concrete is None and tensor.dtype != tf.uint8:
+        return _checked_when_run(tensor, owner)
+    return tensor
 
 
 def check_image_batch(
@@ -80,6 +85,14 @@ def check_image_batch(
         raise _wrong_shape(owner, "N", image_shape, array.shape, error)
     _check_levels(array, owner, error)
     return array.astype(np.uint8, copy=False)
+
+
+def _checked_when_run(values: tf.Tensor, owner: str) -> tf.Tensor:
+    exact = tf.cast(values, tf.float64)
+    right = tf.reduce_all((exact >= 0) & (exact <= LARGEST_LEVEL) & (exact == tf.floor(exact)))
+    message = f"{owner}: images must hold integer grey levels 0..255."
+    with tf.control_dependencies([tf.debugging.Assert(right, [message])]):
+        return tf.identity(values)
 
 
 def _wrong_shape(
