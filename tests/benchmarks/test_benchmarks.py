@@ -106,7 +106,7 @@ def test_gpu_training_is_that_of_the_training_loop(tmp_path):
     (found, step), (expected, _) = (runs.load_model(runs.Run(run)) for run in (restored, live))
     assert step == 12
     for ours, theirs in zip(found.variables, expected.variables, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)  # a step is 1e-3
     curves = [np.genfromtxt(run / "metrics.csv", delimiter=",", names=True) for run in (restored, live)]
     np.testing.assert_array_equal(curves[0]["step"], curves[1]["step"])
     np.testing.assert_allclose(curves[0]["bits_per_dim"], curves[1]["bits_per_dim"], rtol=1e-5)
