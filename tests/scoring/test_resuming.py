@@ -12,6 +12,9 @@ from tfp_flows import scoring
 from tfp_flows.data import streams
 from tfp_flows.runs import InUseError
 from tfp_flows.scoring.done import Done
+from tfp_flows.scoring.growing import Entry
+from tfp_flows.scoring.journal import Journal
+from tfp_flows.scoring.table import ScoredImage
 
 from .images import Killed, dying, example, image, keys, rows, run, scorer, write_png, write_records
 
@@ -257,3 +260,25 @@ def test_skipping_decodes_nothing(tmp_path, monkeypatch):
     folder = _folder(tmp_path / "images", range(10, 14))
     monkeypatch.setattr(streams.folder, "decode_file", None)
     assert not list(streams.stream(f"folder:{folder}", (4, 4, 1), skip=lambda identity: True))
+
+
+def test_an_interruption_between_the_rows_and_their_count(tmp_path):
+    """What is noted is of one moment: as many rows as are counted, in as many bytes."""
+    out = Journal(tmp_path / "x.csv", {"alpha": 0.05})
+    out.begin()
+    rows = [Entry(ScoredImage(f"{i}.png", -1.0, 2.0, None, None, None), "") for i in range(4)]
+    out.append(rows[:2], [])
+
+    def interrupted(entries):
+        raise KeyboardInterrupt
+
+    out._errors.append = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        out.append(rows[2:], [])
+    out.pause()
+    noted = json.loads((tmp_path / "x.csv.progress.json").read_text())
+    text = (tmp_path / "x.csv.part").read_bytes()
+    assert text.count(b"\n") == 5 and noted["counts"] == [2, 0]
+    assert text[: noted["rows"]].count(b"\n") == 3
+    again = Journal(tmp_path / "x.csv", {"alpha": 0.05})
+    assert len(again.begin()) == 4 and again.counts == (4, 0)

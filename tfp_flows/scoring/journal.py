@@ -25,11 +25,7 @@ _OTHER = {"images": "other images"}
 
 
 class Journal:
-    """The files of one job.
-
-    Attributes:
-      counts: Of the rows so far.
-    """
+    """The files of one job."""
 
     def __init__(self, out: str | os.PathLike, job: Mapping[str, object]) -> None:
         """Looks at nothing but the name.
@@ -51,7 +47,13 @@ class Journal:
         self._final_errors = self._beside(".errors.csv")
         self._progress = self._beside(".progress.json")
         self._job = dict(job)
-        self.counts = Counts(0, 0)
+        # Counts and sizes of the tables, changed at once: an interruption finds both of one moment.
+        self._reached = (Counts(0, 0), (0, 0))
+
+    @property
+    def counts(self) -> Counts:
+        """Of the rows so far."""
+        return self._reached[0]
 
     def begin(self) -> Done | None:
         """Begins the job, or goes on with it.
@@ -66,7 +68,7 @@ class Journal:
         if self._out.exists():
             if not (noted and noted["finished"] and noted["job"] == self._job):
                 raise ScoringError(f"`out`: {self._out} is there already; remove it to score anew.")
-            self.counts = Counts(*noted["counts"])
+            self._reached = (Counts(*noted["counts"]), (noted["rows"], noted["errors"]))
             self._clear()
             return None
         if noted is None or not (self._rows.has_rows() or self._errors.has_rows()):
@@ -85,7 +87,8 @@ class Journal:
         """
         self._rows.append(rows)
         self._errors.append(errors)
-        self.counts = Counts(self.counts.scored + len(rows), self.counts.failed + len(errors))
+        counts = Counts(self.counts.scored + len(rows), self.counts.failed + len(errors))
+        self._reached = (counts, self._sizes())
 
     def keys(self, done: Done) -> Iterator[str]:
         """The keys, escaped, of the rows that `done` still has; it has them no longer then."""
@@ -126,6 +129,7 @@ class Journal:
         self._final_errors.unlink(missing_ok=True)
         self._rows.begin()
         self._errors.begin()
+        self._reached = (Counts(0, 0), self._sizes())
         self._note()
 
     def _clear(self) -> None:
@@ -156,11 +160,14 @@ class Journal:
             for _, identity in table.keys():
                 counts[index] += 1
                 yield identity
-        self.counts = Counts(*counts)
+        self._reached = (Counts(*counts), self._sizes())
+
+    def _sizes(self) -> tuple[int, int]:
+        return self._rows.path.stat().st_size, self._errors.path.stat().st_size
 
     def _note(self, finished: bool = False) -> None:
-        rows, errors = (table.path.stat().st_size for table in (self._rows, self._errors))
-        noted = {"format": FORMAT, "job": self._job, "finished": finished, "counts": list(self.counts)}
+        counts, (rows, errors) = self._reached
+        noted = {"format": FORMAT, "job": self._job, "finished": finished, "counts": list(counts)}
         runs.write_atomically(self._progress, json.dumps({**noted, "rows": rows, "errors": errors}) + "\n")
 
     def _read_note(self) -> dict[str, Any] | None:
