@@ -7,12 +7,12 @@ import numpy as np
 
 from analysis import comparison, figures, shown, term_rows
 from analysis.moments import Moments
-from analysis.page import Page, Row
 from analysis.study import RunStudy
 from analysis.sweeps import TEMPERATURES
 from tfp_flows import evaluation
 from tfp_flows.data import names
 from tfp_flows.numerics import quantization
+from tfp_flows.pages.page import Page, Row
 
 AREA = ("AUROC of -log P", "low", "high")  # columns
 

@@ -6,13 +6,13 @@ import numpy as np
 
 from analysis import detector_figures, published
 from analysis.detector_study import ALPHA, DetectorStudy, Result
-from analysis.page import Page, Row
 from analysis.separation import Estimate
 from analysis.shown import Shown
 from tfp_flows import detectors, evaluation
 from tfp_flows.data import Labels
 from tfp_flows.detectors import typicality
 from tfp_flows.detectors.calibration import images_needed
+from tfp_flows.pages.page import Page, Row
 
 GROUP_SIZES = (1, 2, 10, 25)
 LEVEL = 0.01

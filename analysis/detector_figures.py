@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.detector_study import Result
-from tfp_flows.evaluation import pictures
+from tfp_flows.pages import pictures
 
 BINS = 60
 COLUMNS = 3

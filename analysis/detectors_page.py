@@ -4,9 +4,10 @@ import importlib.metadata
 import pathlib
 from collections.abc import Sequence
 
-from analysis import detector_chapters, detector_study, page
+from analysis import detector_chapters, detector_study
 from analysis.shown import Shown
 from tfp_flows import data
+from tfp_flows.pages import page
 
 
 def write(

@@ -10,8 +10,8 @@ from analysis.comparison import Comparison
 from analysis.decomposition import ImageTerms
 from analysis.moments import Moments
 from analysis.study import ContrastSweep
-from tfp_flows.evaluation import pictures
 from tfp_flows.numerics import quantization
+from tfp_flows.pages import pictures
 
 BINS = 80
 How = Mapping[str, pictures.Style]

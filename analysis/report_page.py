@@ -5,10 +5,11 @@ import importlib.metadata
 import pathlib
 from collections.abc import Sequence
 
-from analysis import chapters, page, shown, sign_table, study
+from analysis import chapters, shown, sign_table, study
 from analysis.errors import AnalysisError
 from analysis.study import RunStudy
 from tfp_flows import data, runs
+from tfp_flows.pages import page
 
 
 def write(out: pathlib.Path, studies: Sequence[RunStudy], config: study.StudyConfig) -> pathlib.Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis.study import RunStudy
 from tfp_flows.data import Labels, names, printable
-from tfp_flows.evaluation import pictures
+from tfp_flows.pages import pictures
 
 
 class Shown:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from analysis import comparison, shown
-from analysis.page import Page, Row
 from analysis.study import RunStudy
+from tfp_flows.pages.page import Page, Row
 
 SIGNS = {1: "+", -1: "−", 0: "0"}
 

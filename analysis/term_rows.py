@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from analysis.decomposition import ImageTerms
-from analysis.page import Row
 from analysis.study import RunStudy
+from tfp_flows.pages.page import Row
 
 
 def level_rows(study: RunStudy, terms: dict[str, ImageTerms]) -> Iterator[Row]:

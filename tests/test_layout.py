@@ -25,6 +25,7 @@ LAYERS = (
     {"models"},
     {"vae", "pixelcnn"},
     {"runs"},
+    {"pages"},
     {"evaluation", "detectors"},
     {"training", "serving"},
     {"scoring"},
@@ -32,7 +33,7 @@ LAYERS = (
     {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
-DRAWS = ("tfp_flows.evaluation.pictures", "analysis.figures", "analysis.detector_figures")
+DRAWS = ("tfp_flows.pages.pictures", "analysis.figures", "analysis.detector_figures")
 KNOWS_FLAGS = (
     "tfp_flows.commands.flags",
     "tfp_flows.commands.help",
@@ -210,6 +211,7 @@ def test_wheel_holds_only_the_toolkit(tmp_path):
     held = {name for name in names if name.startswith("tfp_flows/")}
     files = [*(ROOT / "tfp_flows").rglob("*.py"), *(ROOT / "tfp_flows").rglob("*.pyi")]
     others = {"tfp_flows/py.typed", "tfp_flows/checks/allowed_operations.txt"}
+    others.add("tfp_flows/pages/templates/report.html.j2")
     assert held == {str(path.relative_to(ROOT)) for path in files} | others
 
 

@@ -6,10 +6,11 @@ import os
 import numpy as np
 import pytest
 
-from analysis import audit, chapters, detector_study, page, shown
+from analysis import audit, chapters, detector_study, shown
 from tests import forked
 from tfp_flows import data, detectors, evaluation, runs, score, training
 from tfp_flows.models import registry
+from tfp_flows.pages import page
 
 
 def _archive(path, seed=0, train=80, test=20):

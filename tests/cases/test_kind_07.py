@@ -8,7 +8,7 @@ import pytest
 
 from tests import forked
 from tfp_flows import evaluation, runs, serving
-from tfp_flows.evaluation import pictures
+from tfp_flows.pages import pictures
 
 
 @pytest.fixture

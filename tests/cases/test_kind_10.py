@@ -9,10 +9,10 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Text
 
 import tfp_flows
-from analysis import cache, chapters, detector_chapters, detector_study, page, report_page, separation, study
+from analysis import cache, chapters, detector_chapters, detector_study, report_page, separation, study
 from tests import forked
 from tfp_flows import data, detectors, evaluation, runs, training
-from tfp_flows.evaluation import pictures
+from tfp_flows.pages import page, pictures
 
 
 def _result(auroc, kind=detectors.Likelihood, foreign="other"):

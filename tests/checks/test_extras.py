@@ -13,7 +13,7 @@ from tfp_flows.checks.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OPTIONAL = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-EXTRAS = {"codecs": "imagecodecs", "parquet": "pyarrow", "report": "jinja2", "stablehlo": "safetensors"}
+EXTRAS = {"codecs": "imagecodecs", "parquet": "pyarrow", "stablehlo": "safetensors"}
 IMPORT_ALL = """
 import importlib, pathlib, sys
 
@@ -38,10 +38,6 @@ def _needs(extra, tmp_path):
     elif extra == "parquet":
         job = scoring.Job("folder:x", "model", 0.05)
         scoring.score_stream(None, None, tmp_path / "scores.parquet", job, progress=False)
-    elif extra == "report":
-        from analysis import page
-
-        page.Page(tmp_path, "title", "lead")
     else:
         serving.stablehlo.Bundle()
 

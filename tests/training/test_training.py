@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import tfp_flows
 from tests import forked
 from tfp_flows import data, evaluation, runs, testing, training
-from tfp_flows.evaluation import pictures
+from tfp_flows.pages import pictures
 from tfp_flows.training import beginning
 
 FLAGS = [

@@ -1,4 +1,3 @@
-from . import pictures as pictures
 from .likelihoods import compiled_estimate as compiled_estimate
 from .likelihoods import compiled_log_prob as compiled_log_prob
 from .likelihoods import log_probs as log_probs

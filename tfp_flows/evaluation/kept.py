@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 
 from tfp_flows.data import DataError, Labels, names, short
-from tfp_flows.evaluation import pictures
 from tfp_flows.evaluation.table import Row, write_csv
 from tfp_flows.numerics import quantization
+from tfp_flows.pages import pictures
 from tfp_flows.runs import places, write_atomically
 
 SETS = "sets"

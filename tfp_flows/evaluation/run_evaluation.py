@@ -12,10 +12,11 @@ import numpy as np
 
 from tfp_flows import data
 from tfp_flows.data import names
-from tfp_flows.evaluation import kept, pictures
+from tfp_flows.evaluation import kept
 from tfp_flows.evaluation.likelihoods import compiled_estimate, log_probs
 from tfp_flows.evaluation.table import WHY_NO_INTERVAL, Row, row_of, table
 from tfp_flows.models import registry
+from tfp_flows.pages import pictures
 from tfp_flows.runs import Run, RunError, RunSpec, load_model
 
 PROTOCOL_FILE = kept.PROTOCOL

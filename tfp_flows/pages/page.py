@@ -12,9 +12,10 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jinja2
+
 from tfp_flows import runs
-from tfp_flows.checks import extras
-from tfp_flows.evaluation import pictures
+from tfp_flows.pages import pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,8 +46,6 @@ class Page:
           title: Of the page.
           lead: Its first paragraph.
         """
-        with extras.needed("report", "a page"):
-            import jinja2
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),
             autoescape=True,

@@ -1,0 +1,4 @@
+from . import pictures as pictures
+from .page import Page as Page
+from .page import Row as Row
+from .page import Section as Section
