@@ -29,11 +29,17 @@ LAYERS = (
     {"evaluation", "detectors"},
     {"training", "serving"},
     {"scoring"},
+    {"reporting"},
     {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score"},
     {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
-DRAWS = ("tfp_flows.pages.pictures", "analysis.figures", "analysis.detector_figures")
+DRAWS = (
+    "tfp_flows.pages.pictures",
+    "tfp_flows.reporting.figures",
+    "analysis.figures",
+    "analysis.detector_figures",
+)
 KNOWS_FLAGS = (
     "tfp_flows.commands.flags",
     "tfp_flows.commands.help",

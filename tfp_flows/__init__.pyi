@@ -9,6 +9,7 @@ from . import models as models
 from . import networks as networks
 from . import numerics as numerics
 from . import pages as pages
+from . import reporting as reporting
 from . import runs as runs
 from . import scoring as scoring
 from . import serving as serving

@@ -17,7 +17,7 @@ from absl import flags
 
 from tfp_flows import commands, detectors, numerics, runs
 from tfp_flows.checks.paths import check_path
-from tfp_flows.detectors.names import NAMES
+from tfp_flows.detectors.names import DEFAULT, NAMES
 
 FLAGS = flags.FLAGS
 
@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines the flags of the command."""
     commands.define_common_flags()
-    flags.DEFINE_enum("detector", None, NAMES, "Name of the score.")
+    flags.DEFINE_enum("detector", DEFAULT, NAMES, "Name of the score.")
     flags.DEFINE_string("out", None, "Folder to save the detector to.")
     flags.DEFINE_list("with", [], "Further runs: an ensemble's other members, or a ratio's backgrounds.")
     flags.DEFINE_multi_string(
@@ -41,7 +41,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_float("alpha", 0.05, "Level whose threshold is said; it must be attainable.")
     commands.define_unattainable_flag()
-    flags.mark_flags_as_required(["detector", "out"])
+    flags.mark_flags_as_required(["out"])
 
 
 def main() -> None:

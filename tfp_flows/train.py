@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from tfp_flows import commands, data, evaluation, numerics, runs, training
+from tfp_flows import commands, data, evaluation, numerics, reporting, runs, training
 from tfp_flows.models import registry
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ def define_flags(family: str = "glow") -> list[str]:
         "dataset", None, f"Images to train on (not constant or noise): {commands.DATASET_HELP}"
     )
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
+    flags.DEFINE_bool(
+        "report", False, "At the end, calibrate a detector and write RUN/report/index.html for people."
+    )
     flags.mark_flag_as_required("dataset")
-    names += ["family", "dataset", "evaluate_on"]
+    names += ["family", "dataset", "evaluate_on", "report"]
     flags.DEFINE_enum(
         "distribute",
         "none",
@@ -92,7 +95,10 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     others = [run.find(name) for name in FLAGS.evaluate_on or []]
-    sets = others and evaluation.load_sets(dataclasses.replace(spec, dataset=dataset), others, **source)
+    located = dataclasses.replace(spec, dataset=dataset)
+    sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
+    for line in _overview(located, [train_set, validation_set], sets, where):
+        print(line)
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -117,6 +123,21 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     if sets:
         rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
         print(evaluation.report(run, rows))
+    if FLAGS.report:
+        written = reporting.write(run, sets, rows, spec=located, **source, progress=FLAGS.progress)
+        print("\n".join(written.lines))
+        print(f"The report is {written.index}; its detector is in {written.detector}.")
+
+
+def _overview(
+    spec: "runs.RunSpec",
+    own: "Sequence[data.ImageSet]",
+    sets: "Sequence[data.ImageSet]",
+    where: Mapping[str, Any],
+) -> list[str]:
+    """What was found, a line for each set."""
+    calibration = data.load(spec.dataset, "calibration", **where)
+    return reporting.overview([*own, calibration, *sets[:1]], sets[2:])
 
 
 def run(family: str = "glow") -> None:

@@ -17,3 +17,4 @@ from .loading import load as load
 from .sources import clear_cache as clear_cache
 from .splits import DIVISION as DIVISION
 from .splits import DIVISIONS as DIVISIONS
+from .splits import in_order_of_chance as in_order_of_chance

@@ -15,3 +15,5 @@ NAMES = (
     "local_intrinsic_dimension",
     "second_order",
 )
+
+DEFAULT = "typicality"  # of detect, and of a run's report

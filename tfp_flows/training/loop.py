@@ -88,6 +88,7 @@ class Loop:
         self._train_step = train_step
         self._checkpoints = checkpoints
         self._records = records
+        self._begun = False
         self._values: dict[str, float] = {}  # of this step, for the records
 
     def run(
@@ -131,6 +132,9 @@ class Loop:
         for batch in batches if self._step() < config.steps else ():
             step = self._one_step(batch, bar)
             due = agenda.due(step)
+            if not (self._begun or due.log):  # the first step is traced and compiled
+                self._clock, self._clock_step = time.perf_counter(), step
+            self._begun = True
             if due.log:
                 self._log(step)
             stop = validation is not None and due.validate and self._validate(step, validation)

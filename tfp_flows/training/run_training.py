@@ -10,10 +10,11 @@ from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models import registry
 from tfp_flows.training import strategies
+from tfp_flows.training.announcing import Announcement
 from tfp_flows.training.beginning import begin
 from tfp_flows.training.config import TrainingConfig
 from tfp_flows.training.examples import Examples
-from tfp_flows.training.loop import Loop, Outcome
+from tfp_flows.training.loop import Loop, Outcome, Record
 from tfp_flows.training.metrics import Metrics
 from tfp_flows.training.state import TrainingState
 from tfp_flows.training.step import make_train_step
@@ -91,7 +92,9 @@ def train(
         step = make_train_step(trained, state, config, hosts.strategy, parts_per_replica)
         start = int(state.step.numpy())
         metrics = Metrics(run.metrics_file, run.events, start, log_every=config.log_every)
-        records = [metrics] if hosts.is_chief else []
+        records: list[Record] = [metrics] if hosts.is_chief else []
+        if hosts.is_chief and progress:
+            records.append(Announcement(family.name, trained, config, start))
         loop = Loop(trained, state, config, hosts, step, checkpoints, records)
         return loop.run(examples, Examples(validation_images), outlier_images, progress)
 

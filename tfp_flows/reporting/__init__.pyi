@@ -1,0 +1,3 @@
+from .overview import overview as overview
+from .run_report import Report as Report
+from .run_report import write as write

@@ -1,0 +1,67 @@
+"""The sentences of a report: each follows from its numbers."""
+
+import importlib.metadata
+
+from tfp_flows.data import names, printable
+from tfp_flows.detectors import calibration
+from tfp_flows.reporting.findings import Findings
+
+
+def heading(found: Findings) -> tuple[str, str]:
+    """(title, first paragraph) of the page."""
+    own = found.own.label
+    title = f"What a model of {own} makes of {own}"
+    if found.others:
+        title = f"{own} and what is foreign to it"
+    return title, " ".join([f"A {found.spec.family} was trained on {own}.", *alarm_lines(found)])
+
+
+def alarm_lines(found: Findings) -> list[str]:
+    """What the detector calls foreign, a sentence for each set."""
+    own, alpha = found.own, found.own.alpha
+    num_calibration = len(found.detector.conformal.known_scores())
+    if not calibration.attainable(alpha, num_calibration):
+        return [f"No image can be called foreign: {calibration.unattainable(alpha, num_calibration)}"]
+    lines = [
+        f"Of {len(own.images):,} test images of {own.label} {share(own.foreign)} are called foreign; "
+        f"{alpha:.0%} are expected."
+    ]
+    lines += [f"Of {len(o.images):,} images of {o.label}: {share(o.foreign)}." for o in found.others]
+    return lines
+
+
+def likelier(found: Findings) -> str:
+    """Which sets the likelihood prefers to the model's own images, in a sentence."""
+    others = [row for row in found.rows[1:] if row.split != "train" and row.auroc is not None]
+    if not others:
+        return "Nothing was compared with it: `evaluate_on` names other sets."
+    fooled = [row.dataset for row in others if row.auroc is not None and row.auroc < 0.5]
+    if not fooled:
+        return "The likelihood is not fooled here: each of the others is less likely than the model's own."
+    return (
+        f"The likelihood is fooled: the model finds {', '.join(fooled)} likelier than its own test images. "
+        f"That is why a detector does not look at the likelihood alone."
+    )
+
+
+def share(flags: object) -> str:
+    """How many are true: "12 (6.0 %)"."""
+    count, total = int(flags.sum()), len(flags)  # type: ignore[attr-defined, arg-type]
+    return f"{count:,} ({100 * count / total:.1f} %)"
+
+
+def how(found: Findings) -> list[str]:
+    """Lines about how the page was made."""
+    spec, used = found.spec, found.used
+    lines = [
+        f"{found.run.folder}: {spec.family}, {spec.training['steps']:,} steps, "
+        f"seed {spec.training['seed']}.",
+        f"The detector ({found.detector.name}) was fitted to {used.fit:,} validation images and calibrated "
+        f"with {used.calibration:,} others of the same set; neither were trained on. It is in "
+        f"{found.folder}.",
+    ]
+    for each in found.judged:
+        name = printable(names.understood(each.images.name).text)
+        lines.append(f"{each.label} is {name} ({each.images.split}).")
+    versions = ("tfp-flows", "tensorflow", "tensorflow-probability")
+    return [*lines, ", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions) + "."]
