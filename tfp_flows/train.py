@@ -2,7 +2,8 @@ r"""Trains a model and, with --evaluate_on, judges it.
 
     python -m tfp_flows.train --flagfile=flagfiles/quickstart.flags
 
-The same command again resumes a run that was interrupted; in a resumed run only --steps may grow.
+The same command again resumes a run that was interrupted; in a resumed run only --steps may grow. Without
+--steps it stops when three validations, one every 100 steps, bring nothing more, and keeps the best.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
+PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
 MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
 
@@ -34,7 +36,9 @@ def define_flags(family: str = "glow") -> list[str]:
     )
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.DEFINE_bool(
-        "report", False, "At the end, calibrate a detector and write RUN/report/index.html for people."
+        "report",
+        False,
+        "At the end, calibrate a detector, in RUN/detector, and write RUN/report/index.html for people.",
     )
     flags.mark_flag_as_required("dataset")
     names += ["family", "dataset", "evaluate_on", "report"]
@@ -59,6 +63,7 @@ def define_flags(family: str = "glow") -> list[str]:
 
 def main(flag_names: list[str]) -> None:
     """Trains, then evaluates; where another host is lost, starts again."""
+    _choose_end()
     try:
         parts_per_replica = 1
         if FLAGS.parts or FLAGS.distribute == "none":
@@ -66,6 +71,12 @@ def main(flag_names: list[str]) -> None:
         _train(flag_names, training.strategies.make_strategy(FLAGS.distribute), parts_per_replica)
     except training.strategies.HostLost as error:
         training.strategies.start_again(error, FLAGS.max_restarts)
+
+
+def _choose_end() -> None:
+    """Where nothing says how long to train: as long as it helps, within the default of `--steps`."""
+    if not any(FLAGS[name].present for name in ("steps", "early_stopping", "validate_every")):
+        FLAGS.early_stopping, FLAGS.validate_every = PATIENCE, VALIDATE_EVERY
 
 
 def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int) -> None:
