@@ -33,7 +33,12 @@ LAYERS = (
     {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
-DRAWS = ("tfp_flows.pages.pictures", "analysis.figures", "analysis.detector_figures")
+DRAWS = (
+    "tfp_flows.pages.pictures",
+    "tfp_flows.pages.faces",
+    "analysis.figures",
+    "analysis.detector_figures",
+)
 KNOWS_FLAGS = (
     "tfp_flows.commands.flags",
     "tfp_flows.commands.help",
