@@ -37,6 +37,7 @@ PRIVATE_TFP = "tensorflow_probability.python"
 DRAWS = (
     "tfp_flows.pages.pictures",
     "tfp_flows.reporting.figures",
+    "tfp_flows.pages.faces",
     "analysis.figures",
     "analysis.detector_figures",
 )

@@ -6,12 +6,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-# Okabe and Ito's colours, told apart with any colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from tfp_flows.pages import palette
+
+COLOURS = palette.ON_LIGHT
 LINES = ("-", "--", ":")  # where there are more sets than colours
 
 
@@ -50,8 +51,7 @@ def styles(labels: Iterable[str], train: Mapping[str, str] | None = None) -> dic
     for i, label in enumerate(dict.fromkeys(label for label in labels if label not in train)):
         found[label] = Style(COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)])
     for label, test in train.items():
-        red, green, blue = (1 - 0.55 * (1 - part) for part in to_rgb(found[test].color))
-        found[label] = Style(to_hex((red, green, blue)), found[test].linestyle, filled=False)
+        found[label] = Style(palette.tone(found[test].color), found[test].linestyle, filled=False)
     return found
 
 

@@ -39,8 +39,8 @@ def data_found(page: Page, found: Findings) -> None:
         page.images(
             f"sample_{name}",
             [image_set.images[i] for i in chosen],
-            [()] * len(chosen),
-            f"{len(chosen)} of {len(image_set):,} images of {name}, drawn at random.",
+            [image_set.keys[i] for i in chosen],
+            caption=f"{len(chosen)} of {len(image_set):,} images of {name}, drawn at random.",
         )
 
 
@@ -159,7 +159,7 @@ def _gallery(page: Page, found: Findings, each: Judged, chosen: np.ndarray, titl
         maps = figures.overlays(images, found.detector.score_map(images))
     except detectors.DetectorError as error:
         reason = str(error)
-    page.images(title, list(images), captions, "", maps)
+    page.images(title, images, captions, maps)
     return reason
 
 
