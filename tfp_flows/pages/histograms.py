@@ -97,8 +97,8 @@ def figure(columns: Sequence[Column], how: Mapping[str, Style], title: str = "")
     """Histograms of the same sets in one or several respects, side by side.
 
     Up to four sets stand over one another, named at their peaks; more of them below one another, each with
-    the first one's shape in grey behind it, every histogram as high as its own peak. A set whose images
-    lie elsewhere is said to be off the scale.
+    the first one's shape in grey behind it and a mark at its mean, every histogram as high as its own peak.
+    A set whose images lie elsewhere is said to be off the scale.
 
     Args:
       columns: Of each respect a `Column`.
@@ -161,9 +161,10 @@ def _groups(labels: Mapping[str, object], how: Mapping[str, Style]) -> list[list
 
 
 def _row_name(columns: Sequence[Column], group: Sequence[str]) -> str:
-    if len(columns) > 1:
-        return group[0]
-    return f"{group[0]}\nmean {columns[0].values[group[0]].mean():.2f}"
+    lines = [group[0]]
+    if len(columns) == 1:
+        lines.append(f"mean {columns[0].values[group[0]].mean():.2f}")
+    return "\n".join([*lines, *(f"outline: {train}" for train in group[1:])])
 
 
 def _together(axes: Axes, column: Column, bins: np.ndarray, how: Mapping[str, Style], named: bool) -> None:
@@ -200,6 +201,8 @@ def _stack(
             _one(axes, own, bins, ghost, None, peak=1.0, area=0.8)
         for label in group:
             _one(axes, column.values[label], bins, how[label], label, peak=1.0)
+        if not _beyond(column.values[group[0]], bins):
+            axes.plot(column.values[group[0]].mean(), 0.06, "v", color=how[group[0]].color, markersize=5)
         axes.set_ylim(0, 1.08)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
