@@ -57,15 +57,21 @@ def comparison(page: Page, study: DetectorStudy, results: Sequence[Result]) -> N
         )
         for run, group in _with_company(groups).items():
             panels = [
-                (r.candidate.title, study.scores(r.candidate, study.own), study.scores(r.candidate, name))
+                detector_figures.Panel(
+                    r.candidate.title,
+                    study.scores(r.candidate, study.own),
+                    study.scores(r.candidate, name),
+                    r.threshold,
+                )
                 for r in group
             ]
             page.figure(
                 f"scores_{_file_name(run)}_{_file_name(foreign)}",
                 detector_figures.score_histograms(panels, own, foreign, show.styles),
                 f"Histograms of the scores of {own} and {foreign} for {run}: "
-                + ", ".join(title for title, *_ in panels),
-                f"{run}. Scores beyond the frame are drawn at its edge.",
+                + ", ".join(panel.title for panel in panels),
+                f"{run}. Scores beyond the frame are drawn at its edge; right of the dashed line an image "
+                f"is called out of distribution at a level of {ALPHA:g}.",
             )
 
 

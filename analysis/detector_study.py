@@ -11,6 +11,7 @@ from analysis.cache import Cache
 from analysis.errors import AnalysisError
 from tfp_flows import data, detectors
 from tfp_flows.data import names
+from tfp_flows.detectors import calibration
 from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel, is_flow
 from tfp_flows.runs import Run, load_model
 
@@ -203,6 +204,7 @@ class Result:
         p-value against so few calibration images can be that small.
       detected: Share of the foreign ones, or None.
       seconds: For an image, as measured when the cache was filled.
+      threshold: The score above which p <= 0.05; None where no p-value can be that small.
     """
 
     candidate: Candidate
@@ -214,6 +216,7 @@ class Result:
     false_alarms: float | None
     detected: float | None
     seconds: float
+    threshold: float | None = None
 
 
 class DetectorStudy:
@@ -264,17 +267,20 @@ class DetectorStudy:
         own, seconds = scorer.statistics(self.own, TEST)
         other, _ = scorer.statistics(foreign, TEST)
         scores = [detector.formula(statistics) for statistics in (own, other)]
+        held_out = detector.conformal.known_scores()
+        limit = calibration.threshold(ALPHA, np.sort(held_out))
         false_alarms, detected = (separation.share_called(detector.conformal, s, ALPHA) for s in scores)
         return Result(
             candidate=candidate,
             foreign=foreign,
             counts=(len(own), len(other)),
             num_fit=len(scorer.statistics(self.own, FIT)[0]),
-            num_calibration=len(detector.conformal.known_scores()),
+            num_calibration=len(held_out),
             separation=separation.separation(scores[0], scores[1]),
             false_alarms=false_alarms,
             detected=detected,
             seconds=seconds,
+            threshold=limit if np.isfinite(limit) else None,
         )
 
     def scores(self, candidate: Candidate, name: str) -> np.ndarray:

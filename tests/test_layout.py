@@ -35,6 +35,10 @@ LAYERS = (
 )
 PRIVATE_TFP = "tensorflow_probability.python"
 DRAWS = (
+    "tfp_flows.pages.areas",
+    "tfp_flows.pages.drawing",
+    "tfp_flows.pages.histograms",
+    "tfp_flows.pages.lines",
     "tfp_flows.pages.pictures",
     "tfp_flows.reporting.figures",
     "tfp_flows.pages.faces",

@@ -112,7 +112,7 @@ class Page:
         from tfp_flows.pages import faces, pictures  # here: pages without figures need no matplotlib
 
         name = self._file("figures", name)
-        pictures.save(figure, self._folder / "figures" / f"{name}.png", faces.SHARP)
+        pictures.save(figure, self._folder / "figures" / f"{name}.png")
         both = faces.faces(figure)
         if both.ending == "svg":
             self._picture(f"{name}.svg", both.light)

@@ -36,6 +36,7 @@ DARK = Theme("#16181b", "#212429", "#3a3e45", "#a3a9b2", "#e6e8eb", "#4ba3e3", "
 ON_LIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#1B1D21", "#7A5A00", "#3F9AD6")
 ON_DARK = ("#4BA3E3", "#F0803C", "#2FC498", "#E39BC6", "#E6E8EB", "#F2C94C", "#A5D8F7")
 LEAST_CONTRAST = 3.0  # of what is no text: WCAG 2.2, 1.4.11
+LEAST_OF_WORDS = 4.5  # WCAG 2.2, 1.4.3
 TONE = 0.75  # of a set's colour in that of its training images, the rest being ground
 
 Colour = tuple[float, float, float]
@@ -75,6 +76,14 @@ def tone(colour: str, ground: str = LIGHT.ground) -> str:
     return mixed(colour, ground, TONE)
 
 
+def words(colour: str) -> str:
+    """A set's colour, darkened until words of it can be read on light ground."""
+    share = 1.0
+    while contrast(found := mixed(colour, LIGHT.ink, share), LIGHT.ground) < LEAST_OF_WORDS:
+        share -= 0.05
+    return found
+
+
 def on_dark(colour: str) -> str:
     """The colour that stands on the dark ground for one on the light ground.
 
@@ -97,6 +106,8 @@ def on_dark(colour: str) -> str:
 
 
 _COUNTERPARTS = {
+    **{words(tone(light)): dark.lower() for light, dark in zip(ON_LIGHT, ON_DARK, strict=True)},
+    **{words(light): dark.lower() for light, dark in zip(ON_LIGHT, ON_DARK, strict=True)},
     **dict(zip(LIGHT, DARK, strict=True)),
     **{light.lower(): dark.lower() for light, dark in zip(ON_LIGHT, ON_DARK, strict=True)},
     **{tone(light): tone(dark, DARK.ground) for light, dark in zip(ON_LIGHT, ON_DARK, strict=True)},
