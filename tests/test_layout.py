@@ -28,12 +28,17 @@ LAYERS = (
     {"pages"},
     {"evaluation", "detectors"},
     {"training", "serving"},
-    {"scoring"},
-    {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score"},
+    {"scoring", "monitoring"},
+    {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score", "monitor"},
     {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
-DRAWS = ("tfp_flows.pages.pictures", "analysis.figures", "analysis.detector_figures")
+DRAWS = (
+    "tfp_flows.pages.pictures",
+    "tfp_flows.monitoring.figures",
+    "analysis.figures",
+    "analysis.detector_figures",
+)
 KNOWS_FLAGS = (
     "tfp_flows.commands.flags",
     "tfp_flows.commands.help",
