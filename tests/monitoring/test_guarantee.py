@@ -5,7 +5,6 @@ import pytest
 from scipy import stats
 
 from tests.monitoring import streams
-from tfp_flows import monitoring
 
 STREAMS, LENGTH, LEVEL = 2_000, 2_000, 0.05
 

@@ -14,7 +14,7 @@ from tfp_flows.monitoring.martingale import SHARES
 
 @pytest.mark.parametrize("number", range(len(monitoring.BETS)))
 def test_a_bet_is_fair(number):
-    """Its expectation on a uniform p-value is 1, by quadrature; scipy's beta density is an independent path."""
+    """Its expectation on a uniform p-value is 1, by quadrature; the densities are also those of scipy."""
     bet = monitoring.BETS[number]
     total, error = integrate.quad(lambda u: monitoring.payoffs(np.array([u]))[0, number], 0, 1, limit=200)
     assert total == pytest.approx(1.0, abs=max(1e-7, error))
