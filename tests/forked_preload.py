@@ -9,7 +9,7 @@ _start.import_tensorflow()
 
 import tfp_flows  # noqa: E402
 
-COMMANDS = ("train", "evaluate", "detect", "export", "score", "__main__")
+COMMANDS = ("train", "evaluate", "detect", "export", "score", "monitor", "__main__")
 for module in pkgutil.walk_packages(tfp_flows.__path__, "tfp_flows."):
     if module.name.split(".")[1] not in COMMANDS:
         try:

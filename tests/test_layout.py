@@ -28,9 +28,9 @@ LAYERS = (
     {"pages"},
     {"evaluation", "detectors"},
     {"training", "serving"},
-    {"scoring"},
+    {"scoring", "monitoring"},
     {"reporting"},
-    {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score"},
+    {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score", "monitor"},
     {"vae.train", "pixelcnn.train", "analysis"},
 )
 PRIVATE_TFP = "tensorflow_probability.python"
@@ -40,7 +40,7 @@ DRAWS = (
     "tfp_flows.pages.histograms",
     "tfp_flows.pages.lines",
     "tfp_flows.pages.pictures",
-    "tfp_flows.reporting.figures",
+    "tfp_flows.monitoring.figures",
     "tfp_flows.pages.faces",
     "analysis.figures",
     "analysis.detector_figures",

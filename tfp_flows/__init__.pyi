@@ -6,6 +6,7 @@ from . import detectors as detectors
 from . import distributions as distributions
 from . import evaluation as evaluation
 from . import models as models
+from . import monitoring as monitoring
 from . import networks as networks
 from . import numerics as numerics
 from . import pages as pages

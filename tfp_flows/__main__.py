@@ -12,6 +12,7 @@ COMMANDS = {  # name: (module, what it does)
     "detect": ("tfp_flows.detect", "fits and calibrates a detector of foreign images"),
     "export": ("tfp_flows.export", "writes a model for TensorFlow or JAX alone"),
     "score": ("tfp_flows.score", "scores images into a table"),
+    "monitor": ("tfp_flows.monitor", "watches tables of scores, and raises an alarm when images drift"),
     "report": ("analysis.report", "explains likelihoods as a page; in a checkout only"),
 }
 CHECKOUT = pathlib.Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.forked import ROOT
 
-COMMANDS = ("train", "evaluate", "detect", "export", "score")
+COMMANDS = ("train", "evaluate", "detect", "export", "score", "monitor")
 
 
 def _python(*arguments, **environment):

@@ -51,7 +51,7 @@ def test_each_shows_its_own_help(tmp_path):
         text = (tmp_path / name).read_text()
         tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
         assert ast.get_docstring(tree).splitlines()[0] in text
-        assert "progress" in text or "--format" in text, text
+        assert any(flag in text for flag in ("progress", "--format", "--follow")), text
 
 
 def test_errors_and_exit_status_are_those_of_the_module(tmp_path):

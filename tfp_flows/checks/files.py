@@ -5,8 +5,6 @@ import os
 import stat
 from typing import Any
 
-import tensorflow as tf
-
 from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 
@@ -28,6 +26,8 @@ def read_bytes(path: str | os.PathLike, most: int = sizes.MOST_TEXT) -> bytes:
       UserError: If it is no file but a pipe or a device, whose reader might wait for ever, or is too large.
     """
     if is_remote(path):
+        import tensorflow as tf  # here: a local file needs none, and no seconds of importing it
+
         with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
             check_length(tf.io.gfile.stat(os.fspath(path)).length, path, most)
             return file.read()

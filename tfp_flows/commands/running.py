@@ -16,7 +16,9 @@ from tfp_flows.commands.flags import in_flags
 SIGNALLED = 128  # and a signal's number: the exit status after it, as shells have it
 
 
-def run(main: Callable[[], None], groups: Mapping[str, Iterable[str]] | None = None) -> None:
+def run(
+    main: Callable[[], None], groups: Mapping[str, Iterable[str]] | None = None, tensorflow: bool = True
+) -> None:
     """Runs `main()`; a `UserError` becomes one line on stderr and exit status 1, a warning one line.
 
     So does a file or folder that cannot be read or written. SIGINT, SIGTERM and SIGHUP end with exit status
@@ -28,12 +30,14 @@ def run(main: Callable[[], None], groups: Mapping[str, Iterable[str]] | None = N
       main: Callable without arguments; the flags are parsed before it is called, and TensorFlow is imported.
       groups: Names of flags by the titles of their groups, as for `help.text`; by default the main module's
         own are one group.
+      tensorflow: Whether it is imported; a command that does without begins seconds earlier.
     """
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
             sys.exit(f"error: unexpected argument {argv[1]!r}; flags are given as --name=value.")
-        _start.import_tensorflow()
+        if tensorflow:
+            _start.import_tensorflow()
         logging.set_verbosity(logging.ERROR)
         warnings.formatwarning = _one_line
         received = _interrupting_signals()

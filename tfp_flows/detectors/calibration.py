@@ -2,15 +2,18 @@
 
 import itertools
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from tfp_flows.detectors.errors import DetectorError
 
+if TYPE_CHECKING:  # levels are known without it
+    import tensorflow as tf
 
-def p_value(scores: tf.Tensor, calibration_scores: np.ndarray | tf.Tensor) -> tf.Tensor:
+
+def p_value(scores: "tf.Tensor", calibration_scores: "np.ndarray | tf.Tensor") -> "tf.Tensor":
     """The conformal p-value of each score, against those of held-out in-distribution images.
 
         p(s) = (1 + #{i : s_i >= s}) / (n + 1)
@@ -35,8 +38,10 @@ def p_value(scores: tf.Tensor, calibration_scores: np.ndarray | tf.Tensor) -> tf
     return tail_fraction(scores, calibration_scores)
 
 
-def tail_fraction(values: tf.Tensor, ascending: np.ndarray | tf.Tensor) -> tf.Tensor:
+def tail_fraction(values: "tf.Tensor", ascending: "np.ndarray | tf.Tensor") -> "tf.Tensor":
     """(1 + #{reference >= value}) / (n + 1) for each value, the references in ascending order."""
+    import tensorflow as tf
+
     below = tf.searchsorted(ascending, values, side="left")
     count = tf.shape(ascending)[0]
     return tf.cast(1 + count - below, values.dtype) / tf.cast(count + 1, values.dtype)

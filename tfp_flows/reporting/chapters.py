@@ -80,10 +80,16 @@ def decomposition(page: Page, found: Findings) -> None:
         "A flow maps an image x to a latent z: log p(x) = log p(z) + log|det dz/dx|. The second term is the "
         "volume by which the flow stretches space around the image: smooth images are stretched most."
     )
-    how = pictures.styles(found.terms)
+    from tfp_flows.pages import pictures
+
+    titles = next(iter(found.terms.values()))
+    columns = [
+        pictures.Column({label: terms[title] for label, terms in found.terms.items()}, LIKELIER, title)
+        for title in titles
+    ]
     page.figure(
         "decomposition",
-        figures.terms(found.terms, how),
+        pictures.figure_of(columns, pictures.styles(found.terms)),
         "Histograms of the two terms and of their sum for " + ", ".join(found.terms),
         "Bits per dimension; further right: likelier.",
     )

@@ -1,0 +1,134 @@
+"""Rows of tables: all formats, whatever is wrong with a line, times from keys and columns, following."""
+
+import datetime
+import gzip
+
+import numpy as np
+import pytest
+
+from tests.monitoring import streams
+from tfp_flows import monitoring
+
+GOOD = "key,log_prob,bits_per_dim,score,p_value,verdict\n"
+
+
+def _read(path, column=None, faults=None):
+    tables = monitoring.Tables([str(path)], column, faults or monitoring.Faults())
+    return [row for piece in tables.rows(2) for row in piece]
+
+
+def test_csv_gz_and_parquet_hold_the_same(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    rng = np.random.default_rng(0)
+    keys, scores, p = ["a,b.png", 'c"d.png', "e.png"], rng.normal(size=3), np.float32([0.1, 1.0, 0.3])
+    path = streams.write_table(tmp_path / "t.csv", keys, scores, p, ("taken", ["2026-01-01"] * 3))
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    columns = {"key": keys, "score": np.float32(scores), "p_value": p, "taken": ["2026-01-01"] * 3}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    found = [_read(tmp_path / f"t.{ending}", "taken") for ending in ("csv", "csv.gz", "parquet")]
+    for rows in found:
+        assert [(row.key, row.time) for row in rows] == [(key, "2026-01-01") for key in keys]
+        np.testing.assert_array_equal(np.float32([row.score for row in rows]), np.float32(scores))
+        np.testing.assert_array_equal(np.float32([row.p_value for row in rows]), p)
+
+
+def test_bad_lines_are_counted_and_said(tmp_path):
+    lines = [
+        "a,,,1,0.5,in",
+        "b,,,1,,",
+        "c,,,1,nan,in",
+        "d,,,1,1.5,in",
+        "e,,,x,0.5,in",
+        "garbage",
+        "",
+        "f,,,,0.2,in",
+    ]
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + (GOOD + "\n".join(lines)).encode() + b"\ng\xff,,,1,0.1,in")
+    errors = tmp_path / "t.csv.errors.csv"
+    errors.write_text("key,error\nz,damaged\n")
+    faults = monitoring.Faults()
+    tables = monitoring.Tables([str(tmp_path / "t*")], None, faults)
+    rows = [row for piece in tables.rows() for row in piece]
+    assert [(row.key, row.p_value, row.score) for row in rows[:2]] == [("a", 0.5, 1.0), ("f", 0.2, None)]
+    assert len(rows) == 3
+    assert faults.counts == {
+        "rows without a p-value": 2,
+        "rows whose p-value is not in (0, 1]": 1,
+        "lines that are no rows": 2,
+        "rows of tables of errors": 1,
+    }
+    assert "t.csv, line 6" in " ".join(faults.lines())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("none.csv", None, "there is no table"),
+        ("t.csv", "image,number\n", "no table of tfp_flows.score"),
+        ("t.csv", "key,log_prob\n", "no p-values: calibrate a detector"),
+        ("t.csv.gz", "key", "cannot be read"),
+        ("t.parquet", "key", "no Parquet table"),
+    ],
+)
+def test_what_is_no_table(tmp_path, name, content, word):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(monitoring.MonitoringError, match=word) as error:
+        _read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_else_may_be_meant_is_said(tmp_path):
+    (tmp_path / "a.csv.part").touch()
+    (tmp_path / "b-00000-of-00002.csv").touch()
+    for name, word in (("a", "a.csv.part is that of a job"), ("b", r"b-\*-of-\*.csv")):
+        with pytest.raises(monitoring.MonitoringError, match=word):
+            _read(tmp_path / f"{name}.csv")
+    streams.write_table(tmp_path / "c.csv", ["k"], [1.0], [0.5])
+    with pytest.raises(monitoring.MonitoringError, match="no taken"):
+        _read(tmp_path / "c.csv", "taken")
+
+
+def test_a_table_that_grows_is_followed_by_whole_lines(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(GOOD + "a,,,1,0.5,in\nb,,,1,0.")
+    followed = monitoring.Tables([str(path)], None, monitoring.Faults()).follow(poll=0.0)
+    assert [row.key for row in next(followed)] == ["a"]
+    with open(path, "a") as file:
+        file.write("5,in\nc,,,1,0.25,in\n")
+    assert [(row.key, row.p_value) for row in next(followed)] == [("b", 0.5), ("c", 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("clock", "key", "text", "expected"),
+    [
+        ({}, "2026-11-28/cam1/0001.jpg", "", (2026, 11, 28)),
+        ({}, "cam1/2026/11/28/17.jpg", "", (2026, 11, 28)),
+        ({}, "IMG_20261128_143005.jpg", "", (2026, 11, 28, 14, 30, 5)),
+        ({}, "cam1/2026-11-28T14:30:05.jpg", "", (2026, 11, 28, 14, 30, 5)),
+        ({}, "20261399.jpg", "", None),
+        ({}, "1234567890123.jpg", "", None),
+        ({"pattern": "%d.%m.%Y"}, "28.11.2026/a.jpg", "", (2026, 11, 28)),
+        ({"column": "t"}, "2020-01-01", "2026-11-28 14:30", (2026, 11, 28, 14, 30)),
+        ({"column": "t"}, "", "1795876200", (2026, 11, 28, 14, 30)),
+        ({"column": "t"}, "", "20261128", (2026, 11, 28)),
+        ({"column": "t"}, "2020-01-01", "", None),
+    ],
+)
+def test_times(clock, key, text, expected):
+    found = monitoring.Clock("day", **clock).time(key, text)
+    assert found == (expected and datetime.datetime(*expected))
+
+
+def test_labels_and_patterns():
+    time = datetime.datetime(2026, 11, 28, 14, 30)
+    assert monitoring.Clock("day").label(time) == "2026-11-28"
+    assert monitoring.Clock("hour").label(time) == "2026-11-28 14:00"
+    assert monitoring.Clock("day").label(None) == "no time"
+    for pattern in ("%Y%m", "%Y%m%d%d", "%Y%m%d%q"):
+        with pytest.raises(monitoring.MonitoringError, match="`time_pattern`"):
+            monitoring.compiled(pattern)
