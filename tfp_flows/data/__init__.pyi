@@ -1,6 +1,7 @@
 from . import names as names
 from . import streams as streams
 from .batches import evaluation_batches as evaluation_batches
+from .batches import reading_errors as reading_errors
 from .batches import shuffled_batches as shuffled_batches
 from .batches import training_batches as training_batches
 from .errors import DataError as DataError
@@ -17,3 +18,10 @@ from .loading import load as load
 from .sources import clear_cache as clear_cache
 from .splits import DIVISION as DIVISION
 from .splits import DIVISIONS as DIVISIONS
+from .stored import Array as Array
+from .stored import Stored as Stored
+from .stored import as_array as as_array
+from .stored import chunks as chunks
+from .stored import concatenated as concatenated
+from .stored import is_on_disk as is_on_disk
+from .stored import view as view

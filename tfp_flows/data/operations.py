@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
+from tfp_flows.data.stored import Array, chunks
 
 OPERATION_KINDS = ("resize", "pad", "crop", "rgb", "luminance", "contrast", "binarize")
 OPERATION_CHOICES = (
@@ -197,9 +198,12 @@ def binarize(images: np.ndarray, threshold: int) -> np.ndarray:
     return np.where(images >= threshold, np.uint8(255), np.uint8(0))
 
 
-def channel_means(images: np.ndarray) -> np.ndarray:
+def channel_means(images: Array) -> np.ndarray:
     """The mean grey level of each channel, float64 `[C]`, from an exact integer sum."""
-    return images.sum(axis=(0, 1, 2), dtype=np.uint64) / math.prod(images.shape[:3])
+    total: np.ndarray = np.zeros(images.shape[-1], np.uint64)
+    for chunk in chunks(images):
+        total += chunk.sum(axis=(0, 1, 2), dtype=np.uint64)
+    return total / math.prod(images.shape[:3])
 
 
 def _non_negative(text: str) -> float | None:
