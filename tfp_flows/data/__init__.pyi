@@ -1,4 +1,5 @@
 from . import names as names
+from . import storage as storage
 from . import streams as streams
 from .batches import evaluation_batches as evaluation_batches
 from .batches import reading_errors as reading_errors

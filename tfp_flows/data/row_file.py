@@ -102,7 +102,9 @@ class RowFileWriter:
         self._count += len(rows)
 
     def close(self, whole: bool = True) -> None:
-        """Ends the file; where it is `whole`, the header says how many rows there are."""
+        """Ends the file, once; where it is `whole`, the header says how many rows there are."""
+        if self._file.closed:
+            return
         with self._file:
             if whole:
                 self._file.seek(0)
