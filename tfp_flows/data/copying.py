@@ -4,6 +4,7 @@ What decides is what the whole source would take in memory, decoded: all its spl
 operations that treat each image alone, whichever is more. Those operations are applied on the way.
 """
 
+import functools
 import hashlib
 import math
 import os
@@ -13,30 +14,37 @@ import numpy as np
 import tqdm
 
 from tfp_flows.data.decoded_copy import Rows, decoded_copy
-from tfp_flows.data.decoding import Decoded, Decoding, decoding_of, parts_of
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import Source
+from tfp_flows.data.one_by_one import Decoded, OneByOne, of_source, parts_of
 from tfp_flows.data.operations import Operation, apply_operation
 from tfp_flows.data.storage import Copying, Storage
 from tfp_flows.data.stored import Array, Stored, chunks
 from tfp_flows.data.tfds import TfdsOptions
 
+_NUM_CACHED = 64
 _CHUNK_BYTES, _CHUNK_IMAGES = 2**22, 1024  # of decoded pictures at once
 
 
-def num_bytes(source: Source, operations: Sequence[Operation], options: TfdsOptions) -> int:
+@functools.lru_cache(maxsize=_NUM_CACHED)
+def num_bytes(
+    source: Source, operations: tuple[Operation, ...], options: TfdsOptions, fingerprint: str
+) -> int:
     """What all images of a source would take in memory, decoded; 0 of one that needs no files.
+
+    The fingerprint is for the cache's key alone.
 
     Raises:
       DataError: If there is no such source, or its first image cannot be decoded.
     """
-    parts = (decoding_of(source, part, options) for part in parts_of(source))
+    del fingerprint
+    parts = (of_source(source, part, options) for part in parts_of(source))
     return sum(_num_bytes(part, operations, source.text) for part in parts)
 
 
 def read_copy(source: Source, part: str, split: str, options: TfdsOptions, copying: Copying) -> ImageSet:
-    """One of `decoding.parts_of`, from its copy on the disk, which is made if it is not there.
+    """One of `one_by_one.parts_of`, from its copy on the disk, which is made if it is not there.
 
     Args:
       source: The source.
@@ -51,19 +59,19 @@ def read_copy(source: Source, part: str, split: str, options: TfdsOptions, copyi
     Raises:
       DataError: If an image cannot be had or differs in shape, or the disk has no room.
     """
-    decoding = decoding_of(source, part, options)
+    images = of_source(source, part, options)
     is_path = source.kind != "tfds"
     what = {
         "kind": source.kind,
         "source": os.path.realpath(os.path.expanduser(source.argument)) if is_path else source.argument,
         "part": part,
         "operations": copying.text,
-        "files": copying.fingerprint + decoding.files,
+        "files": copying.fingerprint + images.files,
     }
-    size = _num_bytes(decoding, copying.operations, source.text)
+    size = _num_bytes(images, copying.operations, source.text)
 
     def rows() -> Iterator[Rows]:
-        return _rows(decoding, copying.operations, source.text)
+        return _rows(images, copying.operations, source.text)
 
     copy = decoded_copy(what, source.text, size, rows, copying.storage)
     return ImageSet(source.text, split, Stored([copy.images]), copy.labels, copy.keys)
@@ -102,21 +110,21 @@ def derived_copy(
     return Stored([decoded_copy(what, name, len(images) * one.size, rows, storage).images])
 
 
-def _num_bytes(decoding: Decoding, operations: Sequence[Operation], name: str) -> int:
+def _num_bytes(images: OneByOne, operations: Sequence[Operation], name: str) -> int:
     """At most, of all images, decoded or prepared."""
-    first = decoding.first()
+    first = images.first()
     if first is None:
         return 0
     prepared = _prepared([first.image], operations, name)[0]
-    return decoding.count * max(math.prod(first.image.shape), math.prod(prepared.shape))
+    return images.count * max(math.prod(first.image.shape), math.prod(prepared.shape))
 
 
-def _rows(decoding: Decoding, operations: Sequence[Operation], name: str) -> Iterator[Rows]:
+def _rows(pictures: OneByOne, operations: Sequence[Operation], name: str) -> Iterator[Rows]:
     """The images, prepared, in chunks."""
     first: Decoded | None = None
     shape: tuple[int, ...] = ()
-    with tqdm.tqdm(total=decoding.count, unit="image", desc=f"decoding {name}", disable=None) as bar:
-        for some in _chunked(decoding):
+    with tqdm.tqdm(total=pictures.count, unit="image", desc=f"decoding {name}", disable=None) as bar:
+        for some in _chunked(pictures):
             images = _prepared([each.image for each in some], operations, name)
             first, shape = first or some[0], shape or images[0].shape
             for each, image in zip(some, images, strict=True):

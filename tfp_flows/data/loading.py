@@ -148,11 +148,12 @@ def _copying(
     """How a source is read, and which operations are left: what is copied has been through those before."""
     kinds = [operation.kind for operation in operations]
     count = kinds.index("contrast") if "contrast" in kinds else len(kinds)
-    if copying.num_bytes(source, operations[:count], options) <= keep.memory_limit:
+    place = dataclasses.replace(source, argument=identity(name).argument)  # however its path is spelled
+    files = source_fingerprint(place)
+    if copying.num_bytes(source, operations[:count], options, files) <= keep.memory_limit:
         return options, operations
     text = "@".join(take_apart(name).pieces[:count])
-    place = dataclasses.replace(source, argument=identity(name).argument)  # however its path is spelled
-    how = storage.Copying(operations[:count], text, keep, source_fingerprint(place))
+    how = storage.Copying(operations[:count], text, keep, files)
     return dataclasses.replace(options, copying=how), operations[count:]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tfp_flows.data.copying import read_copy
-from tfp_flows.data.decoding import parts_of
 from tfp_flows.data.embedded import digit_images
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.folder import check_some, list_images, read_files
@@ -13,6 +12,7 @@ from tfp_flows.data.image_set import ALL, ImageSet, joined
 from tfp_flows.data.layout import official_splits as splits_of_folder
 from tfp_flows.data.names import Source
 from tfp_flows.data.npz import npz_splits, read_npz
+from tfp_flows.data.one_by_one import parts_of
 from tfp_flows.data.splits import HELD_OUT
 from tfp_flows.data.tfds import TfdsOptions, read_tfds
 from tfp_flows.data.tfrecords import read_tfrecords

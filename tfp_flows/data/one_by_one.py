@@ -33,7 +33,7 @@ class Decoded(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoding:
+class OneByOne:
     """How a source, or a split that it has of its own, is decoded image by image.
 
     Attributes:
@@ -72,7 +72,7 @@ def parts_of(source: Source) -> tuple[str, ...]:
     return ("train", "test") if source.kind == "tfds" else ()
 
 
-def decoding_of(source: Source, part: str, options: tfds.TfdsOptions) -> Decoding:
+def of_source(source: Source, part: str, options: tfds.TfdsOptions) -> OneByOne:
     """How one of `parts_of` is decoded.
 
     Raises:
@@ -86,21 +86,21 @@ def decoding_of(source: Source, part: str, options: tfds.TfdsOptions) -> Decodin
         return _of_archive(source.argument, part)
     found = tfds.describe(source.argument, part, options)
     images = tfds.iterate
-    return Decoding(
+    return OneByOne(
         found.num_examples,
         lambda: (Decoded(*each) for each in images(source.argument, part, options)),
         files=found.files,
     )
 
 
-def _of_folder(path: str) -> Decoding:
+def _of_folder(path: str) -> OneByOne:
     root, files = Path(path).expanduser(), folder.list_images(path)
-    return Decoding(
+    return OneByOne(
         len(files), lambda: iter(files), lambda file: Decoded(file, folder.decode_file(root / file))
     )
 
 
-def _of_records(source: Source) -> Decoding:
+def _of_records(source: Source) -> OneByOne:
     beginning = tfrecords.folder_of(source.argument)
 
     def decode(encoded: tuple[bytes, str]) -> Decoded:
@@ -110,17 +110,17 @@ def _of_records(source: Source) -> Decoding:
         return Decoded(item.key.removeprefix(beginning), item.image)
 
     count = sum(records.count_records(file) for file in streams.record_files(source.argument))
-    return Decoding(count, lambda: streams.raw_records(source.argument), decode)
+    return OneByOne(count, lambda: streams.raw_records(source.argument), decode)
 
 
-def _of_archive(path: str, part: str) -> Decoding:
+def _of_archive(path: str, part: str) -> OneByOne:
     labels = npz.read_labels(path, part)
 
     def rows() -> Iterator[Decoded]:
         for index, (key, image) in enumerate(npz.iterate_rows(path, part)):
             yield Decoded(key, image, None if labels is None else int(labels[index]))
 
-    return Decoding(npz.count_rows(path, part), rows)
+    return OneByOne(npz.count_rows(path, part), rows)
 
 
 def _in_threads(function: Callable[[Any], Decoded], items: Iterator[Any]) -> Iterator[Decoded]:
