@@ -16,6 +16,8 @@ from .labels import short as short
 from .loading import evaluation_split as evaluation_split
 from .loading import fingerprint as fingerprint
 from .loading import load as load
+from .preparation import Preparation as Preparation
+from .preparation import read_pictures as read_pictures
 from .sources import clear_cache as clear_cache
 from .splits import DIVISION as DIVISION
 from .splits import DIVISIONS as DIVISIONS
