@@ -253,7 +253,10 @@ def maps(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:
     for result in results:
         fitted = study.fitted(result.candidate)
         own, foreign = (show.label(name) for name in (study.own, result.foreign))
-        pairs = [(name, study.images(name, "test", NUM_MAPS).images) for name in (study.own, result.foreign)]
+        pairs = [
+            (name, np.asarray(study.images(name, "test", NUM_MAPS).images))
+            for name in (study.own, result.foreign)
+        ]
         try:
             rows = [(show.label(name), images, fitted.score_map(images)) for name, images in pairs]
         except detectors.DetectorError:

@@ -358,7 +358,7 @@ class _Scorer:
         return self._detector
 
     def _images(self, name: str, split: str) -> np.ndarray:
-        return self._study.images(name, split, self._candidate.limit).images
+        return np.asarray(self._study.images(name, split, self._candidate.limit).images)
 
     def _cached(self, stage: str, compute: Callable[[], dict], **key: dict) -> dict[str, np.ndarray]:
         candidate = self._candidate

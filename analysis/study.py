@@ -155,7 +155,7 @@ class RunStudy:
         """`decomposition.ImageTerms` of the test images of a data set."""
 
         def compute() -> dict:
-            terms = decomposition.decompose_images(self.model, self.images(name, "test").images)
+            terms = decomposition.decompose_images(self.model, np.asarray(self.images(name, "test").images))
             return {
                 "log_prob_z": terms.log_prob_z,
                 "log_det": terms.log_det,
@@ -203,7 +203,7 @@ class RunStudy:
         """`comparison.Comparison` of a data set with the run's own test images."""
 
         def sample(name: str, split: str) -> comparison.Sample:
-            return comparison.Sample(self.images(name, split).images, self.moments(name, split))
+            return comparison.Sample(np.asarray(self.images(name, split).images), self.moments(name, split))
 
         def compute() -> dict:
             found = comparison.compare(

@@ -40,7 +40,7 @@ def contrast_sweep(
     values = [evaluation.log_probs(log_prob, image_set.images) for image_set in sets]
     means = np.array([v.mean() for v in values])
     errors = np.array([v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in values])
-    return means, errors, [image_set.images for image_set in sets]
+    return means, errors, [np.asarray(image_set.images) for image_set in sets]
 
 
 def constant_sweep(

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from absl import flags
 
 from tfp_flows import commands, data, evaluation, numerics, reporting, runs, training
@@ -159,12 +158,12 @@ def run(family: str = "glow") -> None:
 
 def _load_outliers(
     names: Sequence[str], image_shape: tuple[int, ...], where: Mapping[str, Any]
-) -> np.ndarray | None:
+) -> "data.Array | None":
     """The training images of these sets as one array; None for no name."""
     if not names:
         return None
     sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names]
-    return np.concatenate([image_set.images for image_set in sets])
+    return data.concatenated([image_set.images for image_set in sets])
 
 
 def _groups(names: list[str]) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ An image is `[H, W, C]`, C = 1 or more, of integer grey levels 0..255 in any dty
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,7 @@ def check_image_batch(
     """`images` as an array uint8 `[N, H, W, C]`, if it is one of integer images.
 
     Args:
-      images: Array, or a set of images that has one as its `images`.
+      images: Array, or a set of images that has one as its `images`. What lies on a disk stays there.
       image_shape: (H, W, C), or None for any.
       owner: Who asks, the first word of the message.
       error: Class of the error.
@@ -80,11 +81,19 @@ def check_image_batch(
     Raises:
       UserError: Or `error`: if the shape is another, or a value is no integer of 0..255.
     """
-    array = np.asarray(getattr(images, "images", images))
+    found: Any = getattr(images, "images", images)
+    array: np.ndarray = found if _is_on_disk(found) else np.asarray(found)
     if array.ndim != 4 or (image_shape is not None and array.shape[1:] != tuple(image_shape)):
         raise _wrong_shape(owner, "N", image_shape, array.shape, error)
+    if _is_on_disk(array):
+        return array
     _check_levels(array, owner, error)
     return array.astype(np.uint8, copy=False)
+
+
+def _is_on_disk(images: Any) -> bool:
+    """Whether they are a `data.Stored` of uint8, of which rows are read when they are asked for."""
+    return hasattr(images, "pieces") and getattr(images, "dtype", None) == np.uint8
 
 
 def _checked_when_run(values: tf.Tensor, owner: str) -> tf.Tensor:

@@ -1,15 +1,15 @@
 """How large anything may be: known before it is decoded or allocated, and the same everywhere.
 
 An image has at most 2**26 pixels (8,192 x 8,192) and 2**28 values, a batch that is computed at once at most
-2**28 values, and what is held in memory whole at most the memory that the machine has. Whatever is larger is
-a mistake, or meant to do harm.
+2**28 values, and what is held in memory whole at most the memory that the process may have. Whatever is
+larger is a mistake, or meant to do harm.
 """
 
 import math
-import os
 from collections.abc import Sequence
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.checks.memory import usable_bytes
 
 MOST_PIXELS = 2**26  # of an image
 MOST_VALUES = 2**28  # of an image, or of the images of a batch
@@ -83,7 +83,7 @@ def check_held(num_bytes: int, owner: str, error: type[UserError] = UserError) -
 
 
 def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return usable_bytes()
 
 
 def _text(num_bytes: int) -> str:

@@ -1,6 +1,8 @@
 from . import names as names
+from . import storage as storage
 from . import streams as streams
 from .batches import evaluation_batches as evaluation_batches
+from .batches import reading_errors as reading_errors
 from .batches import shuffled_batches as shuffled_batches
 from .batches import training_batches as training_batches
 from .errors import DataError as DataError
@@ -14,7 +16,16 @@ from .labels import short as short
 from .loading import evaluation_split as evaluation_split
 from .loading import fingerprint as fingerprint
 from .loading import load as load
+from .preparation import Preparation as Preparation
+from .preparation import read_pictures as read_pictures
 from .sources import clear_cache as clear_cache
 from .splits import DIVISION as DIVISION
 from .splits import DIVISIONS as DIVISIONS
 from .splits import in_order_of_chance as in_order_of_chance
+from .stored import Array as Array
+from .stored import Stored as Stored
+from .stored import as_array as as_array
+from .stored import chunks as chunks
+from .stored import concatenated as concatenated
+from .stored import is_on_disk as is_on_disk
+from .stored import view as view

@@ -1,7 +1,9 @@
 """Batches of images for training and for evaluation."""
 
+import contextlib
 import operator
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -9,12 +11,14 @@ import tensorflow as tf
 from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
+from tfp_flows.data.stored import Array, as_array, is_on_disk
 
 _FOREVER = np.iinfo(np.int64).max
+_READ_AHEAD = 4  # batches that are read from a disk side by side
 
 
 def training_batches(
-    images: ImageSet | np.ndarray,
+    images: ImageSet | Array,
     batch_size: int,
     seed: int,
     start_step: int = 0,
@@ -31,7 +35,7 @@ def training_batches(
     batch_size > N, more.
 
     Args:
-      images: An `ImageSet`, or `uint8 [N, H, W, C]`.
+      images: An `ImageSet`, or `uint8 [N, H, W, C]`; `Stored`, or a mapped file, is read batch by batch.
       batch_size: The number of images in every batch.
       seed: An integer, of which the lower 64 bits count.
       start_step: The step of the first batch.
@@ -50,7 +54,7 @@ def training_batches(
 
 
 def shuffled_batches(
-    array: np.ndarray,
+    array: Array,
     batch_size: int,
     seed: int,
     start_step: int = 0,
@@ -58,7 +62,10 @@ def shuffled_batches(
     parts: range | None = None,
     num_parts: int = 1,
 ) -> tf.data.Dataset:
-    """As `training_batches`, of any array `[N, ...]`: arrays of one N are shuffled alike."""
+    """As `training_batches`, of any array `[N, ...]`: arrays of one N are shuffled alike.
+
+    Of an array on a disk only the rows of `parts` are read, a few batches ahead; see `reading_errors`.
+    """
     _check_at_least(1, batch_size=batch_size, num_parts=num_parts)
     sizes.check_batch_size(batch_size, array.shape[1:], error=DataError)
     if batch_size % num_parts:
@@ -66,25 +73,36 @@ def shuffled_batches(
     _check_at_least(0, start_step=start_step)
     if num_steps is not None:
         _check_at_least(0, num_steps=num_steps)
-    with tf.device("/CPU:0"):
-        on_cpu = tf.convert_to_tensor(array)  # captured by reference: it is no part of the graph
     indices = _shuffled_indices(len(array), operator.index(seed), start_step * batch_size)
     indices = indices.batch(batch_size, drop_remainder=True)
     own = range(num_parts) if parts is None else parts
     if num_parts > 1:
         cut = indices.map(lambda i: tf.reshape(i, [num_parts, -1])[own.start : own.stop])
         indices = cut.unbatch()
-    batches = indices.map(lambda i: tf.gather(on_cpu, i))
+    # In order, however many are read at once: the dataset is deterministic.
+    batches = indices.map(_gatherer(array), num_parallel_calls=_READ_AHEAD if is_on_disk(array) else None)
     cardinality = tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps * len(own)
     batches = batches.take(cardinality).apply(tf.data.experimental.assert_cardinality(cardinality))
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
 
-def evaluation_batches(images: ImageSet | np.ndarray, batch_size: int) -> Iterator[tf.Tensor]:
+@contextlib.contextmanager
+def reading_errors() -> Iterator[None]:
+    """Raises a `DataError` that was raised while rows were read inside of TensorFlow."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        match = re.search(rf"{DataError.__name__}: (.+)", str(error.message))
+        if match is None:
+            raise
+        raise DataError(match[1]) from error
+
+
+def evaluation_batches(images: ImageSet | Array, batch_size: int) -> Iterator[tf.Tensor]:
     """Batches of all images in their order; the last one may be smaller.
 
-    The images are in memory: cutting them takes a hundredth of what making a `tf.data` pipeline does, for
-    every call that scores a single image.
+    Cutting an array in memory takes a hundredth of what making a `tf.data` pipeline does, for every call
+    that scores a single image.
 
     Args:
       images: An `ImageSet`, or `uint8 [N, H, W, C]`.
@@ -122,8 +140,25 @@ def _shuffled_indices(num_images: int, seed: int, start: int) -> tf.data.Dataset
     return tf.data.Dataset.range(first_epoch, _FOREVER).flat_map(rest_of_epoch)
 
 
-def _array(images: ImageSet | np.ndarray) -> np.ndarray:
-    array = images.images if isinstance(images, ImageSet) else np.asarray(images)
+def _gatherer(array: Array) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Function of indices `[B]` to those rows of an array."""
+    if not is_on_disk(array):
+        with tf.device("/CPU:0"):
+            on_cpu = tf.convert_to_tensor(array)  # captured by reference: it is no part of the graph
+        return lambda indices: tf.gather(on_cpu, indices)
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        return np.asarray(array[indices])
+
+    def gather(indices: tf.Tensor) -> tf.Tensor:
+        rows = tf.numpy_function(read, [indices], tf.as_dtype(array.dtype), stateful=False)
+        return tf.ensure_shape(rows, [*indices.shape, *array.shape[1:]])
+
+    return gather
+
+
+def _array(images: ImageSet | Array) -> Array:
+    array = images.images if isinstance(images, ImageSet) else as_array(images)
     if array.dtype != np.uint8 or array.ndim != 4 or 0 in array.shape:
         raise DataError(
             "batches are made of a non-empty uint8 array [N, H, W, C], "

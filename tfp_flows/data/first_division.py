@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.folder import list_images, read_files
+from tfp_flows.data.folder import list_images
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import Source
 from tfp_flows.data.npz import npz_splits
-from tfp_flows.data.official import read_official
+from tfp_flows.data.official import read_files_of, read_official
 from tfp_flows.data.splits import is_test
 from tfp_flows.data.tfds import TfdsOptions
 
@@ -72,7 +72,7 @@ def read_first_official(source: Source, split: str, options: TfdsOptions) -> Ima
       DataError: If the images are not to be had.
     """
     if source.kind == "folder":
-        return _read_folder(source.argument, split)
+        return _read_folder(source, split, options)
     if source.kind == "npz" and npz_splits(source.argument) == ("images",):
         return _tenth(read_official(source, "train", options), split)
     if source.kind == "tfrecord":
@@ -84,13 +84,16 @@ def _by_hash(split: str, keys: Sequence[str]) -> np.ndarray:
     return np.flatnonzero([is_test(key) == (split == "test") for key in keys])
 
 
-def _read_folder(path: str, split: str) -> ImageSet:
+def _read_folder(source: Source, split: str, options: TfdsOptions) -> ImageSet:
     """Subfolders `train` and `test`, both, are splits, and what lies beside them is ignored."""
+    path = source.argument
     files = list_images(path)
     root = Path(path).expanduser()
     if (root / "train").is_dir() and (root / "test").is_dir():
-        return read_files(path, [file for file in files if file.startswith(f"{split}/")], split)
-    return read_files(path, [file for file in files if is_test(file) == (split == "test")], split)
+        own = [file for file in files if file.startswith(f"{split}/")]
+    else:
+        own = [file for file in files if is_test(file) == (split == "test")]
+    return read_files_of(source, own, split, options)
 
 
 def _tenth(whole: ImageSet, split: str) -> ImageSet:

@@ -46,13 +46,18 @@ def read_files(path: str, files: Sequence[str], split: str) -> ImageSet:
       DataError: If there is none, or a file cannot be read, is of a kind that is refused, or differs in
         shape from the first one.
     """
+    check_some(path, files, split)
+    images = _decode_all(Path(os.path.expanduser(path)), files)
+    return ImageSet(f"folder:{path}", split, images, None, tuple(files))
+
+
+def check_some(path: str, files: Sequence[str], split: str) -> None:
+    """Refuses a split without images. Raises `DataError`."""
     if not files:
         raise DataError(
             f"folder:{path}: none of its {len(list_images(path))} image(s) is for the {split} part: "
             "put some into subfolders train and test"
         )
-    images = _decode_all(Path(os.path.expanduser(path)), files)
-    return ImageSet(f"folder:{path}", split, images, None, tuple(files))
 
 
 def list_images(path: str) -> list[str]:

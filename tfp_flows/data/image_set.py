@@ -1,4 +1,4 @@
-"""What the loader returns: the images of one split, in memory."""
+"""What the loader returns: the images of one split, in memory or on a disk."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfp_flows.data.errors import DataError
+from tfp_flows.data.stored import Array, Stored, as_array, concatenated, view
 
 SPLITS = ("train", "validation", "calibration", "test")
 ALL = "all"  # all images of a source, whatever split they belong to
@@ -13,12 +14,13 @@ ALL = "all"  # all images of a source, whatever split they belong to
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """The images of one split, decoded once and held in memory, read-only.
+    """The images of one split, decoded once and held in memory or on a disk, read-only.
 
     Attributes:
       name: The full name that was loaded, with its operations, like `mnist@resize=32@rgb`.
       split: One of `SPLITS`, or "all".
-      images: `uint8 [N, H, W, C]`, C-contiguous, grey levels 0..255; a read-only view.
+      images: `uint8 [N, H, W, C]`, C-contiguous, grey levels 0..255; a read-only view. Where they would take
+        more than the limit of `load`, a `Stored` stands in its place.
       labels: `int64 [N]`, or None where the source has none.
       keys: N strings that identify the images within their source: the path relative to a
         folder, a TFDS `id`, or else an index.
@@ -31,20 +33,21 @@ class ImageSet:
 
     name: str
     split: str
-    images: np.ndarray
+    images: Array
     labels: np.ndarray | None
     keys: tuple[str, ...]
     total: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the attributes and freezes the arrays."""
-        images = np.asarray(self.images)
+        images = as_array(self.images)
         if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
             raise DataError(
                 f"{self.name}: images must be a non-empty uint8 array [N, H, W, C], "
                 f"got {images.dtype} {list(images.shape)}"
             )
-        object.__setattr__(self, "images", _read_only(images))
+        if not isinstance(images, Stored):
+            object.__setattr__(self, "images", _read_only(images))
         object.__setattr__(self, "keys", tuple(self.keys))
         if len(self.keys) != len(images):
             raise DataError(f"{self.name}: {len(images)} images but {len(self.keys)} keys")
@@ -66,15 +69,19 @@ class ImageSet:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """The shape (H, W, C) of every image."""
-        return tuple(self.images.shape[1:])
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
 
     def select(self, indices: Sequence[int] | np.ndarray, split: str | None = None) -> "ImageSet":
-        """Copies the images at `indices`, in that order, as a whole set of `split` (default: its own)."""
+        """The images at `indices`, in that order, as a whole set of `split` (default: its own).
+
+        Those in memory are copied; of those on a disk it is a view.
+        """
         chosen = np.asarray(indices, dtype=np.int64)
         return ImageSet(
             name=self.name,
             split=split or self.split,
-            images=self.images[chosen],
+            images=view(self.images, chosen),
             labels=None if self.labels is None else self.labels[chosen],
             keys=tuple(self.keys[index] for index in chosen),
         )
@@ -115,7 +122,7 @@ def joined(sets: Sequence[ImageSet], split: str) -> ImageSet:
     return ImageSet(
         name=first.name,
         split=split,
-        images=np.concatenate([image_set.images for image_set in sets]),
+        images=concatenated([image_set.images for image_set in sets]),
         labels=np.concatenate(labels) if len(labels) == len(sets) else None,
         keys=tuple(key for image_set in sets for key in image_set.keys),
     )

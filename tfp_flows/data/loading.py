@@ -1,4 +1,4 @@
-"""`load`: from a name and a split to images in memory."""
+"""`load`: from a name and a split to images, in memory or on the disk."""
 
 import dataclasses
 import functools
@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from tfp_flows.data import copying, storage
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ALL, SPLITS, ImageSet
-from tfp_flows.data.names import Source, parse_name, same_source
+from tfp_flows.data.names import Source, identity, parse_name, same_source, take_apart
 from tfp_flows.data.operations import Operation, apply_operation, channel_means
 from tfp_flows.data.sources import fingerprint as source_fingerprint
 from tfp_flows.data.sources import has_own_test, read_split
 from tfp_flows.data.splits import DIVISION, DIVISIONS, in_order_of_chance
+from tfp_flows.data.stored import Array, Stored
 from tfp_flows.data.tfds import TfdsOptions
 
 _NUM_CACHED_MEANS = 64
@@ -29,6 +31,8 @@ def load(
     download: bool = False,
     max_images: int | None = None,
     division: int = DIVISION,
+    memory_limit_mib: float | None = None,
+    cache_dir: str | os.PathLike | None = None,
 ) -> ImageSet:
     """Loads one split of a set of images.
 
@@ -50,6 +54,9 @@ def load(
     for test. (`photos` has four splits of its own.) `constant` and `noise` have only a test split. "all" are
     all images of a source.
 
+    Where all images of a source would take more memory than a limit, they are decoded once, image by image,
+    into a copy on the disk, and a `Stored` stands for the array: the same images, read when they are wanted.
+
     Args:
       name: The name.
       split: One of `SPLITS`: "train", "validation", "calibration" or "test"; or "all". `evaluation_split`
@@ -63,6 +70,10 @@ def load(
         order of chance. `ImageSet.total` says of how many. A smaller sample is part of a larger one.
       division: How splits are taken from training images: 2, or 1 for the permutation that depends on
         their number, which runs have that do not name theirs (`RunSpec.division`).
+      memory_limit_mib: MiB that a source's decoded images may take in memory; None for what `storage.choose`
+        says, or else a quarter of the memory that this process may have.
+      cache_dir: Folder for copies of larger ones; None for what `storage.choose` says, or else
+        $XDG_CACHE_HOME/tfp_flows, or ~/.cache/tfp_flows.
 
     Returns:
       The images, with labels and keys.
@@ -86,11 +97,13 @@ def load(
     wanted = None if image_shape is None else _checked_shape(image_shape)
     source, operations = parse_name(name)
     options = TfdsOptions("" if data_dir is None else os.fspath(data_dir), bool(download))
+    keep = storage.storage(memory_limit_mib, cache_dir)
+    options, operations = _copying(name, source, operations, options, keep)
 
     image_set = read_split(source, split, options, wanted, division)
     if limit is not None and limit < len(image_set):
         image_set = _sample(image_set, limit)
-    images = _derive(image_set.images, source, operations, options, name, division)
+    images = _derive(image_set.images, source, operations, options, keep, name, division)
     if wanted is not None and images.shape[1:] != wanted:
         raise DataError(_wrong_shape(name, images.shape[1:], wanted))
     return dataclasses.replace(image_set, name=name, images=images)
@@ -125,28 +138,62 @@ def fingerprint(name: str) -> str:
     return source_fingerprint(parse_name(name)[0])
 
 
-def _derive(
-    images: np.ndarray,
+def _copying(
+    name: str,
     source: Source,
     operations: tuple[Operation, ...],
     options: TfdsOptions,
+    keep: storage.Storage,
+) -> tuple[TfdsOptions, tuple[Operation, ...]]:
+    """How a source is read, and which operations are left: what is copied has been through those before."""
+    kinds = [operation.kind for operation in operations]
+    count = kinds.index("contrast") if "contrast" in kinds else len(kinds)
+    place = dataclasses.replace(source, argument=identity(name).argument)  # however its path is spelled
+    files = source_fingerprint(place)
+    if copying.num_bytes(source, operations[:count], options, files) <= keep.memory_limit:
+        return options, operations
+    text = "@".join(take_apart(name).pieces[:count])
+    how = storage.Copying(operations[:count], text, keep, files)
+    return dataclasses.replace(options, copying=how), operations[count:]
+
+
+def _derive(
+    images: Array,
+    source: Source,
+    operations: tuple[Operation, ...],
+    options: TfdsOptions,
+    keep: storage.Storage,
     name: str,
     division: int,
-) -> np.ndarray:
+) -> Array:
     """Applies the operations from left to right."""
+    if not operations:
+        return images
+    with_means: list[tuple[Operation, np.ndarray | None]] = []
+    few = images[:1]
     for index, operation in enumerate(operations):
         means = None
         if operation.kind == "contrast":
-            means = _means_for_contrast(source, operations[:index], options, name, division)
+            means = _means_for_contrast(source, operations[:index], options, keep, name, division)
+        few = apply_operation(operation, few, name, means)
+        with_means.append((operation, means))
+    if isinstance(images, Stored) or len(images) * few.size > keep.memory_limit:
+        return copying.derived_copy(images, with_means, name, keep)
+    for operation, means in with_means:
         images = apply_operation(operation, images, name, means)
     return images
 
 
 def _means_for_contrast(
-    source: Source, earlier: tuple[Operation, ...], options: TfdsOptions, name: str, division: int
+    source: Source,
+    earlier: tuple[Operation, ...],
+    options: TfdsOptions,
+    keep: storage.Storage,
+    name: str,
+    division: int,
 ) -> np.ndarray:
     try:
-        return _training_means(source, earlier, options, division, source_fingerprint(source))
+        return _training_means(source, earlier, options, keep, division, source_fingerprint(source))
     except DataError as error:
         raise DataError(f"{name}: @contrast needs the mean of a training split: {error}") from error
 
@@ -156,13 +203,14 @@ def _training_means(
     source: Source,
     operations: tuple[Operation, ...],
     options: TfdsOptions,
+    keep: storage.Storage,
     division: int,
     fingerprint: str,
 ) -> np.ndarray:
     """The channels' means over the training split; `fingerprint` is for the cache's key alone."""
     del fingerprint
     training = read_split(source, "train", options, None, division)
-    return channel_means(_derive(training.images, source, operations, options, source.text, division))
+    return channel_means(_derive(training.images, source, operations, options, keep, source.text, division))
 
 
 def _sample(image_set: ImageSet, count: int) -> ImageSet:

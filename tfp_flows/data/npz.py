@@ -10,6 +10,7 @@ array is read that by its header is too large.
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 
@@ -61,6 +62,61 @@ def read_npz(path: str, split: str) -> ImageSet:
         return _read_split(archive, path, split)
 
 
+def is_in_rows(path: str, split: str) -> bool:
+    """Whether images lie one after the other: those of a split, or "images", are not in Fortran's order."""
+    with _opened(path) as archive:
+        return not archive.header(_found(archive, path)[split]).fortran_order
+
+
+def count_rows(path: str, split: str) -> int:
+    """The number of images of a split, or of "images".
+
+    Raises:
+      DataError: As `read_npz`.
+    """
+    with _opened(path) as archive:
+        key = _found(archive, path)[split]
+        _check_header(archive, key, path)
+        return archive.header(key).shape[0]
+
+
+def iterate_rows(path: str, split: str) -> Iterator[tuple[str, np.ndarray]]:
+    """(key, image) of each image of a split, or of "images", read one after the other.
+
+    Raises:
+      DataError: As `read_npz`.
+    """
+    with _opened(path) as archive:
+        key = _found(archive, path)[split]
+        _check_header(archive, key, path)
+        with archive.member(key) as (member, header):
+            shape = (*header.shape[1:], 1)[:3]
+            size = math.prod(shape)
+            for index in range(header.shape[0]):
+                row = member.read(size)
+                if len(row) < size:
+                    raise UserError(f"{key}.npy ends before its array {list(header.shape)}")
+                yield f"{key}:{index}", np.frombuffer(row, np.uint8).reshape(shape)
+
+
+def read_labels(path: str, split: str) -> np.ndarray | None:
+    """The labels of a split, or of "images", `[N]`; None where there are none.
+
+    Raises:
+      DataError: As `read_npz`.
+    """
+    with _opened(path) as archive:
+        key = _only(archive, _LABEL_KEYS[split], path)
+        count = archive.header(_found(archive, path)[split]).shape[0]
+        labels = _labels(archive, key, count) if key else None
+    if labels is not None and (labels.shape != (count,) or labels.dtype.kind not in "iu"):
+        raise DataError(
+            f"npz:{path}: labels must be integers [{count}], one per image, got {labels.dtype} "
+            f"{list(labels.shape)}"
+        )
+    return labels
+
+
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[archives.Archive]:
     file = os.path.expanduser(path)
@@ -106,6 +162,12 @@ def _only(archive: archives.Archive, candidates: tuple[str, ...], path: str) -> 
 
 
 def _checked_images(archive: archives.Archive, key: str, path: str) -> np.ndarray:
+    _check_header(archive, key, path)
+    images = archive[key]
+    return images[..., np.newaxis] if images.ndim == 3 else images
+
+
+def _check_header(archive: archives.Archive, key: str, path: str) -> None:
     shape, dtype = archive.header(key).shape, archive.header(key).dtype
     if dtype != np.uint8 or len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(
@@ -113,8 +175,6 @@ def _checked_images(archive: archives.Archive, key: str, path: str) -> np.ndarra
             f"got {dtype} {list(shape)}; found {_listed(archive)}"
         )
     sizes.check_image_size((*shape[1:], 1)[:3], f"npz:{path}: '{key}'", DataError)
-    images = archive[key]
-    return images[..., np.newaxis] if images.ndim == 3 else images
 
 
 def _labels(archive: archives.Archive, key: str, num_images: int) -> np.ndarray:

@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tfp_flows.data.copying import read_copy
 from tfp_flows.data.embedded import digit_images
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.folder import list_images, read_files
+from tfp_flows.data.folder import check_some, list_images, read_files
 from tfp_flows.data.image_set import ALL, ImageSet, joined
 from tfp_flows.data.layout import official_splits as splits_of_folder
 from tfp_flows.data.names import Source
 from tfp_flows.data.npz import npz_splits, read_npz
+from tfp_flows.data.one_by_one import parts_of
 from tfp_flows.data.splits import HELD_OUT
 from tfp_flows.data.tfds import TfdsOptions, read_tfds
 from tfp_flows.data.tfrecords import read_tfrecords
@@ -65,8 +67,10 @@ def read_official(
       DataError: If they are not to be had.
     """
     if source.kind == "folder":
-        return _read_folder(source.argument, split, choose)
-    if source.kind == "npz":
+        return _read_folder(source, split, options, choose)
+    if options.copying is not None and (part := _part(source, split)) in parts_of(source):
+        whole = read_copy(source, part, split, options, options.copying)
+    elif source.kind == "npz":
         whole = read_npz(source.argument, split)
     elif source.kind == "tfrecord":
         whole = read_tfrecords(source, split)
@@ -84,7 +88,7 @@ def read_all(source: Source, options: TfdsOptions) -> ImageSet:
       DataError: If they are not to be had.
     """
     if source.kind == "folder":
-        return read_files(source.argument, list_images(source.argument), ALL)
+        return read_files_of(source, list_images(source.argument), ALL, options)
     return joined([read_official(source, split, options) for split in official_splits(source)], ALL)
 
 
@@ -93,7 +97,29 @@ def texts(source: Source, keys: Sequence[str]) -> Sequence[str]:
     return [key.rpartition(":")[2] for key in keys] if source.kind == "npz" else keys
 
 
-def _read_folder(path: str, split: str, choose: Choose | None) -> ImageSet:
+def read_files_of(source: Source, files: Sequence[str], split: str, options: TfdsOptions) -> ImageSet:
+    """Reads some images of a folder, as `folder.read_files`, or from its copy.
+
+    Raises:
+      DataError: If they are not to be had.
+    """
+    if options.copying is None:
+        return read_files(source.argument, files, split)
+    check_some(source.argument, files, split)
+    whole = read_copy(source, "", split, options, options.copying)
+    places = {key: index for index, key in enumerate(whole.keys)}
+    return whole.select([places[file] for file in files])
+
+
+def _part(source: Source, split: str) -> str:
+    """What is copied of a source that has a split."""
+    if source.kind == "npz" and npz_splits(source.argument) == ("images",):
+        return "images"
+    return "" if source.kind == "tfrecord" else split
+
+
+def _read_folder(source: Source, split: str, options: TfdsOptions, choose: Choose | None) -> ImageSet:
+    path = source.argument
     files = splits_of_folder(path, list_images(path))
     if split not in files:
         raise DataError(
@@ -103,4 +129,4 @@ def _read_folder(path: str, split: str, choose: Choose | None) -> ImageSet:
     chosen = files[split]
     if choose is not None and chosen:
         chosen = [chosen[index] for index in choose(chosen)]
-    return read_files(path, chosen, split)
+    return read_files_of(source, chosen, split, options)

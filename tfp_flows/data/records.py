@@ -45,6 +45,15 @@ def read_records(file: str) -> Iterator[bytes]:
         raise DataError(DAMAGED)
 
 
+def count_records(file: str) -> int:
+    """The number of records of a file, as far as they are whole.
+
+    Raises:
+      DataError: If it is none, is empty, or cannot be read.
+    """
+    return _framed(file)[0]
+
+
 def _framed(file: str) -> tuple[int, bool]:
     """The number of records whose lengths fit into the file, and whether they are all there is."""
     check_regular(file)

@@ -151,7 +151,7 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
         files = folder.list_images(argument)
         yield from (Piece(tuple(files[i : i + _NUM_FILES])) for i in range(0, len(files), _NUM_FILES))
     elif kind == "tfrecord":
-        yield from (Piece((file,)) for file in _record_files(argument))
+        yield from (Piece((file,)) for file in record_files(argument))
     elif kind == "npz":
         yield from _npz_pieces(argument)
     elif kind != "tfds":
@@ -301,7 +301,8 @@ def _npz_pieces(path: str) -> Iterator[Piece]:
                 yield from _ranges((name,), shape[0], size)
 
 
-def _record_files(pattern: str) -> list[str]:
+def record_files(pattern: str) -> list[str]:
+    """The files of TFRecords that a pattern stands for, sorted. Raises `DataError` if there are none."""
     path = os.path.expanduser(pattern)
     files = [path] if os.path.lexists(path) else sorted(glob.glob(path))
     if not files:
@@ -310,20 +311,37 @@ def _record_files(pattern: str) -> list[str]:
 
 
 def _tfrecord(pattern: str, piece: Piece | None = None, skip: Skip = _none) -> Iterator[Item]:
-    for file in piece.files if piece else _record_files(pattern):
+    for file in piece.files if piece else record_files(pattern):
         index = 0
         try:
             for record in read_records(file):
                 digest = hashlib.blake2b(record, digest_size=_DIGEST).hexdigest()
                 if not skip(digest):
-                    yield _example(record, f"{file}:{index}")._replace(record=digest)
+                    yield decode_record(record, f"{file}:{index}")._replace(record=digest)
                 index += 1
         except DataError as error:
             if not skip(f"{file}:{index}"):
                 yield Item(f"{file}:{index}", None, str(error))
 
 
-def _example(record: bytes, place: str) -> Item:
+def raw_records(pattern: str) -> Iterator[tuple[bytes, str]]:
+    """The records of files of TFRecords and their places, for `decode_record`.
+
+    Raises:
+      DataError: Naming the first file that is damaged.
+    """
+    for file in record_files(pattern):
+        index = 0
+        try:
+            for record in read_records(file):
+                yield record, f"{file}:{index}"
+                index += 1
+        except DataError as error:
+            raise DataError(f"tfrecord:{pattern}: {file}:{index}: {error}") from error
+
+
+def decode_record(record: bytes, place: str) -> Item:
+    """The `Item` of a record; its place is its key where it has none."""
     try:
         features = tf.train.Example.FromString(record).features.feature
     except message.DecodeError:

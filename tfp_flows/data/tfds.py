@@ -18,6 +18,7 @@ from tfp_flows.checks.paths import check_path
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import SOURCE_CHOICES
+from tfp_flows.data.storage import Copying
 
 if TYPE_CHECKING:  # it is slow to import, and often not needed
     from tensorflow_datasets.core import DatasetBuilder
@@ -29,15 +30,17 @@ _FEATURES = ("image", "label", "id")
 
 @dataclasses.dataclass(frozen=True)
 class TfdsOptions:
-    """Where TFDS looks, and whether it may use the network.
+    """Where TFDS looks, and whether it may use the network; and whether the images stay on the disk.
 
     Attributes:
       data_dir: The folder of prepared sets; "" means TFDS's own default.
       download: Whether a set that is not there may be downloaded and prepared.
+      copying: How a source is copied that is too large for memory; None for one that is not.
     """
 
     data_dir: str = ""
     download: bool = False
+    copying: Copying | None = None
 
     @property
     def folder(self) -> str:
@@ -100,6 +103,51 @@ def stream_tfds(
             yield os.fsdecode(example["id"]) if "id" in example else f"{split}_{index}", example["image"]
     except (tf.errors.OpError, OSError) as error:
         raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
+
+
+def iterate(name: str, split: str, options: TfdsOptions) -> Iterator[tuple[str, np.ndarray, int | None]]:
+    """(key, image, label or None) of each image that `read_tfds` reads, one after the other.
+
+    Raises:
+      DataError: As `read_tfds`.
+    """
+    with _quiet():
+        builder = _builder(name, options)
+        _check_contents(builder, name, split)
+        images = _dataset(builder, split, None).as_numpy_iterator()
+    labelled = _is_integer_scalar(_feature(builder, "label"))
+    try:
+        for index, example in enumerate(images):
+            key = os.fsdecode(example["id"]) if "id" in example else f"{split}_{index}"
+            yield key, example["image"], int(example["label"]) if labelled else None
+    except (tf.errors.OpError, OSError) as error:
+        raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """A split, as far as it is known without reading it.
+
+    Attributes:
+      num_examples: The number of its images.
+      files: Names, sizes and times of its files.
+    """
+
+    num_examples: int
+    files: str
+
+
+def describe(name: str, split: str, options: TfdsOptions) -> Description:
+    """What a split is. Raises `DataError` as `read_tfds`."""
+    with _quiet():
+        builder = _builder(name, options)
+        _check_contents(builder, name, split)
+    info = builder.info.splits[split]
+    files = []
+    for file in info.filepaths:
+        status = tf.io.gfile.stat(os.fspath(file))
+        files.append(f"{os.fspath(file)} {status.length} {status.mtime_nsec}")
+    return Description(info.num_examples, "\n".join(files))
 
 
 def count_if_one_file(name: str, split: str, options: TfdsOptions) -> int | None:

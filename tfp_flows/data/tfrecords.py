@@ -31,7 +31,7 @@ def read_tfrecords(source: Source, split: str) -> ImageSet:
       DataError: If there is no such file, or no image in them, or a record cannot be read, or an image
         differs in shape from the first one.
     """
-    folder = _folder(source.argument)
+    folder = folder_of(source.argument)
     images: list[np.ndarray] = []
     keys: list[str] = []
     for item in streams.raw(source):
@@ -51,7 +51,7 @@ def read_tfrecords(source: Source, split: str) -> ImageSet:
     return ImageSet(source.text, split, np.stack(images), None, tuple(keys))
 
 
-def _folder(pattern: str) -> str:
+def folder_of(pattern: str) -> str:
     """The beginning of all paths that a pattern stands for: the parts that are no patterns themselves."""
     parts = os.path.expanduser(pattern).split("/")[:-1]
     plain = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_flows.data import Preparation
 from tfp_flows.detectors import models, saving
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
@@ -48,9 +49,12 @@ class Detector(Hooks):
       conformal: `Conformal`: `conformal.p_values(scores)` is float32 `[N]`.
       settings: Constructor arguments other than models, JSON-ready.
       models: List of the density models that it looks at.
+      preparation: How pictures become its images, that of the run whose data it was fitted to; None where it
+        was fitted to arrays.
     """
 
     statistics: Statistics
+    preparation: Preparation | None = None
 
     def __init__(
         self,

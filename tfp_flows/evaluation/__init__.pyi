@@ -1,3 +1,4 @@
+from .kept import SCORES as SCORES
 from .likelihoods import compiled_estimate as compiled_estimate
 from .likelihoods import compiled_log_prob as compiled_log_prob
 from .likelihoods import log_probs as log_probs

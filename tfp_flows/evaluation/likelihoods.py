@@ -44,7 +44,7 @@ def compiled_estimate(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tens
 
 def log_probs(
     log_prob: Callable[[tf.Tensor], tf.Tensor],
-    images: np.ndarray,
+    images: data.Array,
     batch_size: int = 256,
     progress: str | None = None,
 ) -> np.ndarray:

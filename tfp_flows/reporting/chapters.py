@@ -7,14 +7,15 @@ import numpy as np
 from tfp_flows import detectors, evaluation
 from tfp_flows.data import in_order_of_chance
 from tfp_flows.detectors import calibration
-from tfp_flows.pages import Page, pictures
-from tfp_flows.reporting import figures, words
+from tfp_flows.pages import Page, heat, histograms, pictures
+from tfp_flows.reporting import words
 from tfp_flows.reporting.findings import Findings
 from tfp_flows.reporting.judged import Judged
 
 CONTACT = 24  # images of a set that are shown as a sample of it
 SHOWN = 12  # images of the strangest, and of the most normal
 AREA = "AUROC of -log p"
+LIKELIER = "bits/dim (further right: likelier)"
 
 
 def data_found(page: Page, found: Findings) -> None:
@@ -48,6 +49,12 @@ def likelihoods(page: Page, found: Findings) -> None:
     """How likely the model finds each set."""
     page.section("How likely the model finds them", "likelihoods")
     page.text(words.likelier(found))
+    train = {label: found.own.label for label in found.bits if label.endswith("(train)")}
+    page.figure(
+        "likelihoods",
+        pictures.likelihood_figure(found.bits, how=pictures.styles(found.bits, train)),
+        "Histograms of bits per dimension for " + ", ".join(found.bits),
+    )
     rows = [
         {
             "images of": row.dataset + (" (train)" if row.split == "train" else ""),
@@ -80,8 +87,6 @@ def decomposition(page: Page, found: Findings) -> None:
         "A flow maps an image x to a latent z: log p(x) = log p(z) + log|det dz/dx|. The second term is the "
         "volume by which the flow stretches space around the image: smooth images are stretched most."
     )
-    from tfp_flows.pages import pictures
-
     titles = next(iter(found.terms.values()))
     columns = [
         pictures.Column({label: terms[title] for label, terms in found.terms.items()}, LIKELIER, title)
@@ -89,7 +94,7 @@ def decomposition(page: Page, found: Findings) -> None:
     ]
     page.figure(
         "decomposition",
-        pictures.figure_of(columns, pictures.styles(found.terms)),
+        histograms.figure(columns, pictures.styles(found.terms)),
         "Histograms of the two terms and of their sum for " + ", ".join(found.terms),
         "Bits per dimension; further right: likelier.",
     )
@@ -108,7 +113,11 @@ def alarms(page: Page, found: Findings) -> None:
     limit = calibration.threshold(alpha, scores)
     page.figure(
         "scores",
-        figures.scores({each.label: each.scores for each in found.judged}, limit, alpha, how),
+        pictures.score_figure(
+            {each.label: each.scores for each in found.judged},
+            how=how,
+            threshold=pictures.Threshold(limit, f"p = {alpha:g}"),
+        ),
         "Histograms of the score for " + ", ".join(each.label for each in found.judged),
         "Right of the line an image is called foreign.",
     )
@@ -162,7 +171,7 @@ def _gallery(page: Page, found: Findings, each: Judged, chosen: np.ndarray, titl
     ]
     maps, reason = None, ""
     try:
-        maps = figures.overlays(images, found.detector.score_map(images))
+        maps = heat.overlays(images, found.detector.score_map(images))
     except detectors.DetectorError as error:
         reason = str(error)
     page.images(title, images, captions, maps)

@@ -30,6 +30,7 @@ class Findings:
       folder: Where the detector was saved.
       used: How many images it was made of.
       judged: Own test images and the others, as the detector judges them.
+      bits: {label: bits/dim `[N]`}, own test images first; those of training end in "(train)".
       terms: {label: {term: `[N]`, bits/dim}} of a flow's log p; none of another model.
     """
 
@@ -41,6 +42,7 @@ class Findings:
     folder: pathlib.Path
     used: detectors.Used
     judged: Sequence[Judged]
+    bits: dict[str, np.ndarray]
     terms: dict[str, dict[str, np.ndarray]]
 
     @property
@@ -77,7 +79,21 @@ def find(
     own, _, *others = sets
     judged = judge(detector, [own, *others], alpha, progress)
     terms = {each.label: found for each in judged if (found := terms_of(detector.models[0], each.images))}
-    return Findings(run, spec, sets, rows, detector, folder, used, judged, terms)
+    bits = _bits(run, rows, spec.image_shape)
+    return Findings(run, spec, sets, rows, detector, folder, used, judged, bits, terms)
+
+
+def _bits(
+    run: runs.Run, rows: Sequence[evaluation.Row], image_shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """The likelihoods that the evaluation wrote, of the sets of these rows."""
+    with np.load(run.evaluation / evaluation.SCORES, allow_pickle=False) as archive:
+        return {
+            row.dataset + (" (train)" if row.split == "train" else ""): quantization.bits_per_dim(
+                archive[f"{row.dataset} ({row.split})"], image_shape
+            )
+            for row in rows
+        }
 
 
 def terms_of(model: Any, images: data.ImageSet) -> dict[str, np.ndarray]:

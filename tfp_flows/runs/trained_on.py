@@ -17,6 +17,7 @@ import zlib
 
 import numpy as np
 
+from tfp_flows import data
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
 
@@ -36,7 +37,7 @@ class TrainedOn:
     earlier: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray, condition: np.ndarray | None = None) -> "TrainedOn":
+    def of(cls, values: data.Array, condition: data.Array | None = None) -> "TrainedOn":
         """What `values` `[N, ...]` and `condition` `[N, ...]` are."""
         hashes = hashes_of(values)
         digest = _digest(values, hashes)
@@ -71,7 +72,7 @@ class TrainedOn:
         np.savez(content, images=images, earlier=self.earlier)
         write_atomically(file, content.getvalue())
 
-    def holds(self, images: np.ndarray) -> np.ndarray:
+    def holds(self, images: data.Array) -> np.ndarray:
         """Which of `images` `[N, ...]` were trained on, bool `[N]`."""
         hashes = hashes_of(images)
         known = np.zeros([0], np.uint64) if self.images is None else self.images
@@ -114,14 +115,19 @@ class TrainedOn:
         return TrainedOn(now.digest, now.images, earlier.astype(np.uint64))
 
 
-def hashes_of(values: np.ndarray) -> np.ndarray:
+def hashes_of(values: data.Array) -> np.ndarray:
     """The hash of each of `[N, ...]`, uint64 `[N]`: 3 microseconds an image of 32x32x3."""
-    rows = np.ascontiguousarray(values).reshape(len(values), -1)
-    digests = b"".join([hashlib.sha256(row.data).digest()[:8] for row in rows])
+    digests = b"".join([_digests(chunk) for chunk in data.chunks(values)])
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def _digest(values: np.ndarray, hashes: np.ndarray) -> str:
+def _digests(values: np.ndarray) -> bytes:
+    """The first 8 bytes of SHA-256 of each of `[N, ...]`."""
+    rows = np.ascontiguousarray(values).reshape(len(values), -1)
+    return b"".join([hashlib.sha256(row.data).digest()[:8] for row in rows])
+
+
+def _digest(values: data.Array, hashes: np.ndarray) -> str:
     digest = hashlib.sha256(f"{values.dtype.str} {list(values.shape)}\0".encode())
     digest.update(hashes.astype("<u8").tobytes())
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows import runs
+from tfp_flows import data, runs
 from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.models import registry
@@ -33,16 +33,16 @@ Callback = Callable[[int, Mapping[str, float], Any], object]
 
 def fit(
     model: DensityModel,
-    images: np.ndarray,
-    validation_images: np.ndarray | None = None,
+    images: data.Array,
+    validation_images: data.Array | None = None,
     *,
     steps: int,
     learning_rate: float = 1e-3,
     batch_size: int = 64,
     seed: int = 0,
-    conditions: np.ndarray | None = None,
-    validation_conditions: np.ndarray | None = None,
-    outlier_images: np.ndarray | None = None,
+    conditions: data.Array | None = None,
+    validation_conditions: data.Array | None = None,
+    outlier_images: data.Array | None = None,
     run: str | os.PathLike | None = None,
     dataset: str = "",
     callbacks: Sequence[Callback] = (),
@@ -96,7 +96,8 @@ def fit(
 
     Args:
       model: The density model; its weights are changed.
-      images: Examples `[N, ...]`: uint8 `[N, H, W, C]`, or finite numbers of the event's shape.
+      images: Examples `[N, ...]`: uint8 `[N, H, W, C]`, or finite numbers of the event's shape. A file that
+        is mapped (`np.load(file, mmap_mode="r")`) and a `data.Stored` are read batch by batch.
       validation_images: Likewise, scored every `validate_every` steps; None for no validation.
       steps: Steps of the optimizer in all.
       learning_rate: At its highest.
@@ -209,16 +210,16 @@ def _known(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _examples(name: str, values: np.ndarray, condition: np.ndarray | None = None) -> Examples:
-    values = np.asarray(values)
+def _examples(name: str, values: data.Array, condition: data.Array | None = None) -> Examples:
+    values = data.as_array(values)
     if values.dtype.kind not in "iuf" or values.ndim < 1 or 0 in values.shape:
         raise UserError(
             f"`{name}` must be an array of numbers [N, ...], N > 0, got {values.dtype} {list(values.shape)}."
         )
-    if not np.isfinite(values).all():
+    if values.dtype.kind == "f" and not all(np.isfinite(chunk).all() for chunk in data.chunks(values)):
         raise UserError(f"`{name}` has values that are not finite.")
     if condition is not None:
-        condition = np.asarray(condition)
+        condition = data.as_array(condition)
         if condition.shape[:1] != values.shape[:1]:
             raise UserError(
                 f"`{name}` are {len(values)}, but their conditions have shape {list(condition.shape)}."

@@ -95,7 +95,7 @@ class Loop:
         self,
         examples: Examples,
         validation: Examples | None = None,
-        outliers: np.ndarray | None = None,
+        outliers: data.Array | None = None,
         progress: bool = True,
     ) -> Outcome:
         """Takes the steps that are left.
@@ -111,6 +111,7 @@ class Loop:
 
         Raises:
           TrainingDiverged: If a loss is not finite or exploded.
+          DataError: If images on a disk cannot be read any more.
         """
         sources = examples.sources() | ({} if outliers is None else {"outliers": outliers})
         batches = self._batches(sources, self._step())
@@ -121,6 +122,7 @@ class Loop:
             for record in self._records:
                 stack.enter_context(record)
             bar = stack.enter_context(self._bar(progress))
+            stack.enter_context(data.reading_errors())
             return self._steps(batches, validation, bar)
 
     def _steps(
@@ -162,7 +164,7 @@ class Loop:
             smoothing=0.05,
         )
 
-    def _batches(self, sources: dict[str, np.ndarray], start: int) -> tf.distribute.DistributedDataset:
+    def _batches(self, sources: dict[str, data.Array], start: int) -> tf.distribute.DistributedDataset:
         """The batches from `start` on, of all sources: what this host's replicas take of them."""
         config, num_parts = self._config, self._hosts.strategy.num_replicas_in_sync
 

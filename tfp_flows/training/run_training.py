@@ -2,10 +2,9 @@
 
 import contextlib
 
-import numpy as np
 import tensorflow as tf
 
-from tfp_flows import runs
+from tfp_flows import data, runs
 from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models import registry
@@ -25,10 +24,10 @@ def train(
     run: runs.Run,
     spec: runs.RunSpec,
     flags_text: str,
-    train_images: np.ndarray,
-    validation_images: np.ndarray,
+    train_images: data.Array,
+    validation_images: data.Array,
     progress: bool = True,
-    outlier_images: np.ndarray | None = None,
+    outlier_images: data.Array | None = None,
     strategy: tf.distribute.Strategy | None = None,
     parts_per_replica: int = 1,
     allow_changed_images: bool = False,
@@ -45,7 +44,7 @@ def train(
       run: `runs.Run`.
       spec: `runs.RunSpec`; must be the folder's own where the run was begun before.
       flags_text: Contents of the flag file that repeats the run.
-      train_images: uint8 `[N, H, W, C]`.
+      train_images: uint8 `[N, H, W, C]`; a `data.Stored`, or a mapped file, is read batch by batch.
       validation_images: uint8 `[M, H, W, C]`, for validation and early stopping.
       progress: Whether to show a progress bar.
       outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
