@@ -75,7 +75,7 @@ def main(flag_names: list[str]) -> None:
 def _choose_end() -> None:
     """Where nothing says how long to train: as long as it helps, within the default of `--steps`."""
     if not any(FLAGS[name].present for name in ("steps", "early_stopping", "validate_every")):
-        FLAGS.early_stopping, FLAGS.validate_every = PATIENCE, VALIDATE_EVERY
+        FLAGS["early_stopping"].value, FLAGS["validate_every"].value = PATIENCE, VALIDATE_EVERY
 
 
 def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int) -> None:

@@ -11,9 +11,9 @@ class Flags(dict):
     """absl's flags, as far as they are asked here."""
 
     def __init__(self, given):
-        names = ("steps", "early_stopping", "validate_every")
-        super().__init__({name: types.SimpleNamespace(present=int(name in given)) for name in names})
-        self.early_stopping, self.validate_every = 0, 1000
+        defaults = {"steps": 2000, "early_stopping": 0, "validate_every": 1000}
+        flags = {k: types.SimpleNamespace(value=v, present=int(k in given)) for k, v in defaults.items()}
+        super().__init__(flags)
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ class Flags(dict):
 def test_without_a_word_it_trains_as_long_as_it_helps(monkeypatch, given, expected):
     monkeypatch.setattr(train, "FLAGS", Flags(given))
     train._choose_end()
-    assert (train.FLAGS.early_stopping, train.FLAGS.validate_every) == expected
+    assert tuple(train.FLAGS[name].value for name in ("early_stopping", "validate_every")) == expected

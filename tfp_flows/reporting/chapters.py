@@ -22,13 +22,10 @@ def data_found(page: Page, found: Findings) -> None:
     """What the data look like."""
     page.section("The images", "images")
     own, train, *others = found.sets
-    counts = {"train": train.total, "fitted to": found.used.fit_total}
-    counts |= {"calibration": found.used.calibration_total, "test": own.total}
-    page.text(
-        f"{found.own.label}: "
-        + ", ".join(f"{count:,} {use}" for use, count in counts.items())
-        + f"; {'x'.join(map(str, found.spec.image_shape))} as the model sees them."
-    )
+    counts = {"to train on": train.total, "for validation": found.used.fit_total}
+    counts |= {"for calibration": found.used.calibration_total, "to test": own.total}
+    facts = [(f"{count:,}", use) for use, count in counts.items()]
+    page.facts([*facts, ("x".join(map(str, found.spec.image_shape)), "as the model sees them")])
     for image_set in (train, *others):
         reading = getattr(image_set, "reading", None)
         for line in reading.lines() if reading else ():
@@ -41,7 +38,7 @@ def data_found(page: Page, found: Findings) -> None:
             f"sample_{name}",
             [image_set.images[i] for i in chosen],
             [image_set.keys[i] for i in chosen],
-            caption=f"{len(chosen)} of {len(image_set):,} images of {name}, drawn at random.",
+            caption=f"{len(chosen)} of {image_set.total:,} images of {name}, drawn at random.",
         )
 
 
@@ -135,7 +132,7 @@ def alarms(page: Page, found: Findings) -> None:
 
 
 def _alarm_row(each: Judged, own: Judged) -> dict[str, object]:
-    area = "" if each is own else evaluation.auroc(own.scores, each.scores, num_bootstrap=0)[0]
+    area = "" if each is own else evaluation.auroc(own.scores, each.scores)[0]
     count = int(each.foreign.sum())
     return {
         "images of": each.label,
