@@ -15,7 +15,7 @@ import json
 
 from absl import flags
 
-from tfp_flows import commands, detectors, numerics, runs
+from tfp_flows import commands, data, detectors, numerics, runs
 from tfp_flows.checks.paths import check_path
 from tfp_flows.detectors.names import DEFAULT, NAMES
 
@@ -33,6 +33,7 @@ def define_flags() -> None:
     )
     commands.define_moved_data_flag()
     commands.define_parts_flag()
+    commands.define_memory_flags()
     flags.DEFINE_integer(
         "max_images", None, "Images to fit to, and to calibrate with: fixed random samples.", lower_bound=2
     )
@@ -47,6 +48,7 @@ def define_flags() -> None:
 def main() -> None:
     """Fits, calibrates, saves."""
     numerics.parts.choose(FLAGS.parts)
+    data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
     check_path(FLAGS.out, "out")
     detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from tfp_flows import commands, evaluation, numerics, runs
+from tfp_flows import commands, data, evaluation, numerics, runs
 from tfp_flows.models import registry
 
 FLAGS = flags.FLAGS
@@ -28,12 +28,14 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
     commands.define_moved_data_flag()
     commands.define_parts_flag()
+    commands.define_memory_flags()
     commands.define_config_flags(*_protocol_classes().values())
 
 
 def main() -> None:
     """Evaluates and prints the table."""
     numerics.parts.choose(FLAGS.parts)
+    data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
     run = runs.Run(FLAGS.run)
     family = run.spec().family
     settings = registry.settings(family)

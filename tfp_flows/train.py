@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
+MEMORY = ("memory_limit_mib", "cache_dir")  # likewise
 PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
 MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
@@ -53,6 +54,7 @@ def define_flags(family: str = "glow") -> list[str]:
         "Go on with a run whose training images are not those that it was trained on so far.",
     )
     commands.define_parts_flag()
+    commands.define_memory_flags()
     flags.DEFINE_integer(
         "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
     )
@@ -81,6 +83,7 @@ def _choose_end() -> None:
 def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int) -> None:
     import tensorflow as tf  # here, so that --help does not wait for it
 
+    data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
     config = commands.config_from_flags(training.TrainingConfig)
     commands.refuse_flags_of_others(FLAGS.family, _config_classes())
     model_config: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
@@ -174,7 +177,7 @@ def _groups(names: list[str]) -> dict[str, list[str]]:
         for name, config_class in {"training": training.TrainingConfig, **_config_classes()}.items()
     }
     told = {*FIRST, *(name for group in fields.values() for name in group)}
-    groups["data"] = [name for name in names if name not in told]
+    groups["data"] = [name for name in names if name not in told] + list(MEMORY)
     for title, group in fields.items():
         shown = {name for names in groups.values() for name in names}
         groups[title] = [name for name in group if name not in shown]

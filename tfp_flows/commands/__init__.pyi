@@ -3,6 +3,7 @@ from .flags import DATASET_HELP as DATASET_HELP
 from .flags import config_from_flags as config_from_flags
 from .flags import define_common_flags as define_common_flags
 from .flags import define_config_flags as define_config_flags
+from .flags import define_memory_flags as define_memory_flags
 from .flags import define_moved_data_flag as define_moved_data_flag
 from .flags import define_parts_flag as define_parts_flag
 from .flags import define_unattainable_flag as define_unattainable_flag

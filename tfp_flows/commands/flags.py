@@ -43,6 +43,22 @@ def define_moved_data_flag() -> None:
     )
 
 
+def define_memory_flags() -> None:
+    """Defines `--memory_limit_mib` and `--cache_dir`; see `tfp_flows.data.storage`."""
+    flags.DEFINE_float(
+        "memory_limit_mib",
+        None,
+        "MiB that the decoded images of a set may take in memory; a larger one is decoded once to "
+        "--cache_dir and read from there, with the same results. Default: a quarter of the memory.",
+    )
+    flags.DEFINE_string(
+        "cache_dir",
+        None,
+        "Folder for decoded copies of sets that are larger than --memory_limit_mib; default: "
+        "$XDG_CACHE_HOME/tfp_flows, or ~/.cache/tfp_flows.",
+    )
+
+
 def define_parts_flag() -> None:
     """Defines `--parts`; see `tfp_flows.numerics.parts`."""
     flags.DEFINE_integer(
