@@ -12,6 +12,7 @@ from analysis.sweeps import TEMPERATURES
 from tfp_flows import evaluation
 from tfp_flows.data import names
 from tfp_flows.numerics import quantization
+from tfp_flows.pages import pictures
 from tfp_flows.pages.page import Page, Row
 
 AREA = ("AUROC of -log P", "low", "high")  # columns
@@ -54,6 +55,20 @@ def likelihoods(page: Page, studies: Sequence[RunStudy]) -> None:
         },
         marks=_mark_auroc,
     )
+    for study in studies:
+        areas = [
+            pictures.Area(show.label(name), *study.auroc(name), show.styles[show.label(name)].color)
+            for name in study.others
+        ]
+        if areas:
+            own = show.label(study.spec.dataset)
+            page.figure(
+                f"auroc_{study.name}",
+                pictures.auroc_dots(areas, f"AUROC of -log P under {study.name}, against {own}"),
+                f"AUROC of -log P under {study.name} for {own} against other sets: "
+                + "; ".join(f"{area.label} {area.value:.3f}" for area in areas),
+                f"{study.name}. Left of chance the likelihood is fooled.",
+            )
 
 
 def count_fooled(studies: Sequence[RunStudy]) -> tuple[int, int]:

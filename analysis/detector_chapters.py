@@ -25,7 +25,7 @@ def warnings(page: Page, lines: Sequence[str], how_held_out: str) -> None:
     page.section("Read this first", "audit")
     page.text(how_held_out)
     for line in lines:
-        page.text(f"Warning: {line}")
+        page.callout(f"Warning: {line}")
 
 
 def comparison(page: Page, study: DetectorStudy, results: Sequence[Result]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.detector_study import ALPHA, Result
-from tfp_flows.pages import histograms, pictures
+from tfp_flows.pages import bins, pictures
 from tfp_flows.pages.palette import LIGHT
 
 COLUMNS = 3
@@ -124,4 +124,4 @@ def _edges(scores: Sequence[np.ndarray], threshold: float | None) -> np.ndarray:
     if threshold is not None:
         low, high = min(low, threshold), max(high, threshold)
     margin = 0.05 * (high - low) + 1e-9
-    return histograms.edges([v[np.isfinite(v)] for v in scores], low - margin, high + margin)
+    return bins.edges([v[np.isfinite(v)] for v in scores], low - margin, high + margin)

@@ -1,6 +1,6 @@
 """The pictures of a report; each function draws one `Figure`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ from tfp_flows.pages import histograms, lines, pictures
 from tfp_flows.pages.palette import LIGHT
 
 How = Mapping[str, pictures.Style]
+FAR = 10  # times the reach of all other sets: such a set is off the scale
 
 
 @pictures.styled
@@ -69,14 +70,15 @@ def layer_profile(terms: dict[str, ImageTerms], title: str, how: How | None = No
     figure = Figure(figsize=(pictures.WIDTH, 3.6), layout="constrained")
     axes = figure.add_subplot()
     (own, reference), *others = terms.items()
-    ends = {own: 0.0}
+    ends, reach = {own: 0.0}, {}
     for name, t in others:
         difference = [t.layers[k].mean() - reference.layers[k].mean() for k in reference.layers]
         sums = np.cumsum(difference)
         axes.step(range(len(difference)), sums, where="mid", label=name, **how[name].line)
-        ends[name] = float(sums[-1])
+        ends[name], reach[name] = float(sums[-1]), (float(sums.min()), float(sums.max()))
     axes.axhline(0, color=how[own].color, linewidth=1, label=own)
     axes.set_xlim(-0.5, len(reference.layers) - 0.5)
+    axes.set_ylim(*_near(reach.values()))
     levels = [i for i, name in enumerate(reference.layers) if name.endswith("_squeeze")]
     for level, position in enumerate(levels):
         axes.axvline(position, color=LIGHT.line, linewidth=0.8)
@@ -91,8 +93,22 @@ def layer_profile(terms: dict[str, ImageTerms], title: str, how: How | None = No
     axes.set_xlabel("layer, from the image to the latent")
     axes.set_ylabel("sum of log|det| less that of\nthe model's own data (nats)")
     axes.set_title(title)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     lines.name_ends(axes, ends, how)
     return figure
+
+
+def _near(reaches: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Limits of an axis that holds 0 and all ranges but those ten times as wide as the widest other."""
+    widths = sorted(reaches, key=lambda reach: max(map(abs, reach)))
+    shown = widths[:1]
+    for reach in widths[1:]:
+        if max(map(abs, reach)) > FAR * max(*map(abs, shown[-1]), 1e-6):
+            break
+        shown.append(reach)
+    low, high = min([0.0, *(r[0] for r in shown)]), max([0.0, *(r[1] for r in shown)])
+    margin = 0.06 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def moment_histograms(moments: dict[str, Moments], title: str, how: How | None = None) -> Figure:
@@ -146,7 +162,7 @@ def estimates(comparisons: dict[str, Comparison], title: str) -> Figure:
     axes.set_yscale("symlog", linthresh=100)
     axes.set_ylabel("nats per image (symlog)\nabove 0: likelier than own data")
     figure.suptitle(title, x=0.01, ha="left")
-    figure.legend(loc="outside upper left", ncols=3)
+    figure.legend(loc="outside lower left", ncols=3)
     return figure
 
 
@@ -188,7 +204,7 @@ def contrast_curves(
         axes.plot([], "--", color=LIGHT.soft, linewidth=1, label="second order, full covariance")
         axes.legend(handles=axes.lines[-1:], loc="lower left")
     axes.set_title(title)
-    axes.set_xlim(right=max(float(sweep.contrasts.max()) for sweep in sweeps.values()))
+    axes.set_xlim(right=0.02 + max(float(sweep.contrasts.max()) for sweep in sweeps.values()))
     lines.name_ends(axes, {name: float(values[-1]) for name, values in measured.items()}, how)
     return figure
 
@@ -228,7 +244,7 @@ def constant_curve(
     reach = 2 * np.ptp(shown)
     ends, beyond = {}, []
     for name, level in bits.items():
-        label, colour = f"{name}: {level:.2f}", how[name].color
+        label, colour = f"{name}: {_signed(float(level))}", how[name].color
         if min(shown) - reach < level < max(shown) + reach:
             axes.axhline(float(level), color=colour, linestyle="--", label=label)
             ends[name] = float(level)
@@ -238,16 +254,17 @@ def constant_curve(
     axes.set_xlim(0, 255)
     axes.annotate(
         "images of one grey level",
-        (float(levels[len(levels) // 2]), float(curve[len(levels) // 2])),
-        xytext=(0, 6),
+        (float(levels[0]), float(curve[0])),
+        xytext=(6, 6),
         textcoords="offset points",
-        ha="center",
         fontsize="small",
         color=LIGHT.soft,
     )
-    lines.name_ends(axes, ends, how, {name: f"{name}: mean {level:.2f}" for name, level in ends.items()})
+    lines.name_ends(
+        axes, ends, how, {name: f"{name}: {_signed(float(level))}" for name, level in ends.items()}
+    )
     off = f"\noff the scale: {', '.join(beyond)}" if beyond else ""
-    axes.set_xlabel(f"grey level of the constant image{off}")
+    axes.set_xlabel(f"grey level of the constant image (dashed: means of sets){off}")
     axes.set_ylabel("log P(x) (bits/dim)\nhigher: likelier")
     axes.set_title(title)
     return figure
@@ -274,3 +291,8 @@ def temperature_grid(images: np.ndarray, temperatures: Sequence[float], title: s
         axes_row[0].set_ylabel(f"T = {temperature:g}")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
+
+
+def _signed(value: float) -> str:
+    """A number with a minus sign, which is longer than a hyphen."""
+    return f"{value:.2f}".replace("-", "−")

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 
 import tfp_flows
 from analysis import cache
+from tests.pages import browser, walk
 from tfp_flows import data, training
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunSpec, load_model
@@ -65,8 +65,12 @@ def test_page_is_whole_and_self_contained(made):
     html = (out / "index.html").read_text(encoding="utf-8")
     sources = re.findall(r'<img src="([^"]*)"', html)
     pictures = sorted(path.name for path in (out / "figures").iterdir())
-    assert len(sources) == len(pictures) > 8 and "decomposition_digits.png" in pictures
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    names = [name for name in pictures if name.endswith(".png") and not name.endswith("-dark.png")]
+    assert len(sources) == len(names) > 8 and "decomposition_digits.png" in names
+    assert all(re.match("data:image/(png|svg[+]xml);base64,", source) for source in sources)
+    dark = [name for name in pictures if "-dark." in name]
+    assert len(dark) == len(names) == html.count('media="(prefers-color-scheme: dark)" srcset="data:')
+    assert {"moments_nvp.svg", "moments_nvp-dark.svg", "samples_nvp-dark.png"} <= set(pictures)
     assert all(re.findall(r'<img [^>]*alt="([^"]+)"', html)) and html.count('alt="') == len(sources)
     assert not re.search(r'(src|href)="(https?:|//)', html) and "<script" not in html
     assert "Predictions with the observed sign: " in result.stdout and "index.html" in result.stdout
@@ -114,35 +118,12 @@ def test_second_call_computes_nothing(made):
 
 def test_in_a_real_browser(made):
     """No console errors, every picture loads, no sideways scroll on a phone; light and dark."""
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (browser and driver):
-        pytest.skip("no chromium and chromedriver on PATH: the page was not opened in a browser")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_experimental_option(
-        "mobileEmulation", {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
-    )
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    page = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        page.get((made[0] / "out" / "index.html").as_uri())
-        assert page.execute_script("return window.innerWidth") == 390
-        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
-        widths = page.execute_script("return [...document.images].map(i => i.complete && i.naturalWidth)")
-        assert len(widths) > 8 and all(widths)
-        assert page.get_log("browser") == []
-        colours = []
-        for scheme in ("light", "dark"):
-            media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-            page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-            colours.append(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
-        assert colours[0] != colours[1]
-    finally:
-        page.quit()
+    path = browser.find()
+    if path is None:
+        pytest.skip("no Chromium on PATH: the page was not opened in a browser")
+    with browser.started(path) as opened:
+        walk.everywhere(opened, (made[0] / "out" / "index.html").as_uri())
+        assert opened.run("document.images.length") > 8
 
 
 def test_cache_heals_and_keys(tmp_path):

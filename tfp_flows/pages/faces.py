@@ -44,14 +44,27 @@ def faces(figure: Figure) -> Faces:
     Args:
       figure: matplotlib `Figure`, drawn with the colours of light ground.
     """
-    if not figure.findobj(AxesImage):
-        light = svg(figure)
-        if len(light) <= LARGEST_SVG:
-            with on_dark(figure):
-                return Faces("svg", light, svg(figure))
-    light = png(figure)
-    with on_dark(figure):
-        return Faces("png", light, png(figure))
+    with _laid_out(figure):
+        if not figure.findobj(AxesImage):
+            light = svg(figure)
+            if len(light) <= LARGEST_SVG:
+                with on_dark(figure):
+                    return Faces("svg", light, svg(figure))
+        light = png(figure)
+        with on_dark(figure):
+            return Faces("png", light, png(figure))
+
+
+@contextlib.contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Lays the figure out once, so that both grounds have everything in the same place."""
+    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def svg(figure: Figure) -> bytes:
@@ -74,10 +87,10 @@ def on_dark(figure: Figure) -> Iterator[None]:
     """Has the figure's words, lines and areas in their colours on dark ground; images stay as they are."""
     undo: list[tuple[Callable[[Any], object], Any]] = []
     for artist in figure.findobj():
-        for get, put in _colours(artist):
-            before = get()
-            undo.append((put, before))
-            put(_darkened(before))
+        # All before any is set: a marker's may be its line's.
+        undo += [(put, get()) for get, put in _colours(artist)]
+    for put, before in undo:
+        put(_darkened(before))
     try:
         yield
     finally:

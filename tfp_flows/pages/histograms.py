@@ -5,14 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
 
 from tfp_flows.pages import palette
+from tfp_flows.pages.bins import edges, window
 from tfp_flows.pages.drawing import SMALL, WIDTH, Style, styled
 from tfp_flows.pages.palette import LIGHT
 
 TOGETHER = 4  # sets that one pair of axes shows; training images come with their set
-FEWEST_BINS, MOST_BINS = 8, 100
 FLATTEST = 4.0  # how much lower than the highest peak the first one's may be
 HEIGHT, ROW_HEIGHT = 3.6, 0.62  # inches
 LETTER = 0.6 * SMALL / 72  # inches, about
@@ -45,51 +46,6 @@ class Column(NamedTuple):
     xlabel: str
     title: str = ""
     threshold: Threshold | None = None
-
-
-def window(sets: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The range that shows the first set and all those near it: noise would squeeze the others.
-
-    Args:
-      sets: List of arrays of values.
-
-    Returns:
-      (low, high).
-    """
-    low, middle, high = np.quantile(sets[0], [0.01, 0.5, 0.99])
-    reach = 4 * max(high - low, 0.02 * abs(middle), 1e-6)  # a constant volume has no width of its own
-    near = [values for values in sets if abs(np.median(values) - middle) < reach]
-    low = min(np.quantile(values, 0.001) for values in near)
-    high = max(np.quantile(values, 0.999) for values in near)
-    margin = 0.03 * max(high - low, 0.1 * abs(middle), 1e-6)
-    return low - margin, high + margin
-
-
-def edges(sets: Sequence[np.ndarray], low: float, high: float) -> np.ndarray:
-    """Edges of bins that suit all sets of one picture: as many as their images can fill.
-
-    The width is the geometric mean, over the sets, of Freedman and Diaconis' 2 IQR n^(-1/3), but no more
-    than half of the narrowest set's IQR; there are 8 to 100 bins.
-
-    Args:
-      sets: List of arrays of values; those that vary too little to have a histogram do not count.
-      low: The first edge.
-      high: The last one.
-
-    Returns:
-      `[bins + 1]`.
-    """
-    widths, spreads = [], []
-    for values in sets:
-        inside = values[(low <= values) & (values <= high)]
-        spread = np.subtract(*np.quantile(inside, [0.75, 0.25])) if len(inside) else 0.0
-        if spread > (high - low) / MOST_BINS:
-            widths.append(2 * spread * len(values) ** (-1 / 3))
-            spreads.append(spread)
-    if not widths:
-        return np.linspace(low, high, MOST_BINS // 2 + 1)
-    width = min(np.exp(np.log(widths).mean()), min(spreads) / 2)
-    return np.linspace(low, high, int(np.clip(np.ceil((high - low) / width), FEWEST_BINS, MOST_BINS)) + 1)
 
 
 @styled
@@ -138,6 +94,8 @@ def fill(
         axes[0].set_title(column.title, fontsize=10)
         axes[-1].set_xlabel(column.xlabel)
         axes[-1].set_xlim(low, high)
+        if len(columns) > 1:
+            axes[-1].locator_params(axis="x", nbins=4)
     if stacked:
         for axis, group in zip(grid[:, 0], groups, strict=True):
             axis.set_ylabel(_row_name(columns, group), rotation=0, ha="right", va="center", color=LIGHT.ink)
@@ -163,7 +121,7 @@ def _groups(labels: Mapping[str, object], how: Mapping[str, Style]) -> list[list
 def _row_name(columns: Sequence[Column], group: Sequence[str]) -> str:
     lines = [group[0]]
     if len(columns) == 1:
-        lines.append(f"mean {columns[0].values[group[0]].mean():.2f}")
+        lines.append(f"mean {_number(columns[0].values[group[0]].mean())}")
     return "\n".join([*lines, *(f"outline: {train}" for train in group[1:])])
 
 
@@ -209,7 +167,7 @@ def _stack(
         where = _beyond(column.values[group[0]], bins)
         if where:
             right = where > 0
-            text = f"off the scale, at {np.median(column.values[group[0]]):.2f}"
+            text = f"off the scale, at {_number(np.median(column.values[group[0]]))}"
             axes.text(
                 0.99 if right else 0.01,
                 0.55,
@@ -246,10 +204,17 @@ def _one(
         return heights
     if peak:
         heights = heights / heights.max() * peak
-    if style.filled:
-        axes.stairs(heights, bins, fill=True, color=style.color, alpha=area, linewidth=0)
-    if label is not None:
-        axes.stairs(heights, bins, linewidth=1.4, label=text, **style.line)
+    first, last = heights.nonzero()[0][[0, -1]]
+    axes.stairs(
+        heights[first : last + 1],
+        bins[first : last + 2],
+        fill=style.filled,
+        facecolor=to_rgba(style.color, area if style.filled else 0),
+        edgecolor=style.color,
+        linestyle=style.linestyle,
+        linewidth=1.4 if label is not None else 0,
+        label=text,
+    )
     return heights
 
 
@@ -259,6 +224,11 @@ def _heights(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
     if np.ptp(values) < width / 2:
         return np.zeros(len(bins) - 1)
     return np.histogram(values, bins)[0] / (len(values) * width)
+
+
+def _number(value: float) -> str:
+    """With a minus sign, which is longer than a hyphen."""
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _beyond(values: np.ndarray, bins: np.ndarray) -> int:
@@ -298,7 +268,7 @@ def _name_peaks(
     for label in sorted(sets, key=lambda one: heights[one].max()):
         side = _beyond(sets[label], bins)
         arrows = {0: "", 1: " →", -1: "← "}
-        words = f"{label}: {sets[label].mean():.2f}" + " (off the scale)" * bool(side)
+        words = f"{label}: {_number(sets[label].mean())}" + " (off the scale)" * bool(side)
         words = arrows[side] + words if side < 0 else words + arrows[side]
         half = len(words) * LETTER / (WIDTH - 0.4) * (high - low) / 2
         at = bins[heights[label].argmax()] + (bins[1] - bins[0]) / 2

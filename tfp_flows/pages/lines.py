@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from tfp_flows.pages import palette
 from tfp_flows.pages.drawing import SMALL, Style
 
+OFF = " (off the scale)"
 APART = 1.35  # of a label's height
 
 
@@ -31,10 +32,12 @@ def name_ends(
     inches = axes.bbox.height / figure.get_dpi()
     apart = APART * SMALL / 72 / inches
     names = sorted(ends, key=lambda name: ends[name])
-    places = spread([(ends[name] - low) / (high - low) for name in names], apart)
+    heights = [float(np.clip((ends[name] - low) / (high - low), 0.0, 1.0)) for name in names]
+    beyond = {name: OFF for name in names if not low <= ends[name] <= high}
+    places = spread(heights, apart)
     for name, place in zip(names, places, strict=True):
         axes.annotate(
-            (texts or {}).get(name, name),
+            (texts or {}).get(name, name) + beyond.get(name, ""),
             (1, place),
             xycoords="axes fraction",
             xytext=(6, 0),

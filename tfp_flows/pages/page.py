@@ -114,6 +114,8 @@ class Page:
         name = self._file("figures", name)
         pictures.save(figure, self._folder / "figures" / f"{name}.png")
         both = faces.faces(figure)
+        for other in (f"{name}.svg", f"{name}-dark.svg", f"{name}-dark.png"):  # of an earlier page
+            (self._folder / "figures" / other).unlink(missing_ok=True)
         if both.ending == "svg":
             self._picture(f"{name}.svg", both.light)
         self._picture(f"{name}-dark.{both.ending}", both.dark)

@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from tfp_flows.pages import histograms
 from tfp_flows.pages.areas import Area as Area
 from tfp_flows.pages.areas import auroc_dots as auroc_dots
+from tfp_flows.pages.bins import window as window
 from tfp_flows.pages.drawing import COLOURS as COLOURS
 from tfp_flows.pages.drawing import WIDTH as WIDTH
 from tfp_flows.pages.drawing import Style as Style
@@ -20,7 +21,6 @@ from tfp_flows.pages.drawing import styled as styled
 from tfp_flows.pages.drawing import styles as styles
 from tfp_flows.pages.histograms import Column as Column
 from tfp_flows.pages.histograms import Threshold as Threshold
-from tfp_flows.pages.histograms import window as window
 
 SHARP = 192  # dots per inch: two for each of a page
 
