@@ -24,9 +24,9 @@ class AffineCoupling(_coupling.Coupling):
         "exp"      s = exp(raw)             in (0, inf)
         "tanh"     s = exp(tanh(raw))       in [1/e, e]
 
-    Each layer of the first two may divide by a number as small as it likes when it inverts: far from the
-    data the inverse of a deep flow then overflows, even in float64. With "tanh" a coupling stretches no
-    distance along x_a by more than e, in either direction [2].
+    The first two may be as small as they like, and the inverse divides by them: far from the data that of
+    a deep flow overflows, even in float64. With "tanh" neither direction of a coupling stretches x_a, given
+    x_b, by more than e [2].
 
     #### Example
 
