@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from benchmarks import gpu_training, peers, stablehlo
+from benchmarks import gpu_evaluation, gpu_training, peers, stablehlo
 
 MODES = ("float32", "tf32", "bfloat16")
 
@@ -22,6 +22,7 @@ class Size:
     levels: int = 3
     steps_per_level: int = 8
     hidden: int = 400
+    scale: str = "sigmoid"
     batch: int = 64
     steps_per_call: int = 10
     steps: int = 20000
@@ -32,11 +33,20 @@ class Size:
     copy_mib: int = 1024
 
 
-TINY = Size("digits", 2, 1, 4, 8, 2, 12, 1e-3, 4, 2, 64, 1)
+TINY = Size("digits", 2, 1, 4, "sigmoid", 8, 2, 12, 1e-3, 4, 2, 64, 1)
 
 
-def lower(folder, size, data_dir):
-    """Writes the programs, the state before the first step, images and the order in which they come."""
+def lower(folder, size, data_dir, modes=MODES, sets=()):
+    """Writes the programs, the state before the first step, images and the order in which they come.
+
+    Args:
+      folder: Where to.
+      size: A `Size`.
+      data_dir: Folder of data sets in TFDS layout.
+      modes: Those of `MODES` that the programs of training and of `log_prob` are written in, beside
+        `log_prob` in float32.
+      sets: Names of the sets that the trained weights are judged on, beside the test images.
+    """
     import tensorflow as tf
 
     from tfp_flows import GlowConfig, data, runs, training
@@ -50,7 +60,7 @@ def lower(folder, size, data_dir):
         clip_norm=20.0,
         log_every=size.log_every,
     )
-    model = GlowConfig(levels=size.levels, steps_per_level=size.steps_per_level, hidden_channels=size.hidden)
+    model = GlowConfig(size.levels, size.steps_per_level, size.hidden, scale=size.scale)
     spec = runs.RunSpec("glow", model, vars(config), size.dataset, images.shape[1:])
     family, state = _state(spec)
     subject = training.subject_of_family(family, state.model)
@@ -59,22 +69,37 @@ def lower(folder, size, data_dir):
     variables = _variables(state)
     names = {id(variable): bundle.add_weight(variable) for variable in variables}
     batches_spec = tf.TensorSpec([size.steps_per_call, size.batch, *spec.image_shape], tf.uint8, "images")
-    for mode in MODES:
+    for mode in modes:
         products = "bfloat16" if mode == "bfloat16" else "none"
         own = dataclasses.replace(config, mixed_precision=products)
         train_step = training.make_train_step(subject, state, own)
         functions = {
             "train_step": functools.partial(_steps, train_step),
-            "log_prob": functools.partial(_log_probs, state.model, products),
+            "log_prob": functools.partial(_log_probs, state.model, products=products),
         }
         for name, function in functions.items():
             program = lowering.lower(function, batches_spec, variables=variables, tf32=mode != "float32")
             bundle.add(f"{name}_{mode}", size.batch, program)
+    latents_spec = tf.TensorSpec(batches_spec.shape, tf.float32, "z")
+    functions = {"encode": (_encoded, batches_spec), "decode": (_decoded, latents_spec)}
+    if "float32" not in modes:
+        functions["log_prob"] = (functools.partial(_log_probs, products="none"), batches_spec)
+    for name, (function, given) in functions.items():
+        program = lowering.lower(functools.partial(function, state.model), given, variables=variables)
+        bundle.add(f"{name}_float32", size.batch, program)
     order = _order(len(images), config)
-    arrays = {"images": images, "order": order}
+    rates = training.Schedule(config)(np.arange(config.steps)).numpy()
+    arrays = {"images": images, "order": order, "learning_rates": rates}
     described = dict(run=spec.to_json(), size=dataclasses.asdict(size), step=names[id(state.step)])
     described |= dict(log_prob_flops=_network_flops(size, spec.image_shape), tensorflow=tf.__version__)
+    trained, averages = state.model.trainable_variables, state.average.averages
+    described["averages"] = {names[id(v)]: names[id(a)] for v, a in zip(trained, averages, strict=True)}
+    described["kernels"] = [names[id(v)] for v in trained if v.name.endswith("_kernel:0")]
     stablehlo.write(folder, bundle, arrays, **described)
+    found = {name: data.load(name, "test", data_dir=data_dir, image_shape=spec.image_shape) for name in sets}
+    found = {size.dataset: data.load(size.dataset, "test", data_dir=data_dir), **found}
+    found = {name: images.images for name, images in found.items()}
+    np.savez(pathlib.Path(folder) / gpu_evaluation.SETS_FILE, **found)
     # The weights are written: now TensorFlow's own first steps, for the other side to be checked by.
     train_step = training.make_train_step(subject, state, config)
     losses = [float(train_step(tf.constant(images[rows]))[0]) for rows in order[: size.steps_per_call]]
@@ -116,7 +141,29 @@ def _steps(train_step, images):
     return {"bits_per_dim": bits_per_dim, "norm": norm}
 
 
-def _log_probs(model, products, images):
+def _encoded(model, images):
+    """The dequantised images, in grey levels, and their latents."""
+    import tensorflow as tf
+
+    def encode(images):
+        y = model.dequantized(images)
+        return {"y": 256.0 * y, "z": model.flow.bijector.inverse(y)}
+
+    return tf.map_fn(encode, images, fn_output_signature={"y": tf.float32, "z": tf.float32})
+
+
+def _decoded(model, latents):
+    """What the latents are of, in grey levels, and its log-density (of values in [0, 1)), nats."""
+    import tensorflow as tf
+
+    def decode(z):
+        y, log_det = model.flow.bijector.forward_and_log_det(z)
+        return {"y": 256.0 * y, "log_prob": model.flow.distribution.log_prob(z) - log_det}
+
+    return tf.map_fn(decode, latents, fn_output_signature={"y": tf.float32, "log_prob": tf.float32})
+
+
+def _log_probs(model, images, products):
     import tensorflow as tf
 
     from tfp_flows.numerics import precision

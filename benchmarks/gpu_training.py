@@ -1,6 +1,7 @@
 """Training by the programs of benchmarks/gpu.py, with JAX alone: the loop, its curve and its state."""
 
 import csv
+import functools
 import os
 import sys
 import time
@@ -14,16 +15,20 @@ CURVE_FILE = "curve.csv"
 COLUMNS = ("step", "bits_per_dim", "gradient_norm", "images_per_second")
 
 
-def train(model, folder, arrays, size, train_steps, mode):
+def train(model, folder, arrays, size, train_steps, mode, flips=False, weight_decay=0.0):
     """Trains up to step `train_steps`, from the folder's state if there is one, and saves the state there.
 
     Args:
       model: The `Model` of the folder's programs.
       folder: `pathlib.Path`.
-      arrays: Its arrays: `images` uint8 `[N, H, W, C]`, `order` int32 `[steps, batch]`.
+      arrays: Its arrays: `images` uint8 `[N, H, W, C]`, `order` int32 `[steps, batch]`, `learning_rates`
+        float32 `[steps]`.
       size: A `gpu_programs.Size`.
       train_steps: `int`, a multiple of the steps of a call.
       mode: One of `gpu_programs.MODES`.
+      flips: Whether each image of a batch is flipped, left to right, with probability 1/2.
+      weight_decay: Decoupled from the optimizer, as in AdamW: each step multiplies the kernels of the
+        networks by 1 - weight_decay * learning rate; those of a call all at its end.
 
     Returns:
       (images a second, dict of what was trained, for the JSON entry).
@@ -40,9 +45,12 @@ def train(model, folder, arrays, size, train_steps, mode):
     rows = [row for row in read_curve(folder) if int(row["step"]) <= first]
     pending, started, clock = [], time.perf_counter(), time.perf_counter()
     for step in range(first + size.steps_per_call, last + 1, size.steps_per_call):
-        batches = arrays["order"][step - size.steps_per_call : step]
-        images = {"images": model.put(arrays["images"][batches])}
+        steps = slice(step - size.steps_per_call, step)
+        batches = arrays["images"][arrays["order"][steps]]
+        images = {"images": model.put(flipped(batches, step) if flips else batches)}
         pending.append(model.run(f"train_step_{mode}", size.batch, images))
+        if weight_decay:
+            shrink(model, np.prod(1 - weight_decay * arrays["learning_rates"][steps], dtype=np.float64))
         if step % size.log_every == 0 or step == last:
             rows.append(_row(step, pending, size, clock))
             pending, clock = [], time.perf_counter()
@@ -51,9 +59,31 @@ def train(model, folder, arrays, size, train_steps, mode):
     seconds = time.perf_counter() - started
     rate = (last - first) * size.batch / seconds if last > first else 0.0
     described = {"steps": [first, last], "mode": mode, "seconds_ours": seconds}
+    described |= {"flips": flips, "weight_decay": weight_decay}
     if rows:
         described["bits_per_dim"] = float(rows[-1]["bits_per_dim"])
     return rate, described
+
+
+def flipped(batches, step):
+    """Images `[steps, batch, H, W, C]`, about half of them mirrored; which ones, the step alone decides."""
+    chosen = np.random.default_rng(step).random(batches.shape[:2]) < 0.5
+    return np.where(chosen[..., None, None, None], batches[..., ::-1, :], batches)
+
+
+def shrink(model, factor):
+    """Multiplies the networks' kernels on the device."""
+    kernels = {name: model.weights[name] for name in model.signature["kernels"]}
+    model.weights |= _multiplied()(kernels, np.float32(factor))
+
+
+@functools.cache
+def _multiplied():
+    import jax
+
+    return jax.jit(
+        lambda arrays, factor: jax.tree.map(lambda array: array * factor, arrays), donate_argnums=0
+    )
 
 
 def read_curve(folder):

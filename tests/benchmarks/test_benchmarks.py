@@ -29,10 +29,10 @@ SCRIPTS = {
     "pixelcnn.py": ([], {"pixelcnn_sample", "pixelcnn_sample_whole", "pixelcnn_train_step"}),
     "hessian_gpu.py": ([], {"hessian_exact_B1", "hessian_hutchinson_B1", "hessian_hutchinson_B2"}),
     "gpu.py": (
-        [],
+        ["--scale=tanh", "--sets", "noise", "--flips", "--weight_decay=0.05", "--samples=20"],
         {
             *(f"gpu_{what}_{mode}" for what in ("product", "train_step", "log_prob") for mode in MODES),
-            *("gpu_copy", "gpu_training"),
+            *("gpu_copy", "gpu_training", "gpu_evaluation"),
         },
     ),
 }

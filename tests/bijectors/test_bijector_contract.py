@@ -36,6 +36,12 @@ REGISTRY = {
         ),
         (4, 3, 4),
     ),
+    "AffineCoupling-tanh": (
+        lambda dtype: bijectors.AffineCoupling(
+            4, functools.partial(CONV, dtype=dtype), scale_form="tanh", dtype=dtype
+        ),
+        (4, 3, 4),
+    ),
     "AffineCoupling-vector": (
         lambda dtype: bijectors.AffineCoupling(
             6, functools.partial(networks.DenseNetwork, dtype=dtype), event_ndims=1, dtype=dtype
@@ -55,6 +61,7 @@ REGISTRY = {
         (3, 3, 4),
     ),
     "FactorOut": (_factor_out, (2, 4, 5)),
+    "FactorOut-tanh": (functools.partial(_factor_out, scale_form="tanh"), (2, 4, 5)),
     "FactorOut-shift": (functools.partial(_factor_out, mode="shift"), (2, 4, 5)),
     "FactorOut-none": (functools.partial(_factor_out, mode="none"), (2, 4, 5)),
     "Glow": (

@@ -70,18 +70,36 @@ def test_squeeze_is_space_to_depth_by_brute_force():
             np.testing.assert_array_equal(z[:, row, column], block.reshape([2, 12]))
 
 
-@pytest.mark.parametrize("scale", ["sigmoid", "exp"])
+@pytest.mark.parametrize("scale", ["sigmoid", "exp", "tanh"])
 def test_affine_coupling_closed_form(scale):
     coupling = bijectors.AffineCoupling(4, CONV, scale_form=scale)
     testing.perturb(coupling)
     x = tf.random.stateless_uniform([2, 3, 3, 4], (0, 1))
     raw, shift = np.split(coupling.network(x[..., 2:]).numpy(), 2, axis=-1)
-    s = 1 / (1 + np.exp(-(raw + 2))) if scale == "sigmoid" else np.exp(raw)
+    s = {"sigmoid": 1 / (1 + np.exp(-(raw + 2))), "exp": np.exp(raw), "tanh": np.exp(np.tanh(raw))}[scale]
     expected = np.concatenate([s * x[..., :2] + shift, x[..., 2:]], axis=-1)
     np.testing.assert_allclose(coupling.inverse(x), expected, atol=1e-6)
     np.testing.assert_allclose(
         coupling.inverse_log_det_jacobian(x), np.log(s).sum(axis=(1, 2, 3)), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("kind", [bijectors.AffineCoupling, bijectors.FactorOut])
+@pytest.mark.parametrize("raw", [-1e30, -200.0, 200.0, 1e30])
+def test_a_tanh_scale_stays_between_1_over_e_and_e(kind, raw):
+    def network(in_channels, out_channels):
+        half = tf.ones([out_channels // 2])
+        return lambda x: tf.broadcast_to(
+            tf.concat([raw * half, 0.5 * half], 0), x.shape[:-1] + [out_channels]
+        )
+
+    x = np.random.default_rng(0).uniform(-1, 1, [2, 3, 1, 4]).astype(np.float32)
+    bijector = kind(4, network, scale_form="tanh", validate_args=True)
+    z, log_det = bijector.inverse_and_log_det(x)
+    moved = slice(0, 2) if kind is bijectors.AffineCoupling else slice(2, 4)
+    np.testing.assert_allclose(z[..., moved], np.exp(np.sign(raw)) * x[..., moved] + 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(log_det, [6 * np.sign(raw)] * 2)
+    np.testing.assert_allclose(bijector.forward(tf.identity(z)), x, atol=1e-6)
 
 
 def test_fused_chain_equals_tfb_chain():
@@ -208,7 +226,7 @@ IMAGE = tf.zeros([1, 4, 4, 4])
         (lambda: bijectors.InvertibleConv1x1(2, sign=tf.ones(2)), "give all of"),
         (lambda: bijectors.AffineCoupling(5, CONV), "`num_channels` must be even.* got 5"),
         (lambda: bijectors.AdditiveCoupling(5, CONV), "`num_channels` must be even.* got 5"),
-        (lambda: bijectors.AffineCoupling(4, CONV, scale="tanh"), "`scale` must be one of.*'tanh'"),
+        (lambda: bijectors.AffineCoupling(4, CONV, scale="softplus"), "`scale` must be one of.*'softplus'"),
         (lambda: bijectors.AffineCoupling(4, "conv"), "`network` must be a factory.*'conv'"),
         (lambda: bijectors.AffineCoupling(4, lambda i, o: 3), "returned 3"),
         (lambda: bijectors.AffineCoupling(4, lambda i, o: _Keras3Layer()), "Keras 3"),

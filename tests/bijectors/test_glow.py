@@ -213,10 +213,16 @@ def test_a_shift_before_the_scale():
 
 @pytest.mark.parametrize(
     ("scale_form", "factor_out_scale_form", "scaled"),
-    [("sigmoid", None, 40), ("sigmoid", "exp", 24), ("exp", "sigmoid", 16), ("exp", None, 0)],
+    [
+        ("sigmoid", None, 40),
+        ("sigmoid", "exp", 24),
+        ("exp", "sigmoid", 16),
+        ("exp", None, 0),
+        ("tanh", None, 0),
+    ],
 )
 def test_the_factor_outs_scale_is_apart(scale_form, factor_out_scale_form, scaled):
-    """New networks return 0: a sigmoid scale is sigmoid(2), an exponential one 1; of 32 dimensions the
+    """New networks return 0: a sigmoid scale is sigmoid(2), any other 1; of 32 dimensions the
     couplings transform 16 and 8, and 16 leave.
     """
     forms = dict(scale_form=scale_form, factor_out_scale_form=factor_out_scale_form)
@@ -248,9 +254,9 @@ def test_factories_of_networks_are_called_for_each_step():
         (dict(steps_per_level=1.5), "`steps_per_level` must be a positive integer, got 1.5"),
         (dict(condition_channels=-1), "`condition_channels` must be a positive integer, got -1"),
         (dict(coupling="spline"), "`coupling` must be one of.*'spline'"),
-        (dict(scale_form="tanh"), "glow: `scale_form` must be one of.*'tanh'"),
+        (dict(scale_form="softplus"), "glow: `scale_form` must be one of.*'softplus'"),
         (dict(factor_out="all"), "`factor_out` must be one of.*'all'"),
-        (dict(factor_out_scale_form="tanh"), "`factor_out_scale_form` must be one of.*'tanh'"),
+        (dict(factor_out_scale_form="no"), "`factor_out_scale_form` must be one of.*'no'"),
         (dict(leaves="both"), "`leaves` must be one of.*'both'"),
         (dict(network="dense"), "`network` must be one of.*'dense'"),
         (dict(dtype=tf.int32), "`dtype` must be a floating type"),

@@ -18,6 +18,7 @@ SMALL = tfp_flows.GlowConfig(levels=3, steps_per_level=1, hidden_channels=5, dty
 CONFIGS = {
     "sigmoid": SMALL,
     "exp": dataclasses.replace(SMALL, scale="exp", factor_out="shift"),
+    "tanh": dataclasses.replace(SMALL, scale="tanh"),
     "no factor-out network": dataclasses.replace(SMALL, factor_out="none"),
     "additive": dataclasses.replace(SMALL, coupling="additive"),
     "highway": dataclasses.replace(SMALL, levels=1, network="highway"),
@@ -210,3 +211,17 @@ def test_round_trip_of_32_steps(dtype, grey_levels):
     z = flow.bijector.inverse(x)
     assert abs(z - x).numpy().max() > 0.5
     assert abs(flow.bijector.forward(tf.identity(z)) - x).numpy().max() * 256 < grey_levels
+
+
+@pytest.mark.parametrize(("scale", "inverts"), [("sigmoid", False), ("exp", False), ("tanh", True)])
+def test_far_from_the_data_a_tanh_scale_inverts(scale, inverts):
+    """Weights that make raw large on noise of 30 times the range of images, as training does on noise."""
+    config = tfp_flows.GlowConfig(
+        levels=2, steps_per_level=2, hidden_channels=8, dtype="float64", scale=scale
+    )
+    flow = tfp_flows.glow(config, (8, 8, 1))
+    testing.perturb(flow, scale=0.3)
+    x = np.random.default_rng(0).uniform(-15, 15, size=[16, 8, 8, 1])
+    z = flow.bijector.inverse(x)
+    error = abs(flow.bijector.forward(tf.identity(z)) - x).numpy().max()
+    assert (error < 1e-6) == inverts

@@ -80,5 +80,5 @@ def test_the_old_name_of_a_scales_form_works_and_warns(kind):
         new = kind(4, CONV, scale_form="exp")
         assert old.scale_form == new.scale_form == old.copy().scale_form == "exp"
         assert kind(4, CONV).scale_form == "sigmoid"
-    with pytest.raises(ValueError, match="`scale_form` must be one of.*'tanh'"):
-        kind(4, CONV, scale_form="tanh")
+    with pytest.raises(ValueError, match="`scale_form` must be one of.*'softplus'"):
+        kind(4, CONV, scale_form="softplus")

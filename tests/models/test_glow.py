@@ -20,6 +20,7 @@ CONFIGS = {
     "nvp": SMALL,
     "nvp-reversible": dataclasses.replace(SMALL, reversible=True),
     "nvp-exp": dataclasses.replace(SMALL, scale="exp", factor_out="none"),
+    "nvp-tanh": dataclasses.replace(SMALL, scale="tanh"),
     "cv": dataclasses.replace(SMALL, coupling="additive"),
     "ports": dataclasses.replace(SMALL, leaves="transformed", shift_first=True, factor_out_scale="exp"),
     "highway": dataclasses.replace(SMALL, network="highway", factor_out="shift"),
@@ -228,7 +229,7 @@ def test_a_keras_2_model_as_network_is_trained_and_keras_3_is_refused():
     [
         (lambda: tfp_flows.GlowConfig(levels=0), "`levels` must be a positive integer, got 0"),
         (lambda: tfp_flows.GlowConfig(coupling="cv"), "`coupling` must be one of.*'cv'"),
-        (lambda: tfp_flows.GlowConfig(scale="tanh"), "`scale` must be one of.*'tanh'"),
+        (lambda: tfp_flows.GlowConfig(scale="softplus"), "`scale` must be one of.*'softplus'"),
         (lambda: tfp_flows.GlowConfig(reversible=1), "`reversible` must be True or False, got 1"),
         (lambda: tfp_flows.GlowConfig(prior="cauchy"), "`prior` must be one of.*'cauchy'"),
         (
@@ -236,7 +237,7 @@ def test_a_keras_2_model_as_network_is_trained_and_keras_3_is_refused():
             "`prior_scale` must be positive and finite, got 0.0",
         ),
         (lambda: tfp_flows.GlowConfig(leaves="first"), "`leaves` must be one of.*'first'"),
-        (lambda: tfp_flows.GlowConfig(factor_out_scale="tanh"), "`factor_out_scale` must be one of.*'tanh'"),
+        (lambda: tfp_flows.GlowConfig(factor_out_scale="no"), "`factor_out_scale` must be one of.*'no'"),
         (lambda: tfp_flows.GlowConfig(learned_prior=1), "`learned_prior` must be True or False, got 1"),
         (lambda: tfp_flows.GlowConfig(shift_first=None), "`shift_first` must be True or False, got None"),
         (

@@ -22,6 +22,7 @@ CONFIGS = {
         dict(levels=2),
         dict(levels=2, coupling="additive", prior="laplace", network="highway", dtype="float64"),
         dict(levels=2, scale="exp", factor_out="shift", leaves="transformed", learned_prior=True),
+        dict(levels=2, scale="tanh"),
         dict(levels=2, factor_out="affine", prior="logistic", shift_first=True, reversible=False),
     ),
     "vae": tuple(dict(likelihood=likelihood) for likelihood in ("categorical", "logistic", "bernoulli")),
@@ -33,7 +34,7 @@ SMALL = {
     "pixelcnn": dict(num_resnet=1, num_hierarchies=2, num_filters=2),
 }
 PROTOCOLS = {
-    "glow": (dict(), dict(num_dequantization_samples=2, bound="importance"), dict(), dict()),
+    "glow": (dict(), dict(num_dequantization_samples=2, bound="importance"), dict(), dict(), dict()),
     "vae": (dict(num_importance_samples=2),) * 3,
     "pixelcnn": (dict(),),
 }

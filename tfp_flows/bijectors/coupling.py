@@ -18,7 +18,15 @@ class AffineCoupling(_coupling.Coupling):
         log|det dz/dx| = sum log s(x_b)
 
     The halves are x = [x_a, x_b] along the last axis, [x_b, x_a] with `swap`. The network returns
-    [raw, t] along the last axis, and s = sigmoid(raw + 2) or s = exp(raw).
+    [raw, t] along the last axis, and `scale_form` says what s is:
+
+        "sigmoid"  s = sigmoid(raw + 2)     in (0, 1)
+        "exp"      s = exp(raw)             in (0, inf)
+        "tanh"     s = exp(tanh(raw))       in [1/e, e]
+
+    The first two may be as small as they like, and the inverse divides by them: far from the data that of
+    a deep flow overflows, even in float64. With "tanh" neither direction of a coupling stretches x_a, given
+    x_b, by more than e [2].
 
     #### Example
 
@@ -39,6 +47,9 @@ class AffineCoupling(_coupling.Coupling):
 
     [1]: Laurent Dinh, Jascha Sohl-Dickstein and Samy Bengio. Density estimation using Real NVP.
          ICLR 2017. https://arxiv.org/abs/1605.08803 (equations 7 and 8)
+    [2]: Jens Behrmann, Paul Vicol, Kuan-Chieh Wang, Roger Grosse and Jörn-Henrik Jacobsen. Understanding
+         and Mitigating Exploding Inverses in Invertible Neural Networks. AISTATS 2021.
+         https://arxiv.org/abs/2006.09347 (section 4)
     """
 
     def __init__(
@@ -59,7 +70,7 @@ class AffineCoupling(_coupling.Coupling):
           num_channels: Even positive `int`, C.
           network: Factory: `network(C // 2, C)` returns a callable that maps `[N, ..., C // 2]` to
             `[N, ..., C]`, best a `tf.Module` or a Keras 2 model whose variables exist already.
-          scale_form: "sigmoid" or "exp": how s follows from the network's output.
+          scale_form: "sigmoid", "exp" or "tanh": how s follows from the network's output.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           swap: Python `bool`: transform the second half, not the first.
           dtype: Floating dtype of inputs.
@@ -88,7 +99,7 @@ class AffineCoupling(_coupling.Coupling):
 
     @property
     def scale_form(self) -> str:
-        """How the scale follows from the network's output: "sigmoid" or "exp"."""
+        """How the scale follows from the network's output: "sigmoid", "exp" or "tanh"."""
         return self._scale_form
 
     @property

@@ -9,7 +9,7 @@ from tfp_flows.models.settings import Settings
 
 COUPLINGS = ("affine", "additive")
 FACTOR_OUTS = ("affine", "shift", "none")
-SCALES = ("sigmoid", "exp")
+SCALES = ("sigmoid", "exp", "tanh")
 LEAVES = ("untouched", "transformed")
 PRIORS = ("normal", "laplace", "logistic")
 NETWORKS = ("conv", "highway")
@@ -38,7 +38,9 @@ class GlowConfig:
     hidden_channels: int = _field(128, "Width of the coupling networks.")
     coupling: str = _field("affine", "affine: NVP-Glow; additive: CV-Glow.", choices=COUPLINGS)
     scale: str = _field(
-        "sigmoid", "Scale of an affine coupling: sigmoid(raw + 2) or exp(raw).", choices=SCALES
+        "sigmoid",
+        "Scale of an affine coupling: sigmoid(raw + 2), exp(raw), or tanh: exp(tanh(raw)), within [1/e, e].",
+        choices=SCALES,
     )
     factor_out: str | None = _field(
         None,
@@ -48,7 +50,7 @@ class GlowConfig:
     )
     factor_out_scale: str | None = _field(
         None,
-        "Scale of an affine factor-out: sigmoid(raw + 2) or exp(raw); by default that of the couplings.",
+        "Scale of an affine factor-out, as for --scale; by default that of the couplings.",
         choices=SCALES,
     )
     leaves: str = _field(
