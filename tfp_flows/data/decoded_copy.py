@@ -1,9 +1,9 @@
 """Copies of decoded images on a disk: made once, by one process, whole or not at all.
 
 A copy is a folder of the cache. `images.npy` is what `np.save` writes, so other programs can map it; beside
-it are `keys.json`, `labels.npy` where there are labels, and `copy.json`, which says what it is a copy of.
-Its name ends in a digest of that: of the source, its files' sizes and times, the operations, and the
-versions of what decodes. A copy that nothing uses any more may be deleted.
+it are `contents.json` (keys, ...), `labels.npy` where there are labels, and `copy.json`, which says what it
+is a copy of. Its name ends in a digest of that: of the source, its files' sizes and times, the operations,
+and the versions of what decodes. A copy that nothing uses any more may be deleted.
 """
 
 import contextlib
@@ -24,8 +24,9 @@ import tensorflow as tf
 
 from tfp_flows.checks import atomic, sizes
 from tfp_flows.checks.memory import size_text
+from tfp_flows.data.decoding import Fact
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.row_file import RowFile, RowFileWriter
+from tfp_flows.data.row_file import RowFile
 from tfp_flows.data.storage import Storage
 
 try:
@@ -33,43 +34,40 @@ try:
 except ImportError:  # there is none on Windows
     fcntl = None  # type: ignore[assignment]
 
+IMAGES = "images.npy"
+_CONTENTS, _LABELS, _DESCRIPTION = "contents.json", "labels.npy", "copy.json"
 _FORMAT = 1
 _ROOM = 1.02  # times the images' bytes, for keys and labels
 
 
-class Rows(NamedTuple):
-    """Some images, one after the other.
+class Contents(NamedTuple):
+    """What is known of some images besides their pixels.
 
     Attributes:
       keys: N strings, or none.
-      images: uint8 `[N, H, W, C]`.
-      labels: N integers, or None.
+      labels: int64 `[N]`, or None.
+      facts: N of what pictures were before they were decoded, or none.
+      skipped: (key, reason) of what was left out.
     """
 
-    keys: list[str]
-    images: np.ndarray
-    labels: list[int] | None = None
+    keys: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
+    facts: tuple[Fact, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 class DecodedCopy(NamedTuple):
-    """A copy on a disk.
+    """A copy on a disk: images uint8 `[N, H, W, C]`, and what else is known of them."""
 
-    Attributes:
-      keys: N strings, or none.
-      images: uint8 `[N, H, W, C]`.
-      labels: int64 `[N]`, or None.
-    """
-
-    keys: tuple[str, ...]
     images: RowFile
-    labels: np.ndarray | None
+    contents: Contents
 
 
 def decoded_copy(
     what: Mapping[str, str],
     name: str,
     num_bytes: int,
-    rows: Callable[[], Iterator[Rows]],
+    write: Callable[[Path], Contents],
     storage: Storage,
 ) -> DecodedCopy:
     """The copy of something, made if it is not there.
@@ -78,14 +76,14 @@ def decoded_copy(
     killed is never taken for a copy, and is removed by the next one.
 
     Args:
-      what: All that decides upon the images, by names.
+      what: All that decides upon the images, by names; "source" is what its folder is called.
       name: The set, for messages.
       num_bytes: Of the decoded images, at most.
-      rows: Function to the images, in chunks.
+      write: Function that writes them to `IMAGES` in a folder.
       storage: Where.
 
     Raises:
-      DataError: If the disk has no room for it, or it cannot be written; or from `rows`.
+      DataError: If the disk has no room for it, or it cannot be written; or from `write`.
     """
     description = json.dumps({"format": str(_FORMAT), **_versions(), **what}, indent=2, sort_keys=True)
     path = Path(storage.folder) / _folder_name(what, description)
@@ -103,7 +101,7 @@ def decoded_copy(
             if shutil.disk_usage(path.parent).free < _ROOM * num_bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent))
             with atomic.replacing_folder(path) as new:
-                _write(new, description, rows())
+                _describe(new, description, write(new))
     found = _opened(path, description)
     if found is None:
         raise DataError(f"{name}: its copy in {path} is gone, or was changed, as soon as it was made")
@@ -126,38 +124,32 @@ def _versions() -> dict[str, str]:
 def _opened(path: Path, description: str) -> DecodedCopy | None:
     """The copy, or None where there is none, or one that is damaged."""
     try:
-        if (path / "copy.json").read_text(encoding="utf-8") != description:
+        if (path / _DESCRIPTION).read_text(encoding="utf-8") != description:
             return None
-        images = RowFile(path / "images.npy")
-        sizes.check_held((path / "keys.json").stat().st_size, f"{path}", DataError)
-        keys = tuple(json.loads((path / "keys.json").read_text(encoding="utf-8")))
-        has_labels = (path / "labels.npy").exists()
-        labels = np.load(path / "labels.npy", allow_pickle=False) if has_labels else None
-    except (OSError, ValueError):  # which a DataError is, too
+        images = RowFile(path / IMAGES)
+        sizes.check_held((path / _CONTENTS).stat().st_size, f"{path}", DataError)
+        values = json.loads((path / _CONTENTS).read_text(encoding="utf-8"))
+        contents = Contents(
+            tuple(values["keys"]),
+            np.load(path / _LABELS, allow_pickle=False) if values["labels"] else None,
+            tuple(Fact(*each) for each in values["facts"]),
+            tuple((key, reason) for key, reason in values["skipped"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError):  # a DataError is a ValueError
         return None
-    fits = len(keys) in (0, len(images)) and (labels is None or labels.shape == (len(images),))
-    return DecodedCopy(keys, images, labels) if fits and images.dtype == np.uint8 else None
+    lengths = {len(each) for each in (contents.keys, contents.facts) if each}
+    labels = contents.labels
+    fits = lengths <= {len(images)} and (labels is None or labels.shape == (len(images),))
+    return DecodedCopy(images, contents) if fits and images.dtype == np.uint8 else None
 
 
-def _write(folder: Path, description: str, rows: Iterator[Rows]) -> None:
-    keys: list[str] = []
-    labels: list[int] = []
-    with contextlib.ExitStack() as stack:
-        writer: RowFileWriter | None = None
-        for some in rows:
-            if writer is None:
-                writer = RowFileWriter(folder / "images.npy", some.images.shape[1:], some.images.dtype)
-                stack.callback(writer.close, whole=False)
-            writer.add(some.images)
-            keys += some.keys
-            labels += some.labels or []
-        if writer is None:
-            raise DataError("there are no images")
-        writer.close()
-    (folder / "keys.json").write_text(json.dumps(keys), encoding="utf-8")
-    if labels:
-        np.save(folder / "labels.npy", np.array(labels, np.int64))
-    (folder / "copy.json").write_text(description, encoding="utf-8")
+def _describe(folder: Path, description: str, contents: Contents) -> None:
+    """Writes what is not the images."""
+    values = contents._replace(labels=None)._asdict() | {"labels": contents.labels is not None}
+    (folder / _CONTENTS).write_text(json.dumps(values), encoding="utf-8")
+    if contents.labels is not None:
+        np.save(folder / _LABELS, contents.labels.astype(np.int64))
+    (folder / _DESCRIPTION).write_text(description, encoding="utf-8")
 
 
 @contextlib.contextmanager

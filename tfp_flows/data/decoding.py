@@ -22,14 +22,14 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.files import check_regular
 
 FORMATS = (
-    *("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "MPO", "PPM"),
+    *("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"),  # a JPEG may be MPO
     *("JPEG2000", "AVIF", "QOI", "DIB"),
 )
 SUFFIXES = frozenset(
@@ -122,18 +122,6 @@ def decode(picture: Picture, over: Colour | None = None) -> Decoded:
         raise
     except Exception as error:  # Pillow's decoders raise whatever comes to them of what is damaged
         raise Unfit(f"cannot be read as a picture: {_reason(error, picture)}") from error
-
-
-def decode_file(file: Picture) -> np.ndarray:
-    """A picture that is plain, grey or RGB of 8 bits without transparency, as uint8 `[H, W, 1 or 3]`.
-
-    Raises:
-      Unfit: As `decode`, or if it is of another mode.
-    """
-    decoded = decode(file)
-    if decoded.fact.mode not in PLAIN:
-        raise Unfit(why_not_plain(decoded.fact.mode))
-    return decoded.image
 
 
 def why_not_plain(mode: str) -> str:
@@ -281,6 +269,8 @@ def _png_of(image: Image.Image) -> Callable[[], bytes]:
 
 
 def _reason(error: Exception, picture: Picture) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "its format is not known"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(picture, str | os.PathLike):
         text = text.replace(repr(os.fspath(picture)), "the file").replace(os.fspath(picture), "the file")

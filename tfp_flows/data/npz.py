@@ -68,8 +68,8 @@ def is_in_rows(path: str, split: str) -> bool:
         return not archive.header(_found(archive, path)[split]).fortran_order
 
 
-def count_rows(path: str, split: str) -> int:
-    """The number of images of a split, or of "images".
+def shape_of(path: str, split: str) -> tuple[int, int, int, int]:
+    """(N, H, W, C) of the images of a split, or of "images".
 
     Raises:
       DataError: As `read_npz`.
@@ -77,15 +77,17 @@ def count_rows(path: str, split: str) -> int:
     with _opened(path) as archive:
         key = _found(archive, path)[split]
         _check_header(archive, key, path)
-        return archive.header(key).shape[0]
+        count, height, width, channels = (*archive.header(key).shape, 1)[:4]
+        return count, height, width, channels
 
 
-def iterate_rows(path: str, split: str) -> Iterator[tuple[str, np.ndarray]]:
-    """(key, image) of each image of a split, or of "images", read one after the other.
+def iterate(path: str, split: str) -> Iterator[tuple[str, np.ndarray, int | None]]:
+    """(key, image, label or None) of each image of a split, or of "images", read one after the other.
 
     Raises:
       DataError: As `read_npz`.
     """
+    labels = _read_labels(path, split)
     with _opened(path) as archive:
         key = _found(archive, path)[split]
         _check_header(archive, key, path)
@@ -96,15 +98,12 @@ def iterate_rows(path: str, split: str) -> Iterator[tuple[str, np.ndarray]]:
                 row = member.read(size)
                 if len(row) < size:
                     raise UserError(f"{key}.npy ends before its array {list(header.shape)}")
-                yield f"{key}:{index}", np.frombuffer(row, np.uint8).reshape(shape)
+                image = np.frombuffer(row, np.uint8).reshape(shape)
+                yield f"{key}:{index}", image, None if labels is None else int(labels[index])
 
 
-def read_labels(path: str, split: str) -> np.ndarray | None:
-    """The labels of a split, or of "images", `[N]`; None where there are none.
-
-    Raises:
-      DataError: As `read_npz`.
-    """
+def _read_labels(path: str, split: str) -> np.ndarray | None:
+    """The labels of a split, or of "images", `[N]`; None where there are none."""
     with _opened(path) as archive:
         key = _only(archive, _LABEL_KEYS[split], path)
         count = archive.header(_found(archive, path)[split]).shape[0]

@@ -46,12 +46,12 @@ def read_records(file: str) -> Iterator[bytes]:
 
 
 def count_records(file: str) -> int:
-    """The number of records of a file, as far as they are whole.
-
-    Raises:
-      DataError: If it is none, is empty, or cannot be read.
-    """
-    return _framed(file)[0]
+    """The number of whole records of a file, and one more where it is damaged or is none."""
+    try:
+        count, is_whole = _framed(file)
+    except DataError:
+        return 1
+    return count if is_whole else count + 1
 
 
 def _framed(file: str) -> tuple[int, bool]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tfp_flows.checks import memory
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.operations import Operation
 
 _FRACTION = 4  # of memory that a set may take: in being made it takes up to three times as much
 _MIB = 2**20
@@ -33,15 +32,15 @@ class Copying:
     """How a large source is copied.
 
     Attributes:
-      operations: What is done to each image alone, from left to right.
-      text: The operations as they are written.
       storage: Where copies lie.
+      num_bytes: Of the copy, at most.
+      image_bytes: Of one image in it, about.
       fingerprint: Of the source's files.
     """
 
-    operations: tuple[Operation, ...]
-    text: str
     storage: Storage
+    num_bytes: int
+    image_bytes: int
     fingerprint: str
 
 

@@ -18,7 +18,6 @@ from tfp_flows.checks.paths import check_path
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import SOURCE_CHOICES
-from tfp_flows.data.storage import Copying
 
 if TYPE_CHECKING:  # it is slow to import, and often not needed
     from tensorflow_datasets.core import DatasetBuilder
@@ -30,17 +29,15 @@ _FEATURES = ("image", "label", "id")
 
 @dataclasses.dataclass(frozen=True)
 class TfdsOptions:
-    """Where TFDS looks, and whether it may use the network; and whether the images stay on the disk.
+    """Where TFDS looks, and whether it may use the network.
 
     Attributes:
       data_dir: The folder of prepared sets; "" means TFDS's own default.
       download: Whether a set that is not there may be downloaded and prepared.
-      copying: How a source is copied that is too large for memory; None for one that is not.
     """
 
     data_dir: str = ""
     download: bool = False
-    copying: Copying | None = None
 
     @property
     def folder(self) -> str:
@@ -130,10 +127,12 @@ class Description:
 
     Attributes:
       num_examples: The number of its images.
+      image_shape: (H, W, C) of each.
       files: Names, sizes and times of its files.
     """
 
     num_examples: int
+    image_shape: tuple[int, ...]
     files: str
 
 
@@ -147,7 +146,9 @@ def describe(name: str, split: str, options: TfdsOptions) -> Description:
     for file in info.filepaths:
         status = tf.io.gfile.stat(os.fspath(file))
         files.append(f"{os.fspath(file)} {status.length} {status.mtime_nsec}")
-    return Description(info.num_examples, "\n".join(files))
+    feature = _feature(builder, "image")
+    assert feature is not None  # it was checked
+    return Description(info.num_examples, tuple(feature.shape), "\n".join(files))
 
 
 def count_if_one_file(name: str, split: str, options: TfdsOptions) -> int | None:
