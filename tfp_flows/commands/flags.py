@@ -38,9 +38,18 @@ def define_moved_data_flag() -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE, with the "
-        "same operations.",
+        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE.",
     )
+
+
+def define_skip_unreadable_flag() -> str:
+    """Defines `--skip_unreadable`, as `data.load` has it; returns its name."""
+    flags.DEFINE_bool(
+        "skip_unreadable",
+        False,
+        "Leave out, and list, pictures that cannot be read or taken as they are.",
+    )
+    return "skip_unreadable"
 
 
 def define_parts_flag() -> None:

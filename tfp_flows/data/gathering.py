@@ -22,12 +22,13 @@ _ONE_AND_MANY = {"palette": ("has a palette", "have palettes"), DEEP: ("has 16 b
 
 
 class _Fault(NamedTuple):
-    """Why a picture cannot be taken: of which kind, in which words, and more exactly, if there is more."""
+    """Why a picture cannot be taken: of which kind, in which words, more exactly; and if it was wanted."""
 
     key: str
     kind: int
     what: str
     detail: str = ""
+    kept: bool = True
 
 
 class Gathered(NamedTuple):
@@ -48,7 +49,7 @@ class Gathering:
         Args:
           name: Of the set, for messages.
           place: What to put before a key in messages that name two of them.
-          count: How many pictures there are at most.
+          count: How many pictures there are at most, those included that are looked at alone.
           options: How they are read.
         """
         self._name, self._place, self._count, self._options = name, place, count, options
@@ -58,15 +59,17 @@ class Gathering:
         self._sizes: collections.Counter[tuple[int, ...]] = collections.Counter()
         self._faults: list[_Fault] = []
 
-    def add(self, key: str, made: Decoded) -> None:
-        """Takes a picture, decoded and with its operations applied.
+    def add(self, key: str, made: Decoded, keep: bool = True) -> None:
+        """Takes a picture, decoded and with its operations applied; or, without `keep`, looks at it alone.
 
         Raises:
           DataError: If all would not fit into memory.
         """
         image, fact = made
         if fact.mode not in PLAIN and not self._options.any_mode:
-            self._faults.append(_Fault(key, _MODE, fact.mode))
+            self._faults.append(_Fault(key, _MODE, fact.mode, "", keep))
+            return
+        if not keep:
             return
         channels = image.shape[2]
         if channels not in self._arrays:
@@ -79,17 +82,17 @@ class Gathering:
         else:
             self._other_shapes.setdefault(channels, (key, image.shape))
 
-    def fail(self, key: str, error: DataError) -> None:
+    def fail(self, key: str, error: DataError, keep: bool = True) -> None:
         """Notes a picture that could not be decoded, or does not fit an operation."""
         if not isinstance(error, Unfit):
-            self._faults.append(_Fault(key, _OPERATION, "does not fit", str(error).removeprefix(": ")))
+            self._faults.append(_Fault(key, _OPERATION, "does not fit", str(error).removeprefix(": "), keep))
         elif error.transparent:
-            self._faults.append(_Fault(key, _TRANSPARENT, "has transparency"))
+            self._faults.append(_Fault(key, _TRANSPARENT, "has transparency", "", keep))
         else:
             reason = (
                 str(error).removeprefix("cannot be read as a picture: ").removeprefix("cannot be read: ")
             )
-            self._faults.append(_Fault(key, _BROKEN, "cannot be read", reason))
+            self._faults.append(_Fault(key, _BROKEN, "cannot be read", reason, keep))
 
     def finish(self) -> Gathered:
         """What was taken.
@@ -111,7 +114,7 @@ class Gathering:
             self._arrays[channels][: len(taken)],
             tuple(key for key, _ in taken),
             tuple(fact for _, fact in taken),
-            tuple((fault.key, _reason(fault)) for fault in self._faults),
+            tuple((fault.key, _reason(fault)) for fault in self._faults if fault.kept),
         )
 
     def _make_room(self, image: np.ndarray) -> None:
