@@ -5,6 +5,7 @@ Pictures of one shape are taken. Where some are grey and others RGB, the kind th
 """
 
 import collections
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from tfp_flows.checks import sizes
 from tfp_flows.data.decoding import DEEP, PLAIN, Decoded, Fact, Unfit
-from tfp_flows.data.errors import DataError
+from tfp_flows.data.errors import DataError, DataWarning
 from tfp_flows.data.reading import ReadingOptions, few
 
 SIZED = "@resize=32"
@@ -95,7 +96,7 @@ class Gathering:
             self._faults.append(_Fault(key, _BROKEN, "cannot be read", reason, keep))
 
     def finish(self) -> Gathered:
-        """What was taken.
+        """What was taken; warns (`DataWarning`) of what was left out.
 
         Raises:
           DataError: If pictures differ in size; if some cannot be taken, unless `skip_unreadable`; or if
@@ -105,16 +106,25 @@ class Gathering:
         for other in self._taken.keys() - {channels}:
             what = f"{_CHANNELS.get(other, other)} among {_CHANNELS.get(channels, channels)}"
             self._faults += [_Fault(key, _MODE, what) for key, _ in self._taken[other]]
+        self._faults.sort()  # by key, whatever was read first
         if self._faults and not (self._options.skip_unreadable and channels):
             raise DataError(self._refusal(channels))
         if channels in self._other_shapes:
             raise DataError(self._difference(channels))
         taken = self._taken[channels]
+        left_out = [(fault.key, _reason(fault)) for fault in self._faults if fault.kept]
+        if left_out:
+            warnings.warn(
+                f"{self._name}: {len(left_out):,} of {len(taken) + len(left_out):,} images are left out: "
+                f"{few([f'{key} ({reason})' for key, reason in left_out])}.",
+                DataWarning,
+                stacklevel=2,
+            )
         return Gathered(
             self._arrays[channels][: len(taken)],
             tuple(key for key, _ in taken),
             tuple(fact for _, fact in taken),
-            tuple((fault.key, _reason(fault)) for fault in self._faults if fault.kept),
+            tuple(left_out),
         )
 
     def _make_room(self, image: np.ndarray) -> None:

@@ -204,7 +204,7 @@ class Run:
         A path is looked for where it was, then relative to the folder, then as it was written.
 
         Args:
-          dataset: The name to take instead, of data that lie elsewhere now; one without operations of its own
+          dataset: The name to take instead, of data that lie elsewhere now; without operations of its own it
             gets those of the run.
           skip_unreadable: Whether to leave out what cannot be read though the run did not.
 

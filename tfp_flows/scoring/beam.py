@@ -46,7 +46,8 @@ class ScoreImages(beam.PTransform):
 
     An element is a pair (key, image) or a `data.streams.Item`; the image is uint8 `[H, W, C]`, or the bytes
     of a picture, which is prepared as those were that the model was trained on. One that cannot be decoded,
-    or has another shape or dtype than the model wants, goes to the errors; so does an Item without an image, with its own reason.
+    or has another shape or dtype than the model wants, goes to the errors; so does an Item without an image,
+    with its own reason.
 
     An image's numbers do not depend on which others are scored beside it: see `ExportedModel`. Each
     worker process loads the model once, and all of its threads share it. The counters "scored" and "failed"

@@ -91,7 +91,8 @@ def of_detector(
 
     Returns:
       (scorer, how pictures become its images: without operations where it does not say). Its numbers are
-      `score`; `log_prob` in nats and `bits_per_dim` where the detector has them; `p_value` where it is calibrated.
+      `score`; `log_prob` in nats and `bits_per_dim` where the detector has them; `p_value` where it is
+      calibrated.
 
     Raises:
       DetectorError: If the folder holds no detector, or `alpha` is not attainable.
