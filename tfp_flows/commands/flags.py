@@ -38,8 +38,7 @@ def define_moved_data_flag() -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE, with the "
-        "same operations.",
+        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE.",
     )
 
 
@@ -57,6 +56,16 @@ def define_memory_flags() -> None:
         "Folder for decoded copies of sets that are larger than --memory_limit_mib; default: "
         "$XDG_CACHE_HOME/tfp_flows, or ~/.cache/tfp_flows.",
     )
+
+
+def define_skip_unreadable_flag() -> str:
+    """Defines `--skip_unreadable`, as `data.load` has it; returns its name."""
+    flags.DEFINE_bool(
+        "skip_unreadable",
+        False,
+        "Leave out, and list, pictures that cannot be read or taken as they are.",
+    )
+    return "skip_unreadable"
 
 
 def define_parts_flag() -> None:

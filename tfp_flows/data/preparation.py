@@ -105,12 +105,16 @@ class Preparation:
         Raises:
           DataError: If it does not become of that shape; the message is the reason alone.
         """
-        if not self.means and any(operation.kind == "contrast" for operation in self.operations):
-            raise DataError("the means that @contrast needs are not kept with this model: train it anew")
+        self.check_means()
         try:
             return self._checked(apply_all(self.operations, image[np.newaxis], "", self.means)[0])
         except DataError as error:
             raise DataError(str(error).removeprefix(": ")) from error
+
+    def check_means(self) -> None:
+        """Raises `DataError` where there is a `@contrast` whose means are not known."""
+        if not self.means and any(operation.kind == "contrast" for operation in self.operations):
+            raise DataError("the means that @contrast needs are not kept with this model: train it anew")
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
         if image.shape != self.image_shape:
