@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.detectors import models, saving
+from tfp_flows.detectors import models, saving, surprise
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.formula import Formula
 from tfp_flows.detectors.hooks import Hooks
+from tfp_flows.detectors.maps import Maps
 from tfp_flows.detectors.statistics import Images, Statistics
 from tfp_flows.distributions.protocols import DensityModel
 
@@ -46,6 +47,7 @@ class Detector(Hooks):
       statistics: `Statistics`: `statistics(images)` is float64 `[N, S]`.
       formula: `Formula`: `formula(statistics)` is float32 `[N]`.
       conformal: `Conformal`: `conformal.p_values(scores)` is float32 `[N]`.
+      maps: `Maps`: `maps(images)` is float32 `[N, H, W]`.
       settings: Constructor arguments other than models, JSON-ready.
       models: List of the density models that it looks at.
     """
@@ -73,6 +75,7 @@ class Detector(Hooks):
         self.statistics = Statistics(self, models.common_shape(self.models, self.name), batch_size)
         self.formula = Formula(self, batch_size)
         self.conformal = Conformal(self.name)
+        self.maps = Maps(self, self.statistics, self.formula)
 
     @classmethod
     def of_models(cls, density_models: Sequence[DensityModel], settings: Mapping) -> "Detector":
@@ -88,16 +91,23 @@ class Detector(Hooks):
         return make(model, **settings)
 
     @classmethod
-    def of_statistics(cls, statistics: Callable[[tf.Tensor], tf.Tensor], settings: Mapping) -> Self:
+    def of_statistics(
+        cls,
+        statistics: Callable[[tf.Tensor], tf.Tensor],
+        settings: Mapping,
+        shares: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> Self:
         """A detector whose models are known by their statistics alone, as `loading.load` finds them.
 
         Args:
           statistics: `tf.function` as from `Statistics.compiled`.
           settings: As the attribute.
+          shares: `tf.function` as from `Maps.compiled`, or None: then there are no maps.
         """
         detector = cls.__new__(cls)
         Detector.__init__(detector, [], settings)
         detector.statistics = Statistics(detector, None, BATCH_SIZE, statistics)
+        detector.maps = Maps(detector, detector.statistics, detector.formula, shares)
         return detector
 
     @classmethod
@@ -150,7 +160,11 @@ class Detector(Hooks):
         if not len(array):
             raise DetectorError(f"{self.name}: fit needs at least one image.")
         self.prepare(array)
-        return self.fit_statistics(self.statistics(array, progress))
+        self.fit_statistics(self.statistics(array, progress))
+        if self._map_needs() and self.maps.shared():
+            chosen = array[:: -(-len(array) // surprise.MOST_IMAGES)]
+            self.fitted.update(self._fit_map(self.maps.shares(chosen)))
+        return self
 
     def prepare(self, images: Images) -> None:
         """What of `fit` must come before statistics can be computed."""
@@ -159,6 +173,7 @@ class Detector(Hooks):
         self.statistics.need_models("fitted again")
         self._prepare(self.statistics.checked(images))
         self.statistics.forget_graph()
+        self.maps.forget_graph()
 
     def fit_statistics(self, statistics: npt.ArrayLike) -> Self:
         """The rest of `fit`, from the statistics `[N, S]` of its images; returns the detector."""
@@ -187,16 +202,17 @@ class Detector(Hooks):
         return self.formula(statistics)
 
     def score_map(self, images: Images) -> np.ndarray:
-        """How much each pixel adds to the score: float32 `[N, H, W]`, in the unit of the score.
+        """Where in each image the score comes from: float32 `[N, H, W]`, higher = more out of distribution.
+
+        Each class says what its map is. That of a score that is a sum over pixels (likelihood,
+        likelihood_ratio, second_order) sums to the score; that of a two-sided one says how unusual each
+        pixel's share in log p is, likelier or less likely: see `surprise`.
 
         Raises:
           DetectorError: If this score, or this model, has no such map.
         """
-        self.statistics.need_models("asked for maps")
         array = self.statistics.checked(images)
-        self.formula.check_fitted()
-        maps = [self._map_of_batch(batch).numpy() for batch in self.statistics.batches(array)]
-        return np.concatenate(maps).astype(np.float32)
+        return self.maps(array)
 
     def calibrate(self, images: Images, progress: str | None = None) -> Self:
         """Keeps the scores of held-out in-distribution images for `p_value`; returns the detector."""
