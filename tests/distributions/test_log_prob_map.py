@@ -90,7 +90,8 @@ def test_a_linear_flow_has_the_density_of_each_pixel():
     expected = -0.5 * ((y - 0.5) / scales) ** 2 - 0.5 * np.log(2 * np.pi) - np.log(scales) - np.log(256)
     found = model.log_prob_map(images).numpy().reshape([3, 16])
     np.testing.assert_allclose(found, expected, rtol=1e-10)
-    fused = bijectors.FusedChain(model.flow.bijector.bijectors)
+    squeeze = bijectors.Squeeze()
+    fused = bijectors.FusedChain([squeeze, tfb.Invert(squeeze), *model.flow.bijector.bijectors])
     flow = tfd.TransformedDistribution(model.flow.distribution, fused)
     np.testing.assert_allclose(
         tfp_flows.Dequantized(flow).log_prob_map(images).numpy().reshape([3, 16]), expected, rtol=1e-10
