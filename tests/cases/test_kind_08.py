@@ -1,6 +1,5 @@
 """Streams lose nothing, hang on nothing, and hold what they must."""
 
-import io
 import json
 import lzma
 import os
@@ -21,7 +20,7 @@ from tensorflow_probability import distributions as tfd
 from tests import forked
 from tfp_flows import data, detectors, serving
 from tfp_flows.checks import UserError, archives, sizes
-from tfp_flows.data import folder
+from tfp_flows.data import decoding
 from tfp_flows.runs import Run, load_model
 
 DIGITS = data.load("digits", "test").images
@@ -98,11 +97,11 @@ def test_case_47_an_image_is_refused_by_its_header(tmp_path):
     assert len(encoded) < 1e6
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(data.DataError, match="images of 13000x13000x1 are too large"):
-        folder.decode_file(io.BytesIO(encoded))
+        decoding.decode(encoded)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
-    assert folder.decode_file(io.BytesIO(_png(1_300, 1_300))).shape == (1300, 1300, 1)
-    with pytest.raises(data.DataError, match="cannot be read as a PNG|are too large"):
-        folder.decode_file(io.BytesIO(_png(2, 2).replace(struct.pack(">II", 2, 2), b"\x7f\xff\xff\xff" * 2)))
+    assert decoding.decode(_png(1_300, 1_300)).image.shape == (1300, 1300, 1)
+    with pytest.raises(data.DataError, match="cannot be read as a picture|are too large"):
+        decoding.decode(_png(2, 2).replace(struct.pack(">II", 2, 2), b"\x7f\xff\xff\xff" * 2))
 
 
 @pytest.mark.parametrize("operations", ["@pad=9999", "@resize=9999x8000", "@resize=1x1@resize=9999"])

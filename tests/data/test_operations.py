@@ -142,14 +142,20 @@ def test_malformed_operations(operation, problem):
 @pytest.mark.parametrize(
     "name, problem",
     [
-        ("photos@rgb", "photos@rgb: @rgb needs images with 1 channel, these have 3"),
-        ("digits@luminance", "@luminance needs 3 channels, these images have 1"),
         ("digits@pad=7", "@pad to 7x7 cannot shrink images of 8x8: use @crop or @resize"),
         ("digits@crop=9", "@crop to 9x9 cannot enlarge images of 8x8: use @pad or @resize"),
     ],
 )
 def test_operations_that_do_not_fit(name, problem):
     assert problem in error_of(name, max_images=2)
+
+
+def test_rgb_and_luminance_leave_alone_what_is_so_already(tmp_path):
+    np.testing.assert_array_equal(data.load("photos@rgb").images, data.load("photos").images)
+    np.testing.assert_array_equal(data.load("digits@luminance").images, data.load("digits").images)
+    two = write_npz(tmp_path / "a.npz", test=np.zeros((3, 4, 4, 2), np.uint8))
+    assert f"{two}@rgb: @rgb needs images with 1 or 3 channels, these have 2" in error_of(f"{two}@rgb")
+    assert "@luminance needs 3 channels or 1, these images have 2" in error_of(f"{two}@luminance")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.fuzz import archives, damage, graph_edits
 from tests.fuzz.running import Target
 from tests.serving import hostile
 from tfp_flows import data, detectors, serving, training
-from tfp_flows.data import folder, streams
+from tfp_flows.data import decoding, streams
 from tfp_flows.models import registry
 from tfp_flows.runs import Run
 from tfp_flows.serving import signature_file
@@ -54,8 +54,13 @@ _PATHS = st.one_of(damage.TEXTS, st.sampled_from(["a@b", "~nobody/x", "a/b.npz",
 _OPERATIONS = st.one_of(
     st.builds(
         "{}={}".format,
-        st.sampled_from(["resize", "pad", "crop", "contrast", "binarize", "rgb", "luminance"]),
-        st.one_of(damage.NUMBERS, damage.FLOATS, st.builds("{}x{}".format, damage.NUMBERS, damage.NUMBERS)),
+        st.sampled_from(["resize", "pad", "crop", "contrast", "binarize", "rgb", "luminance", "over"]),
+        st.one_of(
+            damage.NUMBERS,
+            damage.FLOATS,
+            st.sampled_from(["white", "#ff8000", "#f"]),
+            st.builds("{}x{}".format, damage.NUMBERS, damage.NUMBERS),
+        ),
     ),
     st.sampled_from(["rgb", "luminance", "binarize", "resize", "contrast=nan", "pad=9999", "resize=1x1"]),
     damage.TEXTS,
@@ -94,7 +99,7 @@ def names_of_streams(work):
 
 
 def encoded():
-    """Small pictures of every kind that Pillow writes as PNG or JPEG."""
+    """Small pictures of many kinds."""
     grey, colour = Image.fromarray(GREY[0, ..., 0]), Image.fromarray(COLOUR[0])
     pictures = [
         *((grey, "PNG", {}), (colour, "PNG", {}), (colour.convert("RGBA"), "PNG", {})),
@@ -105,6 +110,8 @@ def encoded():
         ),
         *((grey, "JPEG", {}), (colour, "JPEG", {"progressive": True}), (colour.convert("CMYK"), "JPEG", {})),
         (grey, "PNG", {"transparency": 3}),
+        *((colour, kind, {}) for kind in ("WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")),
+        *((colour.convert("RGBA"), kind, {}) for kind in ("WEBP", "TIFF", "JPEG2000")),
     ]
     found = []
     for picture, kind, options in pictures:
@@ -116,7 +123,7 @@ def encoded():
 
 def pictures():
     cases = st.builds(archives.with_checksums, damage.damaged(encoded()), st.booleans())
-    return Target("pictures", cases, lambda content: folder.decode_file(io.BytesIO(content)))
+    return Target("pictures", cases, lambda content: decoding.decode(content, (255, 255, 255)))
 
 
 def archive(work):

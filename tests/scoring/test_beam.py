@@ -176,7 +176,7 @@ def test_in_a_pipeline_of_ones_own(exported, digits):
             kinds,
             equal_to(
                 [
-                    ("text", "cannot be read as a PNG or JPEG"),
+                    ("text", "cannot be read as a picture"),
                     ("small", "is 4x8x1, but 8x8x1 is wanted"),
                     ("floats", "is float64, but uint8 is wanted"),
                     ("lost", "the disk is gone"),

@@ -258,7 +258,7 @@ def test_a_job_that_failed_before_its_first_row_leaves_nothing(tmp_path):
 
 def test_skipping_decodes_nothing(tmp_path, monkeypatch):
     folder = _folder(tmp_path / "images", range(10, 14))
-    monkeypatch.setattr(streams.folder, "decode_file", None)
+    monkeypatch.setattr(streams, "decoded", None)
     assert not list(streams.stream(f"folder:{folder}", (4, 4, 1), skip=lambda identity: True))
 
 

@@ -11,9 +11,13 @@ from .image_set import ImageSet as ImageSet
 from .labels import Labels as Labels
 from .labels import printable as printable
 from .labels import short as short
+from .loading import contrast_means as contrast_means
 from .loading import evaluation_split as evaluation_split
 from .loading import fingerprint as fingerprint
 from .loading import load as load
+from .preparation import Preparation as Preparation
+from .preparation import read_pictures as read_pictures
+from .reading import Reading as Reading
 from .sources import clear_cache as clear_cache
 from .splits import DIVISION as DIVISION
 from .splits import DIVISIONS as DIVISIONS

@@ -20,6 +20,7 @@ from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import Source
 from tfp_flows.data.npz import npz_splits
 from tfp_flows.data.official import read_official
+from tfp_flows.data.reading import ReadingOptions
 from tfp_flows.data.splits import is_test
 from tfp_flows.data.tfds import TfdsOptions
 
@@ -60,37 +61,40 @@ def divide_training_images(num_images: int, name: str) -> dict[str, np.ndarray]:
     }
 
 
-def read_first_official(source: Source, split: str, options: TfdsOptions) -> ImageSet:
+def read_first_official(
+    source: Source, split: str, options: TfdsOptions, reading: ReadingOptions
+) -> ImageSet:
     """Reads "train" (to be divided further) or "test" as it was then.
 
     Args:
       source: The source; not photos, nor a synthetic one.
       split: "train" or "test".
       options: Where TFDS looks.
+      reading: How pictures are read.
 
     Raises:
       DataError: If the images are not to be had.
     """
     if source.kind == "folder":
-        return _read_folder(source.argument, split)
+        return _read_folder(source.argument, split, reading)
     if source.kind == "npz" and npz_splits(source.argument) == ("images",):
-        return _tenth(read_official(source, "train", options), split)
+        return _tenth(read_official(source, "train", options, reading), split)
     if source.kind == "tfrecord":
-        return read_official(source, "train", options, functools.partial(_by_hash, split))
-    return read_official(source, split, options)
+        return read_official(source, "train", options, reading, functools.partial(_by_hash, split))
+    return read_official(source, split, options, reading)
 
 
 def _by_hash(split: str, keys: Sequence[str]) -> np.ndarray:
     return np.flatnonzero([is_test(key) == (split == "test") for key in keys])
 
 
-def _read_folder(path: str, split: str) -> ImageSet:
+def _read_folder(path: str, split: str, reading: ReadingOptions) -> ImageSet:
     """Subfolders `train` and `test`, both, are splits, and what lies beside them is ignored."""
     files = list_images(path)
     root = Path(path).expanduser()
     if (root / "train").is_dir() and (root / "test").is_dir():
-        return read_files(path, [file for file in files if file.startswith(f"{split}/")], split)
-    return read_files(path, [file for file in files if is_test(file) == (split == "test")], split)
+        return read_files(path, [file for file in files if file.startswith(f"{split}/")], split, reading)
+    return read_files(path, [file for file in files if is_test(file) == (split == "test")], split, reading)
 
 
 def _tenth(whole: ImageSet, split: str) -> ImageSet:

@@ -1,141 +1,132 @@
-"""The source `folder:PATH`: PNG and JPEG files.
+"""The source `folder:PATH`: pictures in a folder and its subfolders, or one picture.
 
-Files are found in all subfolders (names that start with a dot are skipped, and so is all that does not end
-in .png, .jpg or .jpeg) and taken in the order of their relative paths. Subfolders `train`, `val` and `test`
-are splits of the folder's own (`layout` has the other spellings, and what is refused); a split that has no
-subfolder is taken from the training images by the file's relative path, as in `splits`: adding files moves
-no other file to another split.
+What is a picture, and which formats are read, `listing` and `decoding` say; files are taken in the order of
+their relative paths, which are their keys. Subfolders `train`, `val` and `test` are splits of the folder's
+own (`layout` has the other spellings, and what is refused); a split that has no subfolder is taken from the
+training images by the file's relative path, as in `splits`: adding files moves no other file to another
+split. Where the images of a split lie in further subfolders, all of them, those are its classes.
 
-Files must hold 8-bit grey levels (read as 1 channel; 1-, 2- and 4-bit grey is scaled to 0..255
-without loss) or 8-bit RGB (3 channels). Alpha, palettes, 16 bits and CMYK are refused: how to turn
-those into grey levels is not ours to guess. An EXIF orientation is not applied. All images of a
-split must have the same shape.
+Operations are applied to each picture before they are put together, so that pictures may have any size where
+the name has an `@resize`; without one all must have one shape. They may be of any mode where it has `@rgb`
+or `@luminance`; without those all must be grey, or all RGB, of 8 bits.
 """
 
-import io
+import functools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from tfp_flows.checks import sizes
+from tfp_flows.data.decoding import Decoded, Unfit, decode
 from tfp_flows.data.errors import DataError
+from tfp_flows.data.gathering import Gathering
 from tfp_flows.data.image_set import ImageSet
-from tfp_flows.data.layout import is_official
+from tfp_flows.data.layout import labels_of
+from tfp_flows.data.listing import Listing, list_folder, root_of
+from tfp_flows.data.operations import apply_to_each
+from tfp_flows.data.reading import Reading, ReadingOptions, others_text
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-_PNG_BIT_DEPTH_OFFSET = 24
 _NUM_THREADS = min(8, os.cpu_count() or 1)
+_AT_ONCE = 32  # pictures that a thread reads before it hands them over
+_MOST_BYTES = 2**25  # of decoded pictures that it holds
+_NO_OPTIONS = ReadingOptions()
 
 
-def read_files(path: str, files: Sequence[str], split: str) -> ImageSet:
+def read_files(
+    path: str,
+    files: Sequence[str],
+    split: str,
+    options: ReadingOptions = _NO_OPTIONS,
+    listing: Listing | None = None,
+) -> ImageSet:
     """Reads some images of a folder.
 
     Args:
       path: The folder; `~` is expanded.
       files: Paths relative to the folder, with slashes.
       split: The split that they are.
+      options: How they are read.
+      listing: Of the folder; None to list it.
 
     Returns:
-      The images, without labels, in the order of `files`, which are their keys.
+      The images in the order of `files`, which are their keys, with labels where they lie in classes.
 
     Raises:
-      DataError: If there is none, or a file cannot be read, is of a kind that is refused, or differs in
-        shape from the first one.
+      DataError: If there is none; if some cannot be taken (unless they are to be skipped), all of them named
+        by kind; or if they differ in shape.
     """
+    listing = listing or list_folder(path)
     if not files:
         raise DataError(
-            f"folder:{path}: none of its {len(list_images(path))} image(s) is for the {split} part: "
+            f"folder:{path}: none of its {len(listing.images)} image(s) is for the {split} part: "
             "put some into subfolders train and test"
         )
-    images = _decode_all(Path(os.path.expanduser(path)), files)
-    return ImageSet(f"folder:{path}", split, images, None, tuple(files))
+    root = root_of(path)
+    gathering = Gathering(f"folder:{path}", f"{root}/".replace("//", "/"), len(files), options)
+    batches = [files[start : start + _AT_ONCE] for start in range(0, len(files), _AT_ONCE)]
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
+        try:
+            read = pool.map(functools.partial(_read, root, options), batches)
+            for batch, made in zip(batches, read, strict=True):
+                for file, each in zip(batch, made, strict=True):
+                    gathering.fail(file, each) if isinstance(each, DataError) else gathering.add(file, each)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    images, keys, facts, skipped = gathering.finish()
+    labels, label_names = labels_of(keys, listing.images) or (None, None)
+    others = listing.others
+    if listing.unknown:
+        others = (("", len(listing.unknown)), *others)
+    found = (*listing.skipped, *listing.doubled, *skipped)
+    height, width, channels = images.shape[1:]
+    reading = Reading(facts, (height, width, channels), tuple(sorted(found)), others)
+    return ImageSet(f"folder:{path}", split, images, labels, keys, None, reading, label_names)
 
 
 def list_images(path: str) -> list[str]:
     """The relative paths of a folder's images, sorted. Raises `DataError` if there are none."""
-    root = Path(os.path.expanduser(path))
-    if not os.path.isdir(root):
-        raise DataError(
-            f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
-        )
-    tops = [root, *(top for top in root.iterdir() if top.is_symlink() and is_official(top.name))]
-    files = sorted(
-        {
-            file.relative_to(root).as_posix()
-            for top in tops
-            for file in top.rglob("*")
-            if file.suffix.lower() in _SUFFIXES and _visible(file.relative_to(root)) and file.is_file()
-        }
-    )
-    if not files:
-        raise DataError(f"folder:{path}: holds no image ({', '.join(_SUFFIXES)})")
-    return files
+    return list(with_images(path, list_folder(path)).images)
 
 
-def _visible(relative: Path) -> bool:
-    return not any(name.startswith(".") for name in relative.parts)
+def with_images(path: str, listing: Listing) -> Listing:
+    """The listing. Raises `DataError` if it has no image."""
+    if not listing.images:
+        found = [f"{name} ({reason})" for name, reason in listing.skipped[:3]]
+        if listing.others:
+            found.append(others_text(listing.others))
+        said = f"; found {', '.join(found)}" if found else " (PNG, JPEG, WebP, TIFF, BMP, GIF, ...)"
+        raise DataError(f"folder:{path}: holds no image{said}")
+    return listing
 
 
-def _decode_all(root: Path, files: Sequence[str]) -> np.ndarray:
-    first = decode_file(root / files[0])
-    sizes.check_held(len(files) * first.size, f"{root}", DataError)
-    images = np.empty((len(files), *first.shape), np.uint8)
-    with ThreadPoolExecutor(_NUM_THREADS) as pool:
-        decoded = pool.map(decode_file, (root / file for file in files))
-        for index, image in enumerate(decoded):
-            if image.shape != first.shape:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise DataError(
-                    f"{root / files[index]}: has shape {_text(image)}, but {root / files[0]} has "
-                    f"{_text(first)}: all images must have the same shape"
-                )
-            images[index] = image
-    return images
+def _read(root: str, options: ReadingOptions, files: Sequence[str]) -> list[Decoded | DataError]:
+    """Decodes some files, and applies the operations to those of one size together."""
+    found: list[Decoded | DataError] = []
+    waiting: list[int] = []
+    held = 0
+    for file in files:
+        try:
+            decoded = decode(os.path.join(root, file), options.over)
+        except Unfit as error:
+            found.append(error)
+            continue
+        waiting.append(len(found))
+        found.append(decoded)
+        held += decoded.image.nbytes
+        if held > _MOST_BYTES:
+            _treat(found, waiting, options)
+            waiting, held = [], 0
+    _treat(found, waiting, options)
+    return found
 
 
-def decode_file(file: Path | io.BytesIO) -> np.ndarray:
-    """Reads one PNG or JPEG, a path or bytes in memory, as `uint8 [H, W, 1 or 3]`.
-
-    Raises:
-      DataError: If it is none, of a kind that is refused, or by its header too large to be decoded.
-    """
-    try:
-        with Image.open(file, formats=("PNG", "JPEG")) as image:
-            sizes.check_image_size((image.height, image.width, len(image.getbands())), f"{file}", DataError)
-            _refuse_lossy(image, file)
-            pixels = np.asarray(image.convert("L") if image.mode == "1" else image)
-    except DataError:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(str(file), "the file").replace(repr(str(file)), "the file")
-        raise DataError(f"{file}: cannot be read as a PNG or JPEG: {reason}") from error
-    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-
-
-def _refuse_lossy(image: Image.Image, file: Path | io.BytesIO) -> None:
-    if _is_16_bit(image, file):
-        raise DataError(f"{file}: has 16 bits per channel: write it with 8")
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        raise DataError(f"{file}: has transparency: flatten it to RGB or greyscale")
-    if image.mode == "P":
-        raise DataError(f"{file}: has a palette: convert it to RGB or greyscale")
-    if image.mode not in ("1", "L", "RGB"):
-        raise DataError(f"{file}: is {image.mode}: convert it to 8-bit RGB or greyscale")
-
-
-def _is_16_bit(image: Image.Image, file: Path | io.BytesIO) -> bool:
-    """Reads the bit depth from the PNG header: Pillow opens 16-bit RGB as 8 bits, in silence."""
-    if image.format != "PNG":
-        return False
-    if isinstance(file, io.BytesIO):
-        return file.getvalue()[_PNG_BIT_DEPTH_OFFSET] == 16
-    with open(file, "rb") as stream:
-        return stream.read(_PNG_BIT_DEPTH_OFFSET + 1)[_PNG_BIT_DEPTH_OFFSET] == 16
-
-
-def _text(image: np.ndarray) -> str:
-    return "x".join(map(str, image.shape))
+def _treat(found: list[Decoded | DataError], indices: Sequence[int], options: ReadingOptions) -> None:
+    """Puts what the operations make of these into their places."""
+    if not options.operations:
+        return
+    taken = [(index, each) for index in indices if isinstance(each := found[index], Decoded)]
+    images = [decoded.image for _, decoded in taken]
+    for (index, decoded), made in zip(taken, apply_to_each(options.operations, images, ""), strict=True):
+        found[index] = decoded._replace(image=made) if isinstance(made, np.ndarray) else made

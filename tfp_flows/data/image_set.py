@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfp_flows.data.errors import DataError
+from tfp_flows.data.reading import Reading
 
 SPLITS = ("train", "validation", "calibration", "test")
 ALL = "all"  # all images of a source, whatever split they belong to
@@ -24,6 +25,8 @@ class ImageSet:
         folder, a TFDS `id`, or else an index.
       total: How many the split has, of which these are a sample where `max_images` was smaller; None
         stands for N.
+      reading: What was found where they were read from, of a folder; else None.
+      label_names: What the labels 0, 1, 2, ... are called, where that is known.
 
     Raises:
       DataError: If the attributes do not have these types, or not the same length.
@@ -35,6 +38,8 @@ class ImageSet:
     labels: np.ndarray | None
     keys: tuple[str, ...]
     total: int | None = None
+    reading: Reading | None = None
+    label_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Checks the attributes and freezes the arrays."""
@@ -77,6 +82,8 @@ class ImageSet:
             images=self.images[chosen],
             labels=None if self.labels is None else self.labels[chosen],
             keys=tuple(self.keys[index] for index in chosen),
+            reading=None if self.reading is None else self.reading.select(chosen),
+            label_names=self.label_names,
         )
 
 
@@ -118,4 +125,5 @@ def joined(sets: Sequence[ImageSet], split: str) -> ImageSet:
         images=np.concatenate([image_set.images for image_set in sets]),
         labels=np.concatenate(labels) if len(labels) == len(sets) else None,
         keys=tuple(key for image_set in sets for key in image_set.keys),
+        label_names=first.label_names,
     )

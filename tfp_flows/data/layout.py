@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tfp_flows.data.errors import DataError
 
 _SPLITS = {
@@ -47,6 +49,8 @@ def official_splits(path: str, files: Sequence[str]) -> dict[str, list[str]]:
       DataError: If the subfolders nearly fit.
     """
     root = Path(path).expanduser()
+    if root.is_file():
+        return {"train": list(files)}
     images: dict[str, list[str]] = {}
     for file in files:
         top, slash, _ = file.partition("/")
@@ -63,6 +67,32 @@ def official_splits(path: str, files: Sequence[str]) -> dict[str, list[str]]:
     if not named:
         return {"train": list(files)}
     return {split: images.get(top, []) for top, split in named.items()}
+
+
+def labels_of(files: Sequence[str], all_files: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """The classes of images that lie in subfolders: `CLASS/x.png`, or `train/CLASS/x.png` of a split.
+
+    Args:
+      files: Those that are labelled, relative paths with slashes.
+      all_files: All images of the folder.
+
+    Returns:
+      (int64 `[N]` labels, names of the classes in ascending order, which the labels count), those of all
+      splits; None where some of the files lie in no subfolder, or there is one class alone.
+    """
+    tops = {file.partition("/")[0] for file in all_files if "/" in file}
+    divided = bool(tops) and all(map(is_official, tops)) and all("/" in file for file in all_files)
+    found = [_class(file, divided) for file in files]
+    names = tuple(sorted({_class(file, divided) for file in all_files} - {""}))
+    if "" in found or len(names) < 2:
+        return None
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[each] for each in found], np.int64), names
+
+
+def _class(file: str, divided: bool) -> str:
+    """The first subfolder that is no split; "" where there is none."""
+    return "/".join(file.split("/")[divided:-1]).partition("/")[0]
 
 
 def is_official(name: str) -> bool:

@@ -8,16 +8,23 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from tfp_flows.data import names
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ALL, SPLITS, ImageSet
+from tfp_flows.data.meant import meant
 from tfp_flows.data.names import Source, parse_name, same_source
-from tfp_flows.data.operations import Operation, apply_operation, channel_means
+from tfp_flows.data.operations import Operation, apply_all, channel_means
+from tfp_flows.data.preparation import Preparation
+from tfp_flows.data.reading import ReadingOptions
 from tfp_flows.data.sources import fingerprint as source_fingerprint
 from tfp_flows.data.sources import has_own_test, read_split
 from tfp_flows.data.splits import DIVISION, DIVISIONS, in_order_of_chance
 from tfp_flows.data.tfds import TfdsOptions
 
 _NUM_CACHED_MEANS = 64
+_OF_PICTURES = ("folder", "tfrecord")  # whose operations are applied image by image
+
+Means = tuple[tuple[float, ...], ...]
 
 
 def load(
@@ -29,6 +36,8 @@ def load(
     download: bool = False,
     max_images: int | None = None,
     division: int = DIVISION,
+    skip_unreadable: bool = False,
+    preparation: Preparation | None = None,
 ) -> ImageSet:
     """Loads one split of a set of images.
 
@@ -37,7 +46,9 @@ def load(
     `folder:PATH`, `npz:PATH`, `tfrecord:GLOB`, `photos`, `digits`, `noise`, `constant`, `constant=128`,
     `tfds:NAME`. Any other source is taken for a TFDS name. An alias may stand before it, as in
     `birds=folder:PATH`: what the set is called (`labels`). Nothing is resized, padded or recoloured but by
-    an operation in the name.
+    an operation in the name. Pictures (of `folder:`, `tfrecord:`) may be of any size where the name has
+    `@resize`, of any mode where it has `@rgb` or `@luminance`, and transparent where it has `@over=white`;
+    what cannot be taken is told all at once (see `tfp_flows.data.folder`).
 
     From a source's training images two splits are held out, which are never trained on: validation (to stop
     early and to select) and calibration (to set thresholds), about a twentieth each; of a user's own files
@@ -63,6 +74,10 @@ def load(
         order of chance. `ImageSet.total` says of how many. A smaller sample is part of a larger one.
       division: How splits are taken from training images: 2, or 1 for the permutation that depends on
         their number, which runs have that do not name theirs (`RunSpec.division`).
+      skip_unreadable: Whether pictures that cannot be taken are left out, and listed in `ImageSet.reading`;
+        else they are refused.
+      preparation: What is done to a set whose name has no operations of its own, such as that of a run
+        (`RunSpec.preparation`); not to `constant` and `noise`. The set is then called by its name with them.
 
     Returns:
       The images, with labels and keys.
@@ -84,16 +99,39 @@ def load(
         raise DataError(f"`division` must be {' or '.join(map(str, DIVISIONS))}, got {division!r}")
     limit = None if max_images is None else _positive(max_images, "`max_images`")
     wanted = None if image_shape is None else _checked_shape(image_shape)
-    source, operations = parse_name(name)
-    options = TfdsOptions("" if data_dir is None else os.fspath(data_dir), bool(download))
+    means: Means = ()
+    if preparation is not None and names.takes_operations(name):
+        name, means = names.with_operations(name, preparation.text), preparation.means
+    chain = _Chain.of(name, data_dir, download, division, skip_unreadable)
 
-    image_set = read_split(source, split, options, wanted, division)
+    with meant(chain.source, name):
+        image_set = read_split(chain.source, split, chain.options, wanted, division, chain.reading)
     if limit is not None and limit < len(image_set):
         image_set = _sample(image_set, limit)
-    images = _derive(image_set.images, source, operations, options, name, division)
+    images = apply_all(chain.of_the_set, image_set.images, name, means or chain.means())
     if wanted is not None and images.shape[1:] != wanted:
         raise DataError(_wrong_shape(name, images.shape[1:], wanted))
-    return dataclasses.replace(image_set, name=name, images=images)
+    reading = image_set.reading
+    if reading is not None:
+        height, width, channels = images.shape[1:]
+        reading = dataclasses.replace(reading, image_shape=(height, width, channels))
+    return dataclasses.replace(image_set, name=name, images=images, reading=reading)
+
+
+def contrast_means(
+    name: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    download: bool = False,
+    division: int = DIVISION,
+    skip_unreadable: bool = False,
+) -> Means:
+    """The means that the `@contrast`s of a name take, as `Preparation.means`; arguments are as for `load`.
+
+    Raises:
+      DataError: If the training split is not to be had.
+    """
+    return _Chain.of(name, data_dir, download, division, skip_unreadable).means()
 
 
 def evaluation_split(name: str, trained_on: Iterable[str] = ()) -> str:
@@ -125,44 +163,80 @@ def fingerprint(name: str) -> str:
     return source_fingerprint(parse_name(name)[0])
 
 
-def _derive(
-    images: np.ndarray,
-    source: Source,
-    operations: tuple[Operation, ...],
-    options: TfdsOptions,
-    name: str,
-    division: int,
-) -> np.ndarray:
-    """Applies the operations from left to right."""
-    for index, operation in enumerate(operations):
-        means = None
-        if operation.kind == "contrast":
-            means = _means_for_contrast(source, operations[:index], options, name, division)
-        images = apply_operation(operation, images, name, means)
-    return images
+@dataclasses.dataclass(frozen=True)
+class _Chain:
+    """A source, and what is done to its images.
 
+    Attributes:
+      name: The full name, for messages.
+      source: The source.
+      operations: All of them, from left to right.
+      reading: How pictures are read: with the first of the operations, where the source has pictures.
+      options: Where TFDS looks.
+      division: How splits are taken.
+    """
 
-def _means_for_contrast(
-    source: Source, earlier: tuple[Operation, ...], options: TfdsOptions, name: str, division: int
-) -> np.ndarray:
-    try:
-        return _training_means(source, earlier, options, division, source_fingerprint(source))
-    except DataError as error:
-        raise DataError(f"{name}: @contrast needs the mean of a training split: {error}") from error
+    name: str
+    source: Source
+    operations: tuple[Operation, ...]
+    reading: ReadingOptions
+    options: TfdsOptions
+    division: int
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        data_dir: str | os.PathLike | None,
+        download: bool,
+        division: int,
+        skip_unreadable: bool,
+    ) -> "_Chain":
+        """The chain of a name."""
+        source, operations = names.parse_name(name)
+        reading = ReadingOptions()
+        if source.kind in _OF_PICTURES:
+            reading = ReadingOptions.of(operations, bool(skip_unreadable))
+        options = TfdsOptions("" if data_dir is None else os.fspath(data_dir), bool(download))
+        return cls(name, source, operations, reading, options, division)
+
+    @property
+    def of_the_set(self) -> tuple[Operation, ...]:
+        """The operations that are left when the pictures have been read."""
+        return self.operations[len(self.reading.operations) :]
+
+    def means(self) -> Means:
+        """Of each `@contrast`, in turn."""
+        found: Means = ()
+        for index, operation in enumerate(self.of_the_set):
+            if operation.kind == "contrast":
+                found += (self._means(self.of_the_set[:index], found),)
+        return found
+
+    def _means(self, earlier: tuple[Operation, ...], their_means: Means) -> tuple[float, ...]:
+        try:
+            print_ = source_fingerprint(self.source)
+            return _training_means(
+                self.source, earlier, their_means, self.options, self.division, self.reading, print_
+            )
+        except DataError as error:
+            raise DataError(f"{self.name}: @contrast needs the mean of a training split: {error}") from error
 
 
 @functools.lru_cache(maxsize=_NUM_CACHED_MEANS)
 def _training_means(
     source: Source,
     operations: tuple[Operation, ...],
+    means: Means,
     options: TfdsOptions,
     division: int,
+    reading: ReadingOptions,
     fingerprint: str,
-) -> np.ndarray:
+) -> tuple[float, ...]:
     """The channels' means over the training split; `fingerprint` is for the cache's key alone."""
     del fingerprint
-    training = read_split(source, "train", options, None, division)
-    return channel_means(_derive(training.images, source, operations, options, source.text, division))
+    training = read_split(source, "train", options, None, division, reading)
+    return tuple(channel_means(apply_all(operations, training.images, source.text, means)).tolist())
 
 
 def _sample(image_set: ImageSet, count: int) -> ImageSet:

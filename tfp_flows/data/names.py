@@ -1,8 +1,9 @@
 """The grammar of a data set's name: [ALIAS=]SOURCE[@OPERATION]...
 
 The same names hold everywhere: to train on, to evaluate on, to score. `mnist` and `tfds:mnist` are one
-name. An alias is what tables, legends and files call the set: `birds=folder:photos/birds@resize=32`. It has
-no `=`, `@`, `:` or `/`, and is not `constant`: `constant=128` is a source.
+name; a picture's file, `photo.jpg`, is a folder of one. An alias is what tables, legends and files call the
+set: `birds=folder:photos/birds@resize=32`. It has no `=`, `@`, `:` or `/`, and is not `constant`:
+`constant=128` is a source.
 
 In `folder:PATH`, `npz:PATH` and `tfrecord:GLOB` the path may contain `@` itself. There the operations are
 the longest run of trailing pieces that begin with the name of a known operation, and end in no slash:
@@ -16,6 +17,7 @@ import os
 import re
 from typing import NamedTuple
 
+from tfp_flows.data.decoding import SUFFIXES
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.operations import OPERATION_KINDS, Operation, parse_operation
 
@@ -142,6 +144,29 @@ def identity(name: str) -> Identity:
     return take_apart(name).identity
 
 
+def with_operations(name: str, text: str) -> str:
+    """The name with these operations, where it has none of its own and is not made in any shape.
+
+    Args:
+      name: A name.
+      text: Operations such as "@resize=32@rgb", or "".
+
+    Raises:
+      DataError: As `take_apart`.
+    """
+    return name + text if takes_operations(name) else name
+
+
+def takes_operations(name: str) -> bool:
+    """Whether `with_operations` adds to a name.
+
+    Raises:
+      DataError: As `take_apart`.
+    """
+    parts = take_apart(name)
+    return not parts.operations and parts.source.kind not in SYNTHETIC_KINDS
+
+
 def same_source(one: str, other: str) -> bool:
     """Whether two names are of one source, whatever operations follow.
 
@@ -181,4 +206,6 @@ def _parse_source(text: str) -> Source:
         if not (level.isascii() and level.isdigit() and int(level) <= 255):
             raise DataError(f"'{text}': the grey level must be an integer 0..255")
         return Source("constant", str(int(level)), text)
+    if os.path.splitext(text)[1].lower() in SUFFIXES:
+        return Source("folder", text, text)  # a set of one picture
     return Source("tfds", text, text)

@@ -6,11 +6,13 @@ import numpy as np
 
 from tfp_flows.data.embedded import digit_images
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.folder import list_images, read_files
+from tfp_flows.data.folder import list_images, read_files, with_images
 from tfp_flows.data.image_set import ALL, ImageSet, joined
 from tfp_flows.data.layout import official_splits as splits_of_folder
+from tfp_flows.data.listing import list_folder
 from tfp_flows.data.names import Source
 from tfp_flows.data.npz import npz_splits, read_npz
+from tfp_flows.data.reading import ReadingOptions
 from tfp_flows.data.splits import HELD_OUT
 from tfp_flows.data.tfds import TfdsOptions, read_tfds
 from tfp_flows.data.tfrecords import read_tfrecords
@@ -47,7 +49,11 @@ def missing_splits(source: Source) -> tuple[str, ...]:
 
 
 def read_official(
-    source: Source, split: str, options: TfdsOptions, choose: Choose | None = None
+    source: Source,
+    split: str,
+    options: TfdsOptions,
+    reading: ReadingOptions,
+    choose: Choose | None = None,
 ) -> ImageSet:
     """Reads a split that a source has of its own, or some of it.
 
@@ -55,6 +61,7 @@ def read_official(
       source: The source; not photos, nor a synthetic one.
       split: One of `official_splits`.
       options: Where TFDS looks.
+      reading: How pictures are read.
       choose: Function of the text that decides upon each image (see `texts`) to the indices of those that
         are wanted; None for all. Files that are not wanted are not read.
 
@@ -65,11 +72,11 @@ def read_official(
       DataError: If they are not to be had.
     """
     if source.kind == "folder":
-        return _read_folder(source.argument, split, choose)
+        return _read_folder(source.argument, split, reading, choose)
     if source.kind == "npz":
         whole = read_npz(source.argument, split)
     elif source.kind == "tfrecord":
-        whole = read_tfrecords(source, split)
+        whole = read_tfrecords(source, split, reading)
     elif source.kind == "digits":
         whole = digit_images(split)
     else:
@@ -77,15 +84,16 @@ def read_official(
     return whole if choose is None else whole.select(choose(texts(source, whole.keys)))
 
 
-def read_all(source: Source, options: TfdsOptions) -> ImageSet:
+def read_all(source: Source, options: TfdsOptions, reading: ReadingOptions) -> ImageSet:
     """Reads all images of a source, in its order; of a TFDS set its training and its test images.
 
     Raises:
       DataError: If they are not to be had.
     """
     if source.kind == "folder":
-        return read_files(source.argument, list_images(source.argument), ALL)
-    return joined([read_official(source, split, options) for split in official_splits(source)], ALL)
+        listing = with_images(source.argument, list_folder(source.argument))
+        return read_files(source.argument, listing.images, ALL, reading, listing)
+    return joined([read_official(source, split, options, reading) for split in official_splits(source)], ALL)
 
 
 def texts(source: Source, keys: Sequence[str]) -> Sequence[str]:
@@ -93,8 +101,9 @@ def texts(source: Source, keys: Sequence[str]) -> Sequence[str]:
     return [key.rpartition(":")[2] for key in keys] if source.kind == "npz" else keys
 
 
-def _read_folder(path: str, split: str, choose: Choose | None) -> ImageSet:
-    files = splits_of_folder(path, list_images(path))
+def _read_folder(path: str, split: str, reading: ReadingOptions, choose: Choose | None) -> ImageSet:
+    listing = with_images(path, list_folder(path))
+    files = splits_of_folder(path, listing.images)
     if split not in files:
         raise DataError(
             f"folder:{path}: has no subfolder {split}, but {' and '.join(files)}: divide it further, or "
@@ -103,4 +112,4 @@ def _read_folder(path: str, split: str, choose: Choose | None) -> ImageSet:
     chosen = files[split]
     if choose is not None and chosen:
         chosen = [chosen[index] for index in choose(chosen)]
-    return read_files(path, chosen, split)
+    return read_files(path, chosen, split, reading, listing)

@@ -15,8 +15,10 @@ from tfp_flows.data.embedded import photo_crops
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.folder import list_images
 from tfp_flows.data.image_set import ALL, SPLITS, ImageSet, joined
+from tfp_flows.data.listing import root_of
 from tfp_flows.data.names import PATH_KINDS, SYNTHETIC_KINDS, Source
 from tfp_flows.data.official import missing_splits, official_splits, read_all, read_official, texts
+from tfp_flows.data.reading import ReadingOptions
 from tfp_flows.data.splits import (
     CALIBRATION_FRACTION,
     CALIBRATION_FRACTION_OF_FILES,
@@ -35,8 +37,9 @@ def read_split(
     options: TfdsOptions,
     image_shape: tuple[int, int, int] | None,
     division: int,
+    reading: ReadingOptions,
 ) -> ImageSet:
-    """Reads one split of a source, without operations.
+    """Reads one split of a source; without operations, but for those of `reading` where it has pictures.
 
     Args:
       source: The source.
@@ -44,6 +47,7 @@ def read_split(
       options: Where TFDS looks.
       image_shape: (H, W, C), needed by the synthetic sources alone.
       division: How splits are taken from training images: one of `splits.DIVISIONS`.
+      reading: How pictures are read, of a folder or of TFRecords.
 
     Returns:
       The images; "test" and "all" in the order of the source, the others in an order of chance.
@@ -56,16 +60,16 @@ def read_split(
     if source.kind == "photos":
         return joined([photo_crops(each) for each in SPLITS], ALL) if split == ALL else photo_crops(split)
     if split == ALL:
-        return read_all(source, options)
+        return read_all(source, options, reading)
     if division == 1:
-        return _by_first_division(source, split, options)
-    return _by_keys(source, split, options)
+        return _by_first_division(source, split, options, reading)
+    return _by_keys(source, split, options, reading)
 
 
 def fingerprint(source: Source) -> str:
     """A string that changes when the source's files do: it keeps caches from serving old files."""
     if source.kind == "folder":
-        root = Path(os.path.expanduser(source.argument))
+        root = Path(root_of(source.argument))
         files = [root / file for file in list_images(source.argument)]
     elif source.kind == "npz":
         file = Path(os.path.expanduser(source.argument))
@@ -96,16 +100,16 @@ def has_own_test(source: Source) -> bool:
     return source.kind not in PATH_KINDS or "test" in official_splits(source)
 
 
-def _by_keys(source: Source, split: str, options: TfdsOptions) -> ImageSet:
+def _by_keys(source: Source, split: str, options: TfdsOptions, reading: ReadingOptions) -> ImageSet:
     """The source's own split where it has one, else what `divide` takes from its training images."""
     missing = missing_splits(source)
     if split != "train" and split not in missing:
-        whole = read_official(source, split, options)
+        whole = read_official(source, split, options, reading)
         return whole if split == "test" else whole.select(in_order_of_chance(whole.keys))
     if split == "test":
         chosen = functools.partial(_test, missing, source.text)
-        return dataclasses.replace(read_official(source, "train", options, chosen), split=split)
-    training = _training(source, options, missing, fingerprint(source))
+        return dataclasses.replace(read_official(source, "train", options, reading, chosen), split=split)
+    training = _training(source, options, missing, reading, fingerprint(source))
     rest = tuple(each for each in missing if each != "test")
     fraction = CALIBRATION_FRACTION_OF_FILES if source.kind in PATH_KINDS else CALIBRATION_FRACTION
     divided = divide(texts(source, training.keys), rest, source.text, fraction)
@@ -113,19 +117,29 @@ def _by_keys(source: Source, split: str, options: TfdsOptions) -> ImageSet:
 
 
 @functools.lru_cache(maxsize=_NUM_CACHED)
-def _training(source: Source, options: TfdsOptions, missing: tuple[str, ...], fingerprint: str) -> ImageSet:
+def _training(
+    source: Source,
+    options: TfdsOptions,
+    missing: tuple[str, ...],
+    reading: ReadingOptions,
+    fingerprint: str,
+) -> ImageSet:
     """All training images but those of the test split; `fingerprint` is there for the cache's key alone."""
     del fingerprint
     if "test" not in missing:
-        return read_official(source, "train", options)
-    return read_official(source, "train", options, functools.partial(_not_test, missing, source.text))
+        return read_official(source, "train", options, reading)
+    return read_official(
+        source, "train", options, reading, functools.partial(_not_test, missing, source.text)
+    )
 
 
 @functools.lru_cache(maxsize=_NUM_CACHED)
-def _first_training(source: Source, options: TfdsOptions, fingerprint: str) -> ImageSet:
+def _first_training(
+    source: Source, options: TfdsOptions, reading: ReadingOptions, fingerprint: str
+) -> ImageSet:
     """Likewise by the first division."""
     del fingerprint
-    return first_division.read_first_official(source, "train", options)
+    return first_division.read_first_official(source, "train", options, reading)
 
 
 def _test(missing: tuple[str, ...], name: str, keys: Sequence[str]) -> np.ndarray:
@@ -137,10 +151,12 @@ def _not_test(missing: tuple[str, ...], name: str, keys: Sequence[str]) -> np.nd
     return np.sort(np.concatenate([divided[split] for split in divided if split != "test"]))
 
 
-def _by_first_division(source: Source, split: str, options: TfdsOptions) -> ImageSet:
+def _by_first_division(
+    source: Source, split: str, options: TfdsOptions, reading: ReadingOptions
+) -> ImageSet:
     if split == "test":
-        return first_division.read_first_official(source, "test", options)
-    training = _first_training(source, options, fingerprint(source))
+        return first_division.read_first_official(source, "test", options, reading)
+    training = _first_training(source, options, reading, fingerprint(source))
     return training.select(first_division.divide_training_images(len(training), source.text)[split], split)
 
 

@@ -1,37 +1,39 @@
 """Images one after the other, in bounded memory: for scoring more than fits into it.
 
-- `folder:PATH`: every PNG and JPEG below the folder, in the order of their paths; the key is the path.
+- `folder:PATH`: every picture below the folder, in the order of their paths; the key is the path.
 - `npz:PATH`: every array of images of the archive; the key is "ARRAY:INDEX".
-- `tfrecord:GLOB`: `tf.train.Example`s whose feature `image` (or `image/encoded`) is a PNG or JPEG; the
+- `tfrecord:GLOB`: `tf.train.Example`s whose feature `image` (or `image/encoded`) is an encoded picture; the
   key is their feature `key` (or `id`), or else "FILE:INDEX".
 - `tfds:NAME` or NAME: one split of a TFDS set in `data_dir`; the key is the set's `id`, or else TFDS's own.
 - `photos`, `digits`, `constant`, `constant=128`, `noise`: one split, as `tfp_flows.data.load` has it.
 
 Operations that treat each image alone may follow, as in `tfp_flows.data.operations`:
-`folder:PATH@resize=28@luminance`.
+`folder:PATH@resize=28@luminance`. Where none do, those of a `Preparation` are applied, if there is one.
+Pictures are decoded as `tfp_flows.data.load` decodes them.
 
 `pieces` cuts a stream into pieces that can be read side by side; together they hold the same items.
 """
 
+import dataclasses
 import glob
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
-from tfp_flows.data import embedded, folder, synthetic, tfds
+from tfp_flows.data import embedded, folder, listing, synthetic, tfds
 from tfp_flows.data.archive_rows import ArchiveRows, Unreadable, open_rows
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.files import check_regular
 from tfp_flows.data.image_set import SPLITS, ImageSet
-from tfp_flows.data.names import Source, parse_name
-from tfp_flows.data.operations import Operation, apply_operation
+from tfp_flows.data.meant import meant
+from tfp_flows.data.names import Source, parse_name, takes_operations
+from tfp_flows.data.operations import Operation
+from tfp_flows.data.preparation import Preparation, decoded
+from tfp_flows.data.reading import ReadingOptions, others_text
 from tfp_flows.data.records import read_records
 from tfp_flows.data.splits import divide
 
@@ -94,12 +96,14 @@ def stream(
     split: str = "test",
     skip: Skip = _none,
     piece: Piece | None = None,
+    preparation: Preparation | None = None,
 ) -> Iterator[Item]:
     """The images of a source, always in the same order.
 
     An image that cannot be read, or has another shape, is an item with an `error`; the stream goes on. So
     it does behind a file of records that is damaged, is empty or is none, and behind an array without
-    images: each is an item with an `error`.
+    images: each is an item with an `error`. Of a folder it is one too what a name says to be a picture, and
+    what has no suffix, and is none; other files are left alone (`left_alone`).
 
     Args:
       name: The source, as above.
@@ -108,6 +112,7 @@ def stream(
       split: Of a source that has splits by name.
       skip: Items to leave out; they are not decoded.
       piece: One of `pieces`, or None for the whole stream.
+      preparation: How pictures become what a model takes, for a name without operations of its own.
 
     Yields:
       `Item`.
@@ -115,16 +120,20 @@ def stream(
     Raises:
       DataError: If there is no such source at all.
     """
-    source, operations = _parse(name)
-    if source.kind == "tfds":
-        items = _tfds(source.argument, piece, skip, data_dir, split)
-    elif source.kind in _OPEN:
-        items = _OPEN[source.kind](source.argument, piece, skip)
-    else:
-        height, width, channels = image_shape
-        items = _of_set(_made_here(source, split, (height, width, channels)), piece, skip)
-    for item in items:
-        yield _finished(item, operations, tuple(image_shape), name)
+    height, width, channels = image_shape
+    source, own = _parse(name)
+    chain = Preparation(own, (height, width, channels))
+    if preparation is not None and takes_operations(name):
+        chain = dataclasses.replace(preparation, image_shape=chain.image_shape)
+    with meant(source, name):
+        if source.kind == "tfds":
+            items = _tfds(source.argument, piece, skip, data_dir, split)
+        elif source.kind in _OPEN:
+            items = _OPEN[source.kind](source.argument, piece, skip, chain.operations)
+        else:
+            items = _of_set(_made_here(source, split, chain.image_shape), piece, skip)
+        for item in items:
+            yield _finished(item, chain)
 
 
 def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "test") -> Iterator[Piece]:
@@ -148,7 +157,7 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
     source, _ = _parse(name)
     kind, argument = source.kind, source.argument
     if kind == "folder":
-        files = folder.list_images(argument)
+        files = _files(argument)
         yield from (Piece(tuple(files[i : i + _NUM_FILES])) for i in range(0, len(files), _NUM_FILES))
     elif kind == "tfrecord":
         yield from (Piece((file,)) for file in _record_files(argument))
@@ -158,7 +167,8 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
         yield Piece()
     else:
         options = _tfds_options(data_dir)
-        count = tfds.count_if_one_file(argument, split, options)
+        with meant(source, name):
+            count = tfds.count_if_one_file(argument, split, options)
         yield from [Piece()] if count is None else _ranges((), count, _NUM_IMAGES)
 
 
@@ -175,12 +185,22 @@ def contents(name: str) -> str:
         return "".join(f" {array}={checksum:08x}" for array, checksum in archive.checksums.items())
 
 
-def decode(key: str, encoded: bytes) -> Item:
-    """The `Item` of a PNG or JPEG, bytes."""
+def left_alone(name: str) -> str:
+    """Says how many files of a folder are no pictures; "" where there are none, and of other sources.
+
+    Raises:
+      DataError: If there is no such folder.
+    """
+    source, _ = _parse(name)
+    return others_text(listing.list_folder(source.argument).others) if source.kind == "folder" else ""
+
+
+def decode(key: str, encoded: bytes, operations: Sequence[Operation] = ()) -> Item:
+    """The `Item` of an encoded picture, before its operations."""
     try:
-        return Item(key, folder.decode_file(io.BytesIO(encoded)))
+        return Item(key, decoded(encoded, operations))
     except DataError as error:
-        return Item(key, None, str(error).split(": ", 1)[1])
+        return Item(key, None, str(error))
 
 
 def with_shape(item: Item, image_shape: tuple[int, ...]) -> Item:
@@ -193,9 +213,9 @@ def with_shape(item: Item, image_shape: tuple[int, ...]) -> Item:
     return item._replace(image=None, error=f"is {had}, but {wanted} is wanted")
 
 
-def raw(source: Source) -> Iterator[Item]:
-    """The images of a source of files, as they are: without operations, of whatever shape."""
-    return _OPEN[source.kind](source.argument)
+def raw(source: Source, reading: ReadingOptions) -> Iterator[Item]:
+    """The images of a source of files, before their operations, of whatever shape."""
+    return _OPEN[source.kind](source.argument, None, _none, reading.at_decoding)
 
 
 def _parse(name: str) -> tuple[Source, tuple[Operation, ...]]:
@@ -233,41 +253,48 @@ def _of_set(image_set: ImageSet, piece: Piece | None, skip: Skip) -> Iterator[It
             yield Item(key, image)
 
 
-def _finished(
-    item: Item, operations: tuple[Operation, ...], image_shape: tuple[int, ...], name: str
-) -> Item:
+def _finished(item: Item, chain: Preparation) -> Item:
     """The item with the operations applied and its shape checked."""
     if item.image is None:
         return item
+    if item.image.dtype != np.uint8:
+        return with_shape(item, chain.image_shape)
     try:
-        images = item.image[np.newaxis]
-        for operation in operations:
-            images = apply_operation(operation, images, name)
+        return item._replace(image=chain.finished(item.image))
     except DataError as error:
         return item._replace(image=None, error=str(error))
-    return with_shape(item._replace(image=images[0]), image_shape)
 
 
 def _ranges(files: tuple[str, ...], count: int, size: int) -> Iterator[Piece]:
     return (Piece(files, start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _folder(path: str, piece: Piece | None = None, skip: Skip = _none) -> Iterator[Item]:
-    root = Path(path).expanduser()
-    for file in piece.files if piece else folder.list_images(path):
+def _folder(path: str, piece: Piece | None, skip: Skip, operations: Sequence[Operation]) -> Iterator[Item]:
+    root = listing.root_of(path)
+    for file in piece.files if piece else _files(path):
         if not skip(file):
-            yield _read_file(root / file, file)
+            yield _read_file(os.path.join(root, file), file, operations)
 
 
-def _read_file(path: Path, key: str) -> Item:
+def _files(path: str) -> list[str]:
+    """The pictures of a folder, and what would be one but cannot be had."""
+    found = listing.list_folder(path)
+    files = sorted([*found.images, *found.unknown, *(file for file, _ in found.skipped)])
+    return files or list(folder.with_images(path, found).images)
+
+
+def _read_file(path: str, key: str, operations: Sequence[Operation]) -> Item:
+    why_not = listing.why_not_there(path)
+    if why_not:
+        return Item(key, None, why_not)
     try:
-        check_regular(path)
-        return Item(key, folder.decode_file(path))
+        return Item(key, decoded(path, operations))
     except DataError as error:
-        return Item(key, None, str(error).removeprefix(f"{path}: "))
+        return Item(key, None, str(error))
 
 
-def _npz(path: str, piece: Piece | None = None, skip: Skip = _none) -> Iterator[Item]:
+def _npz(path: str, piece: Piece | None, skip: Skip, operations: Sequence[Operation]) -> Iterator[Item]:
+    del operations  # an archive's arrays are decoded
     with open_rows(path) as archive:
         for name in piece.files if piece else archive.shapes:
             start, stop = piece[1:] if piece else (0, None)
@@ -309,21 +336,23 @@ def _record_files(pattern: str) -> list[str]:
     return files
 
 
-def _tfrecord(pattern: str, piece: Piece | None = None, skip: Skip = _none) -> Iterator[Item]:
+def _tfrecord(
+    pattern: str, piece: Piece | None, skip: Skip, operations: Sequence[Operation]
+) -> Iterator[Item]:
     for file in piece.files if piece else _record_files(pattern):
         index = 0
         try:
             for record in read_records(file):
                 digest = hashlib.blake2b(record, digest_size=_DIGEST).hexdigest()
                 if not skip(digest):
-                    yield _example(record, f"{file}:{index}")._replace(record=digest)
+                    yield _example(record, f"{file}:{index}", operations)._replace(record=digest)
                 index += 1
         except DataError as error:
             if not skip(f"{file}:{index}"):
                 yield Item(f"{file}:{index}", None, str(error))
 
 
-def _example(record: bytes, place: str) -> Item:
+def _example(record: bytes, place: str, operations: Sequence[Operation]) -> Item:
     try:
         features = tf.train.Example.FromString(record).features.feature
     except message.DecodeError:
@@ -332,7 +361,7 @@ def _example(record: bytes, place: str) -> Item:
     encoded = _first(features, "image", "image/encoded")
     if not encoded:
         return Item(key, None, "has no feature 'image' with an encoded picture")
-    return decode(key, encoded)
+    return decode(key, encoded, operations)
 
 
 def _first(features: Mapping[str, tf.train.Feature], *names: str) -> bytes:

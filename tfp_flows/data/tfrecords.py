@@ -1,4 +1,4 @@
-"""The source `tfrecord:GLOB`, read as a whole: encoded pictures of one shape, in TFRecords.
+"""The source `tfrecord:GLOB`, read as a whole: encoded pictures, in TFRecords.
 
 What a record holds stands in `tfp_flows.data.streams`, which reads them one after the other. There are no
 official splits: all are taken from them by their keys, as in `splits`. A record without a key has its file
@@ -9,46 +9,52 @@ files may move.
 import glob
 import os
 
-import numpy as np
-
 from tfp_flows.data import streams
+from tfp_flows.data.decoding import GREY, RGB, Decoded, Fact, Unfit
 from tfp_flows.data.errors import DataError
+from tfp_flows.data.gathering import Gathering
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import Source
+from tfp_flows.data.operations import apply_to_each
+from tfp_flows.data.reading import ReadingOptions
 
 
-def read_tfrecords(source: Source, split: str) -> ImageSet:
+def read_tfrecords(source: Source, split: str, reading: ReadingOptions) -> ImageSet:
     """Reads all images of TFRecords.
 
     Args:
       source: Of the kind "tfrecord".
       split: What they are called.
+      reading: How they are read.
 
     Returns:
       The images, without labels; their keys are those of the records, or "FILE:INDEX".
 
     Raises:
-      DataError: If there is no such file, or no image in them, or a record cannot be read, or an image
-        differs in shape from the first one.
+      DataError: If there is no such file, or no image in them; if some cannot be taken (unless they are to
+        be skipped); or if they differ in shape.
     """
     folder = _folder(source.argument)
-    images: list[np.ndarray] = []
-    keys: list[str] = []
-    for item in streams.raw(source):
-        if item.image is None:
-            raise DataError(f"{source.text}: {item.key}: {item.error}")
-        key = item.key.removeprefix(folder)
-        if images and item.image.shape != images[0].shape:
-            had, first = ("x".join(map(str, image.shape)) for image in (item.image, images[0]))
-            raise DataError(
-                f"{source.text}: {key} has shape {had}, but {keys[0]} has {first}: all images must have "
-                f"the same shape"
-            )
-        images.append(item.image)
-        keys.append(key)
-    if not images:
+    read = [_treated(item, reading) for item in streams.raw(source, reading)]
+    if not read:
         raise DataError(f"{source.text}: holds no image")
-    return ImageSet(source.text, split, np.stack(images), None, tuple(keys))
+    gathering = Gathering(source.text, "", len(read), reading)
+    for item, made in read:
+        key = item.key.removeprefix(folder)
+        gathering.fail(key, made) if isinstance(made, DataError) else gathering.add(key, made)
+    images, keys, _, _ = gathering.finish()
+    return ImageSet(source.text, split, images, None, keys)
+
+
+def _treated(item: streams.Item, reading: ReadingOptions) -> tuple[streams.Item, Decoded | DataError]:
+    """A record's key, and what its picture becomes."""
+    if item.image is None:
+        return item, Unfit(item.error)
+    (made,) = apply_to_each(reading.operations, [item.image], "")
+    if isinstance(made, DataError):
+        return item._replace(image=None), made
+    height, width, channels = item.image.shape
+    return item._replace(image=None), Decoded(made, Fact(height, width, GREY if channels == 1 else RGB))
 
 
 def _folder(pattern: str) -> str:

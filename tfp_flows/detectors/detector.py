@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_flows.data import Preparation
 from tfp_flows.detectors import models, saving, surprise
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
@@ -50,9 +51,12 @@ class Detector(Hooks):
       maps: `Maps`: `maps(images)` is float32 `[N, H, W]`.
       settings: Constructor arguments other than models, JSON-ready.
       models: List of the density models that it looks at.
+      preparation: How pictures become its images, that of the run whose data it was fitted to; None where it
+        was fitted to arrays.
     """
 
     statistics: Statistics
+    preparation: Preparation | None = None
 
     def __init__(
         self,

@@ -123,6 +123,7 @@ def fit_and_calibrate(
         calibration.need_level(alpha, len(held_out))
     detector.fit(validation, "fit" if progress else None)
     detector.calibrate(held_out.images, "calibrate" if progress else None)
+    detector.preparation = spec.preparation
     totals = (images.total or len(images) for images in (validation, held_out))
     return Used(len(validation), len(held_out), *totals)
 

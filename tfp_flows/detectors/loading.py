@@ -11,6 +11,7 @@ from tfp_flows import runs
 from tfp_flows.checks import archives, files, graphs
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
+from tfp_flows.data import Preparation
 from tfp_flows.detectors import soundness
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
@@ -70,6 +71,11 @@ def load(
         with _damage(path, "its calibration scores"):
             soundness.check_calibration(scores)
     detector.calibration_scores = scores
+    if description.get("preparation") is not None:
+        try:
+            detector.preparation = Preparation.from_json(description["preparation"])
+        except UserError as error:
+            raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
     return detector
 
 

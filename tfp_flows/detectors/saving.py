@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfp_flows import runs
 from tfp_flows.checks.paths import check_path
+from tfp_flows.data import Preparation
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.formula import Formula
@@ -38,6 +39,7 @@ class Saved(Protocol):
     statistics: Statistics
     formula: Formula
     conformal: Conformal
+    preparation: Preparation | None
 
 
 def save(detector: Saved, path: str | os.PathLike[str]) -> None:
@@ -68,6 +70,7 @@ def save(detector: Saved, path: str | os.PathLike[str]) -> None:
             "settings": detector.settings,
             "image_shape": list(image_shape),
             "models": [reference.to_json(path) for reference in references] if by_reference else None,
+            "preparation": detector.preparation and detector.preparation.to_json(),
             "versions": runs.versions(),
         }
         (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")

@@ -52,6 +52,8 @@ class RunSpec:
       division: How the splits of `dataset` are taken from its training images, as `data.load` has it; 1 for
         runs that do not say.
       trained_on: Digest of the training images, see `trained_on`; "" for runs that do not say.
+      skip_unreadable: Whether pictures that cannot be taken are left out, as `data.load` has it.
+      means: Those of `preparation`; () where it needs none, or for runs that do not say.
     """
 
     family: str
@@ -61,10 +63,26 @@ class RunSpec:
     image_shape: tuple[int, ...]
     division: int = data.DIVISION
     trained_on: str = ""
+    skip_unreadable: bool = False
+    means: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def preparation(self) -> data.Preparation:
+        """How pictures become what the model takes: the operations of its data set's name.
+
+        Raises:
+          RunError: If it takes no images.
+        """
+        if len(self.image_shape) != 3:
+            raise RunError(f"`run`: its examples are no images: {list(self.image_shape)}.")
+        height, width, channels = self.image_shape
+        operations = names.understood(self.dataset).operations
+        return data.Preparation(operations, (height, width, channels), self.means)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
-        return {**dataclasses.asdict(self), "image_shape": list(self.image_shape)}
+        means = [list(of_one) for of_one in self.means]
+        return {**dataclasses.asdict(self), "image_shape": list(self.image_shape), "means": means}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSpec":
@@ -82,6 +100,9 @@ class RunSpec:
         division, trained_on = values.get("division", 1), values.get("trained_on", "")
         if division not in data.DIVISIONS or not isinstance(trained_on, str):
             raise UserError(f"'division' is {division!r}, 'trained_on' {trained_on!r}")
+        skip_unreadable, means = values.get("skip_unreadable", False), values.get("means", [])
+        if not isinstance(skip_unreadable, bool):
+            raise UserError(f"'skip_unreadable' is {skip_unreadable!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
             model = registry.family(values["family"]).config_class(**model)
@@ -93,6 +114,8 @@ class RunSpec:
             image_shape=tuple(values["image_shape"]),
             division=division,
             trained_on=trained_on,
+            skip_unreadable=skip_unreadable,
+            means=tuple(tuple(map(float, of_one)) for of_one in means),
         )
 
 
@@ -253,7 +276,7 @@ class Run:
         changed = [
             f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
             for key in sorted(old | new)
-            if key not in ("training.steps", "trained_on") and not same(key)
+            if key not in ("training.steps", "trained_on", "means") and not same(key)
         ]
         if changed:
             flag_file = f" (`flagfile={self.flags_file}`)" if self.flags_file.exists() else ""
