@@ -2,9 +2,9 @@ r"""Whether heat maps find what was pasted into a picture.
 
     python -m analysis.heat_maps --run=runs/quickstart --data_dir=DIR --patches=same,svhn_cropped,noise,constant
 
-A patch of another picture is pasted into each held-out image of the run's own set, at a place drawn anew. The
-localisation AUROC of an image is the probability that a pixel of the patch has a higher value in the map of
-the score than one outside, ties counted half; a row of the table has the mean over images. For comparison
+A patch of another picture is pasted into each held-out image of the run's own set, at a place drawn anew.
+The localisation AUROC of an image is the probability that a pixel of the patch has a higher value in the map
+of the score than one outside, ties counted half; a row of the table has the mean over images. For comparison
 the gradient of log p by the image, in three usual forms, is scored in the same way.
 """
 
