@@ -1,6 +1,6 @@
 r"""Whether heat maps find what was pasted into a picture.
 
-    python -m analysis.heat_maps --run=runs/quickstart --data_dir=DIR --patches=same,svhn_cropped,noise,constant
+    python -m analysis.heat_maps --run=runs/quickstart --data_dir=DIR --patches=same,svhn_cropped,noise
 
 A patch of another picture is pasted into each held-out image of the run's own set, at a place drawn anew.
 The localisation AUROC of an image is the probability that a pixel of the patch has a higher value in the map
@@ -8,6 +8,7 @@ of the score than one outside, ties counted half; a row of the table has the mea
 the gradient of log p by the image, in three usual forms, is scored in the same way.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -90,10 +91,15 @@ def gradients(model: object) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         "|gradient x input|": lambda g, y: abs((g * y).sum(-1)),
         "|gradient|": lambda g, y: abs(g).sum(-1),
     }
-    return {
-        name: lambda images, form=form: form(*(t.numpy() for t in gradient(tf.constant(images))))
-        for name, form in forms.items()
-    }
+
+    def of_form(form: Callable, images: np.ndarray) -> np.ndarray:
+        return form(*(tensor.numpy() for tensor in gradient(tf.constant(images))))
+
+    return {name: functools.partial(of_form, form) for name, form in forms.items()}
+
+
+def _smoothed(detector: detectors.Detector, images: np.ndarray) -> np.ndarray:
+    return heat.smoothed(detector.score_map(images))
 
 
 def table(columns: Sequence[str], rows: dict[str, list[float]]) -> str:
@@ -118,7 +124,7 @@ def main(arguments: Sequence[str]) -> None:
     for name in FLAGS.detectors:
         detector = detectors.of_runs(name, [run], {}).fit(validation)
         kinds[name] = detector.score_map
-        kinds[f"{name}, smoothed"] = lambda images, d=detector: heat.smoothed(d.score_map(images))
+        kinds[f"{name}, smoothed"] = functools.partial(_smoothed, detector)
     model = runs.load_model(run)[0]
     if FLAGS.gradients:
         kinds.update(gradients(model))

@@ -9,12 +9,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.data import Preparation
-from tfp_flows.detectors import models, saving, surprise
+from tfp_flows.detectors import explanation, models, pictures, saving
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.explanation import Explanation, Explanations
 from tfp_flows.detectors.formula import Formula
 from tfp_flows.detectors.hooks import Hooks
 from tfp_flows.detectors.maps import Maps
+from tfp_flows.detectors.pictures import Pictures
 from tfp_flows.detectors.statistics import Images, Statistics
 from tfp_flows.distributions.protocols import DensityModel
 
@@ -150,7 +152,7 @@ class Detector(Hooks):
     def calibration_scores(self, scores: np.ndarray | None) -> None:
         self.conformal.scores = scores
 
-    def fit(self, images: Images, progress: str | None = None) -> Self:
+    def fit(self, images: Pictures, progress: str | None = None) -> Self:
         """Fits the score to in-distribution images uint8 `[N, H, W, C]`; returns the detector.
 
         Args:
@@ -160,14 +162,12 @@ class Detector(Hooks):
         Raises:
           DetectorError: If they do not fit the model, or are too few.
         """
-        array = self.statistics.checked(images)
+        array = self._images(images)
         if not len(array):
             raise DetectorError(f"{self.name}: fit needs at least one image.")
         self.prepare(array)
         self.fit_statistics(self.statistics(array, progress))
-        if self._map_needs() and self.maps.shared():
-            chosen = array[:: -(-len(array) // surprise.MOST_IMAGES)]
-            self.fitted.update(self._fit_map(self.maps.shares(chosen)))
+        self.maps.remember(array)
         return self
 
     def prepare(self, images: Images) -> None:
@@ -185,19 +185,21 @@ class Detector(Hooks):
         self.calibration_scores = None
         return self
 
-    def score(self, images: Images, progress: str | None = None) -> np.ndarray:
+    def score(self, images: Pictures, progress: str | None = None) -> np.ndarray:
         """The score of each image: float32 `[N]`, higher = more out of distribution.
 
         A score that is no number (the model overflowed) counts as infinite.
 
         Args:
-          images: uint8 `[N, H, W, C]`.
+          images: uint8 `[N, H, W, C]` of the model's shape; or pictures, one or a sequence: paths, PIL
+            images, arrays of other shapes, which `preparation` makes such images of.
           progress: Label of a progress bar, or None for none.
 
         Raises:
           DetectorError: If `fit` must come first, or the images do not fit the model.
+          DataError: If a picture cannot be had.
         """
-        array = self.statistics.checked(images)
+        array = self._images(images)
         self.formula.check_fitted()
         return self.formula(self.statistics(array, progress))
 
@@ -205,7 +207,7 @@ class Detector(Hooks):
         """The score from the statistics `[N, S]`: float32 `[N]`."""
         return self.formula(statistics)
 
-    def score_map(self, images: Images) -> np.ndarray:
+    def score_map(self, images: Pictures) -> np.ndarray:
         """Where in each image the score comes from: float32 `[N, H, W]`, higher = more out of distribution.
 
         Each class says what its map is. That of a score that is a sum over pixels (likelihood,
@@ -215,15 +217,39 @@ class Detector(Hooks):
         Raises:
           DetectorError: If this score, or this model, has no such map.
         """
-        array = self.statistics.checked(images)
-        return self.maps(array)
+        return self.maps(self._images(images))
 
-    def calibrate(self, images: Images, progress: str | None = None) -> Self:
+    def explain(self, images: Pictures, alpha: float = 0.05) -> Explanation | Explanations:
+        """What the score of pictures is, what it means, and where in them it comes from; for people.
+
+        ```python
+        detectors.load("detector").explain("photo.jpg")      # in a notebook: a figure
+        ```
+
+        Args:
+          images: One picture, or a sequence of them, as `score` takes them.
+          alpha: Level of the verdict.
+
+        Returns:
+          `Explanation` of one picture; of a sequence, or of an array `[N, H, W, C]`, `Explanations`.
+
+        Raises:
+          DetectorError: If `fit` must come first, `alpha` is no number in (0, 1), or an image does not fit.
+          DataError: If a picture cannot be had.
+        """
+        return explanation.explain(self, images, alpha)
+
+    def _images(self, images: Pictures) -> np.ndarray:
+        """Pictures as `score` takes them, as an array uint8 `[N, H, W, C]` of the model's shape."""
+        found = pictures.as_images(images, self.preparation, self.image_shape, self.name)
+        return self.statistics.checked(found)
+
+    def calibrate(self, images: Pictures, progress: str | None = None) -> Self:
         """Keeps the scores of held-out in-distribution images for `p_value`; returns the detector."""
         self.conformal.calibrate(self.score(images, progress))
         return self
 
-    def p_value(self, images: Images) -> np.ndarray:
+    def p_value(self, images: Pictures) -> np.ndarray:
         """The conformal p-value of each image, float32 `[N]`: see `calibration.p_value`.
 
         Raises:
@@ -235,7 +261,7 @@ class Detector(Hooks):
         """The p-value of each score `[N]`."""
         return self.conformal.p_values(scores)
 
-    def predict(self, images: Images, alpha: float = 0.05) -> np.ndarray:
+    def predict(self, images: Pictures, alpha: float = 0.05) -> np.ndarray:
         """Whether each image is called out of distribution: bool `[N]`, p <= alpha.
 
         Of in-distribution images no more than a fraction `alpha` is, on average.

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.detectors.errors import DetectorError
+
 GRID = 1024
 MARGIN = 6.0  # of the grid beyond the extremes, in bandwidths
 FLOOR = 1e-12  # of a density, in units of the grid's step; further out the surprise grows by the distance
@@ -45,6 +47,24 @@ def _of_term(values: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarra
     density = np.convolve(counts / len(values), kernel / kernel.sum(), mode="full")[GRID:-GRID]
     surprise = -np.log(np.maximum(density, FLOOR))
     return np.array([low + step / 2, high - step / 2, scale]), surprise - surprise.min()
+
+
+def check(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuses arrays that `fitted` does not leave; they need not be there.
+
+    Raises:
+      DetectorError: With what is wrong.
+    """
+    if RANGE not in arrays and TABLE not in arrays:
+        return
+    if RANGE not in arrays or TABLE not in arrays:
+        raise DetectorError(f"has one of {RANGE} and {TABLE} alone")
+    ranges, tables = arrays[RANGE], arrays[TABLE]
+    shapes = [(len(ranges), 3) if ranges.ndim else (), (len(ranges), GRID) if ranges.ndim else ()]
+    if [ranges.shape, tables.shape] != shapes or not len(ranges):
+        raise DetectorError(f"{RANGE} {list(ranges.shape)} and {TABLE} {list(tables.shape)} do not fit")
+    if not ((ranges[:, 0] < ranges[:, 1]).all() and (ranges[:, 2] > 0).all()):
+        raise DetectorError(f"{RANGE} holds no ranges")
 
 
 def of_shares(shares: tf.Tensor, arrays: Mapping[str, tf.Tensor]) -> tf.Tensor:
