@@ -16,6 +16,10 @@ The same command goes on with it: what has a row is left out by what it is, so t
 removed in between. It does not go on with another model, alpha or source. While it runs, OUT.lock keeps
 others from writing OUT. SIGTERM and SIGHUP end it as SIGINT does; the exit status is 143, 129 or 130.
 
+With --maps=DIR each image that is called out (--maps_of=all: every image) gets a picture DIR/KEY.png: the
+image beside itself under its heat map, in one scale of colours for all. A job that goes on makes those
+that are missing. How keys become names: see tfp_flows.scoring.maps.
+
 A key that is not plain text is escaped: see tfp_flows.scoring.escaping.
 
 With --runner the job runs on Apache Beam: the same rows, in any order, in files like
@@ -61,6 +65,10 @@ def define_flags() -> None:
         "With --runner: files of the table; 1: OUT alone, 0: the runner decides.",
         lower_bound=0,
     )
+    flags.DEFINE_string(
+        "maps", None, "Folder for pictures of heat maps: where in an image its score is from."
+    )
+    flags.DEFINE_enum("maps_of", "out", ["out", "all"], "With --maps: of images called out, or of all.")
     flags.mark_flags_as_required(["images", "out"])
     flags.mark_flags_as_mutual_exclusive(["model", "detector"], required=True)
 
@@ -120,7 +128,10 @@ def _score_here() -> "scoring.Counts":
         FLAGS.split,
         preparation=preparation,
     )
-    return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress)
+    maps = None
+    if FLAGS.maps is not None:
+        maps = scoring.MapFiles(scorer, FLAGS.maps, FLAGS.maps_of, digest)
+    return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress, maps)
 
 
 def _source(images: str, data_dir: str | None, split: str) -> str:
@@ -135,6 +146,10 @@ def _source(images: str, data_dir: str | None, split: str) -> str:
 
 def _score_on_beam() -> "scoring.Counts":
     """Scores on a runner of Apache Beam."""
+    if FLAGS.maps is not None:
+        raise scoring.ScoringError(
+            "--maps: not with --runner; score the images whose maps you want without."
+        )
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")
     try:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.numerics import Seed, SeedLike
+from tfp_flows.numerics import Seed, SeedLike, positions
 
 
 class ImportanceEstimate(NamedTuple):
@@ -90,6 +90,56 @@ def importance_weighted_log_prob(
         count = (num_samples - remainder) // chunk
         _, total = tf.while_loop(lambda i, _: i < count, add, (0, total), parallel_iterations=1)
     return _estimate(total, num_samples)
+
+
+def importance_weighted_map(
+    x: tf.Tensor,
+    prior: tfd.Distribution,
+    encoder: Callable[[tf.Tensor], tfd.Distribution],
+    decoder: Callable[[tf.Tensor], tfd.Distribution],
+    num_samples: int,
+    seed: SeedLike = 0,
+) -> tf.Tensor:
+    """The share of each pixel in the estimate of `importance_weighted_log_prob`: `[B, H, W]`, nats.
+
+        m_hw = sum_k v_k log p(x_hw | z_k) + rest / (H W),     v_k = w_k / sum_j w_j
+
+    Given z, pixels are independent; what is left to the estimate, the divergence of q from the prior and the
+    logarithm of the mean, belongs to no pixel and is spread evenly. It sums to the estimate, of the same
+    draws. Samples are decoded one by one.
+
+    Args:
+      x: `[B, H, W, C]`.
+      prior: As for `importance_weighted_log_prob`.
+      encoder: Likewise.
+      decoder: Likewise; its distributions are `tfd.Independent` over positions.
+      num_samples: K.
+      seed: As `Seed.of` takes it.
+    """
+    posterior = encoder(x)
+    seed = Seed.of(seed)
+    pairs = seed.pairs(num_samples)
+
+    def add(k: tf.Tensor, log_sum: tf.Tensor, mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """One more sample: (k + 1, log of the sum of weights `[B]`, mean of the maps by weight)."""
+        z = posterior.sample(seed=seed._replace(pair=pairs[k]))
+        by_pixel = _by_pixel(decoder(z), x)
+        log_weight = tf.reduce_sum(by_pixel, [1, 2]) + prior.log_prob(z) - posterior.log_prob(z)
+        log_total = tf.reduce_logsumexp(tf.stack([log_sum, log_weight]), 0)
+        share = tf.exp(log_weight - log_total)[:, tf.newaxis, tf.newaxis]
+        return k + 1, log_total, mean + share * (by_pixel - mean)
+
+    nothing = tf.reduce_sum(x, axis=-1) * 0.0
+    first = (0, tf.reduce_sum(nothing, [1, 2]) - np.inf, nothing)
+    _, log_sum, mean = tf.while_loop(lambda k, *_: k < num_samples, add, first, parallel_iterations=1)
+    rest = log_sum - np.log(num_samples) - tf.reduce_sum(mean, [1, 2])
+    return mean + positions.evenly(rest, x.shape[1:3])[..., 0]
+
+
+def _by_pixel(distribution: tfd.Distribution, x: tf.Tensor) -> tf.Tensor:
+    """log p of each pixel, `[B, H, W]`, of independent ones."""
+    log_prob = distribution.distribution.log_prob(x)
+    return log_prob if log_prob.shape.rank == 3 else tf.reduce_sum(log_prob, axis=-1)
 
 
 def _estimate(log_sums, num_samples):

@@ -13,7 +13,7 @@ from tfp_flows.distributions import copies
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.numerics import Seed, SeedLike, noise
 from vae.config import ARCHITECTURES
-from vae.importance import ImportanceEstimate, importance_weighted_log_prob
+from vae.importance import ImportanceEstimate, importance_weighted_log_prob, importance_weighted_map
 from vae.likelihoods import LIKELIHOODS
 from vae.networks import Decoder, Encoder
 from vae.posterior import Posterior
@@ -169,6 +169,20 @@ class VAE(ImageDistribution):
     ) -> ImportanceEstimate:
         """`ImportanceEstimate` of integer images `[N, H, W, C]`: log p(x) and its standard error, nats."""
         return self._importance(self._checked(images), seed, shared_noise=True)
+
+    def log_prob_map(self, images: np.ndarray | tf.Tensor, seed: SeedLike = None) -> tf.Tensor:
+        """The share of each pixel in `log_prob` of integer images `[N, H, W, C]`: `[N, H, W]`, nats.
+
+        See `importance_weighted_map`; they sum to `log_prob`.
+        """
+        return importance_weighted_map(
+            self._checked(images),
+            self.prior,
+            lambda x: self.encode(x, shared_noise=True),
+            self.decode,
+            self._num_importance_samples,
+            self._noise_seed if seed is None else seed,
+        )
 
     def elbo(self, images: np.ndarray | tf.Tensor, seed: SeedLike, shared_noise: bool = False) -> Elbo:
         """`Elbo` of integer images `[N, H, W, C]`, with noise of its own for each image, or one for all."""

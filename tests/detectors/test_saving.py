@@ -21,6 +21,7 @@ from tests.detectors.models import (
     small_glow,
 )
 from tfp_flows import detectors, runs
+from tfp_flows.detectors.maps import Maps
 
 
 def test_saved_model_of_a_strangers_model_runs_in_a_process_that_does_not_know_it(tmp_path):
@@ -49,11 +50,17 @@ def test_saved_model_of_a_strangers_model_runs_in_a_process_that_does_not_know_i
     np.testing.assert_allclose(np.array(result.stdout.split(), float), detector.score(images), rtol=1e-5)
 
 
-def test_a_stored_model_is_neither_fitted_again_nor_mapped(tmp_path):
+def test_a_stored_model_is_mapped_but_not_fitted_again(tmp_path, monkeypatch):
     detector = detectors.SecondOrder(linear_flow(np.full(16, 0.3))).fit(random_images())
     detector.save(tmp_path / "d")
     again = detectors.load(tmp_path / "d")
     np.testing.assert_allclose(again.score(random_images(3)), detector.score(random_images(3)), rtol=1e-5)
+    maps = detector.score_map(random_images(3))
+    np.testing.assert_allclose(again.score_map(random_images(3)), maps, rtol=1e-5, atol=1e-5)
+    assert again.maps.scale == detector.maps.scale is not None
+    monkeypatch.setattr(Maps, "shared", lambda self: False)  # as detectors were saved before there were maps
+    detector.save(tmp_path / "d")
+    again = detectors.load(tmp_path / "d")
     for call in (lambda: again.fit(random_images()), lambda: again.score_map(random_images(3))):
         with pytest.raises(detectors.DetectorError, match="stored as statistics alone.*load it with model="):
             call()

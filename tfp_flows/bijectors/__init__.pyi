@@ -9,6 +9,7 @@ from .fused_chain import kernels_assembled_once as kernels_assembled_once
 from .glow import Glow as Glow
 from .initialization import initialize_actnorms as initialize_actnorms
 from .squeeze import Squeeze as Squeeze
+from .steps import inverse_by_position as inverse_by_position
 from .steps import is_constant_log_det as is_constant_log_det
 from .steps import is_inverted as is_inverted
 from .steps import step as step

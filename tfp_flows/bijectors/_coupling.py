@@ -56,6 +56,12 @@ class Coupling(_one_pass.OnePassBijector):
     def _forward_with_log_det(self, z: tf.Tensor, **conditions: Any) -> Pair:
         return self._map(self._restore, z, conditions)
 
+    def _inverse_by_position(self, x: tf.Tensor, **conditions: Any) -> Pair:
+        a, b = self._halves(x)
+        terms = self._terms(b, conditions)
+        z_a = self._transform(a, terms)[0]
+        return self._join(z_a, b), tf.reduce_sum(self._log_scale(terms, a), axis=-1, keepdims=True)
+
     def _map(self, function: Callable[..., Pair], value: tf.Tensor, conditions: Mapping[str, Any]) -> Pair:
         """(a, b) -> (function(a, network(b)), b)."""
         a, b = self._halves(value)
@@ -112,6 +118,10 @@ class Coupling(_one_pass.OnePassBijector):
 
     def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
         """(x_a, log|det dx_a/dz_a|)."""
+        raise NotImplementedError
+
+    def _log_scale(self, terms: Any, x_a: tf.Tensor) -> tf.Tensor:
+        """log dz_a/dx_a of each element, in the shape of x_a."""
         raise NotImplementedError
 
     def _join(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

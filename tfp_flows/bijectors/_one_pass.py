@@ -17,6 +17,7 @@ from tensorflow_probability import util as tfu
 from tfp_flows.bijectors import _log_det, _memo
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
+from tfp_flows.numerics import positions
 
 Pair: TypeAlias = tuple[tf.Tensor, tf.Tensor]  # a value and its log-determinant
 Gradients: TypeAlias = dict[Any, tf.Tensor]  # of tensors and variables, by their `ref()`
@@ -77,6 +78,11 @@ class OnePassBijector(tfb.Bijector):
 
     def _forward_with_log_det(self, z: tf.Tensor, **conditions: Any) -> Pair:
         raise NotImplementedError(f"{type(self).__name__} has no forward.")
+
+    def _inverse_by_position(self, x: tf.Tensor, **conditions: Any) -> Pair:
+        """As `_inverse_with_log_det` of images, the log-determinant by position and level: see `steps`."""
+        z, log_det = self._evaluate(x, True, conditions)
+        return z, positions.evenly(log_det, x.shape[-3:-1])
 
     # For a class whose two directions share some work, such as a coupling's network:
     #     _vjp(inverse, result, gradient, dlog_det, sources, **conditions) -> (argument, gradient, others)

@@ -120,6 +120,9 @@ class AffineCoupling(_coupling.Coupling):
         scale, log_scale, shift = terms
         return (z_a - shift) / scale, -tf.reduce_sum(log_scale, axis=self._event_axes())
 
+    def _log_scale(self, terms: Any, x_a: tf.Tensor) -> tf.Tensor:
+        return terms[1]
+
 
 class AdditiveCoupling(_coupling.Coupling):
     """Shifts one half of the channels, given the other half: volume preserving.
@@ -184,3 +187,6 @@ class AdditiveCoupling(_coupling.Coupling):
 
     def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
         return z_a - terms, tf.zeros([], z_a.dtype)
+
+    def _log_scale(self, terms: Any, x_a: tf.Tensor) -> tf.Tensor:
+        return tf.zeros_like(x_a)

@@ -156,6 +156,18 @@ class FactorOut(_one_pass.OnePassBijector):
         z_s, rest_log_det = rest.apply(x_s)
         return tf.concat([z_s, z_l], axis=-1), log_det + rest_log_det
 
+    def _inverse_by_position(self, x: tf.Tensor, **conditions: Any) -> Pair:
+        x_s, x_l = self.split(x)
+        own, rest = self._route(conditions, inverse=True)
+        terms = self._terms(x_s, own)
+        z_l = self._transform(x_l, terms)[0]
+        z_s, below = rest.apply_by_position(x_s)
+        here = tf.zeros([*x.shape[-3:-1], 1], x.dtype)
+        if terms[1] is not None:
+            here += tf.reduce_sum(terms[1], axis=-1, keepdims=True)
+        levels = [here + tf.zeros_like(below[..., :1]), below + tf.zeros_like(here)]
+        return tf.concat([z_s, z_l], axis=-1), tf.concat(levels, axis=-1)
+
     def _forward_with_log_det(self, z: tf.Tensor, **conditions: Any) -> Pair:
         z_s, z_l = self.split(z)
         own, rest = self._route(conditions, inverse=False)

@@ -11,6 +11,7 @@ from tensorflow_probability import bijectors as tfb
 from tfp_flows.bijectors import _members, _one_pass, _reversible, folding, steps
 from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.checks.errors import UserError
+from tfp_flows.numerics import positions
 
 # The members of each chain and direction, where `kernels_assembled_once` made their products beforehand:
 # {(id of the chain, inverse): members}. Of the thread that made them, so that no other meets their graph.
@@ -128,6 +129,15 @@ class FusedChain(_one_pass.OnePassBijector):
             value, term = step.apply(value)
             log_det += term
         return value, log_det
+
+    def _inverse_by_position(self, x: tf.Tensor, **conditions: Any) -> Pair:
+        _members.check_names(conditions, self._bijectors, self.name)
+        members = _ASSEMBLED.get({}).get((id(self), True)) or self._assembled_members(True)
+        size, value, total = x.shape[-3:-1], x, tf.zeros([*x.shape[-3:-1], 1], x.dtype)
+        for _, step in self._steps(members, True, conditions):
+            value, by_position = step.apply_by_position(value)
+            total = positions.added(total, positions.resampled(by_position, size))
+        return value, total
 
     def _vjp(
         self,

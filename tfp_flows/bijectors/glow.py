@@ -167,6 +167,11 @@ class Glow(fused_chain.FusedChain):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         return super()._forward_with_log_det(z, **self._routed(z, condition, kwargs))
 
+    def _inverse_by_position(
+        self, x: tf.Tensor, condition: Condition | None = None, **kwargs: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return super()._inverse_by_position(x, **self._routed(x, condition, kwargs))
+
     def _vjp(
         self,
         inverse: bool,

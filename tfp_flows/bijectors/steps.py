@@ -12,11 +12,13 @@ from tensorflow_probability import bijectors as tfb
 
 from tfp_flows.bijectors import _log_det, _one_pass, _reversible
 from tfp_flows.bijectors._one_pass import Gradients, Pair
+from tfp_flows.numerics import positions
 
 # What tfb.Invert(b) and tfb.Chain(...) return, whether or not their members are CompositeTensors: ours are
 # not, and then TFP returns an instance of the base class.
 INVERT: type = tfb.Invert.__bases__[0]
 CHAIN: type = tfb.Chain.__bases__[0]
+IMAGE_NDIMS = 3
 
 
 def is_inverted(bijector: tfb.Bijector) -> bool:
@@ -44,12 +46,43 @@ def is_constant_log_det(bijector: tfb.Bijector) -> bool:
     return bool(getattr(bijector, "is_constant_log_det", bijector.is_constant_jacobian))
 
 
+def inverse_by_position(bijector: tfb.Bijector, x: tf.Tensor, **conditions: Any) -> Pair:
+    """Image -> latent, with the log-determinant by position of the image, and by level.
+
+        log|det dz/dx| = sum_hwt log_det_hwt
+
+    A coupling's log-scales belong to positions, and so does the log-determinant that an actnorm or a 1x1
+    convolution has at each of them; a position of a squeezed image stands for a block of pixels, and is
+    spread evenly over them. So is, over the whole image, what a bijector does not tell by position. What
+    lies behind a `FactorOut`, its `rest`, is a level of its own.
+
+    Args:
+      bijector: `tfb.Bijector` of images.
+      x: Floating tensor `[..., H, W, C]`.
+      **conditions: As for `bijector.inverse`.
+
+    Returns:
+      (z, `[..., H, W, T]` in nats), T the number of levels.
+    """
+    z, by_position = step(bijector, True, IMAGE_NDIMS, conditions).apply_by_position(x)
+    return z, by_position + tf.zeros_like(x[..., :1])  # what is the same for all images, for each of them
+
+
 class Step(abc.ABC):
     """One direction of something invertible, on events of a rank that is given when it is made."""
 
     @abc.abstractmethod
     def apply(self, value: tf.Tensor) -> Pair:
         """(result, its log-determinant over the event), in one evaluation."""
+
+    def apply_by_position(self, value: tf.Tensor) -> Pair:
+        """(result, its log-determinant by position and level) for an image `[..., H, W, C]`.
+
+        The latter is `[..., H, W, T]`, see `inverse_by_position`, or broadcasts to it. What is not known by
+        position is spread evenly, so that it sums to that of `apply`.
+        """
+        result, log_det = self.apply(value)
+        return result, positions.evenly(log_det, value.shape[-3:-1])
 
     @abc.abstractmethod
     def undo(self, result: tf.Tensor) -> tf.Tensor:
@@ -107,6 +140,15 @@ class _OwnStep(_BijectorStep):
         own_ndims = self._bijector.inverse_min_event_ndims
         return result, _log_det.over_event(log_det, value, self._event_ndims, own_ndims)
 
+    def apply_by_position(self, value: tf.Tensor) -> Pair:
+        own_ndims = self._bijector.inverse_min_event_ndims
+        if own_ndims == 1:
+            result, log_det = self._bijector._evaluate(value, self._inverse, self._conditions)
+            return result, _at_positions(log_det, value)
+        if own_ndims == IMAGE_NDIMS and self._inverse:
+            return self._bijector._inverse_by_position(value, **self._conditions)
+        return super().apply_by_position(value)
+
     def undo(self, result: tf.Tensor) -> tf.Tensor:
         return self._bijector._evaluate(result, not self._inverse, self._conditions)[0]
 
@@ -131,6 +173,18 @@ class _TfpStep(_BijectorStep):
         result = b.forward(value, **conditions)
         return result, b.forward_log_det_jacobian(value, event_ndims=ndims, **conditions)
 
+    def apply_by_position(self, value: tf.Tensor) -> Pair:
+        if self._bijector.inverse_min_event_ndims > 1 or self._bijector.forward_min_event_ndims > 1:
+            return super().apply_by_position(value)
+        by_position = _TfpStep(self._bijector, self._inverse, 1, self._conditions)
+        result, log_det = by_position.apply(value)
+        return result, _at_positions(log_det, value)
+
     def undo(self, result: tf.Tensor) -> tf.Tensor:
         function = self._bijector.forward if self._inverse else self._bijector.inverse
         return function(tf.identity(result), **self._conditions)
+
+
+def _at_positions(log_det: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Log-determinants of pixels, `[..., H, W]` or one for all, as `[..., H, W, 1]`."""
+    return (log_det * tf.ones(value.shape[-3:-1], log_det.dtype))[..., tf.newaxis]

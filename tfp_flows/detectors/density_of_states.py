@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows.detectors import latent, models
+from tfp_flows.detectors import latent, models, surprise
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions import protocols
@@ -24,6 +24,8 @@ class DensityOfStates(Detector):
     function of a one-class support vector machine (RBF kernel, nu = 0.1) on the standardised
     statistics. Both are fitted by SciPy's and scikit-learn's rules and kept as arrays, and scored in
     TensorFlow.
+
+    `score_map` is the same idea for a pixel's shares in log p (of a Glow: by level): see `surprise`.
 
     Published AUROC, Glow: FashionMNIST/MNIST 1.00, CIFAR-10/SVHN 0.97 (authors), 0.955 and 0.752 (re-runs).
 
@@ -83,6 +85,18 @@ class DensityOfStates(Detector):
         squares = tf.reduce_sum((standardised[:, tf.newaxis] - fitted["support"]) ** 2, axis=-1)
         kernel = tf.exp(-fitted["gamma"] * squares)
         return -(tf.linalg.matvec(kernel, fitted["weights"]) + fitted["intercept"])
+
+    def _no_map(self) -> str | None:
+        return models.why_no_shares(self.models)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return surprise.of_shares(shares, fitted)
+
+    def _fit_map(self, shares: np.ndarray) -> dict[str, np.ndarray]:
+        return surprise.fitted(shares)
+
+    def _map_needs(self) -> tuple[str, ...]:
+        return surprise.RANGE, surprise.TABLE
 
     def _needed(self) -> tuple[str, ...]:
         return ("states",) if self.settings["density"] == "kde" else ("support",)

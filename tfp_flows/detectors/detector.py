@@ -9,11 +9,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.data import Preparation
-from tfp_flows.detectors import models, saving
+from tfp_flows.detectors import explanation, models, pictures, saving
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.explanation import Explanation, Explanations
 from tfp_flows.detectors.formula import Formula
 from tfp_flows.detectors.hooks import Hooks
+from tfp_flows.detectors.maps import Maps
+from tfp_flows.detectors.pictures import Pictures
 from tfp_flows.detectors.statistics import Images, Statistics
 from tfp_flows.distributions.protocols import DensityModel
 
@@ -47,6 +50,7 @@ class Detector(Hooks):
       statistics: `Statistics`: `statistics(images)` is float64 `[N, S]`.
       formula: `Formula`: `formula(statistics)` is float32 `[N]`.
       conformal: `Conformal`: `conformal.p_values(scores)` is float32 `[N]`.
+      maps: `Maps`: `maps(images)` is float32 `[N, H, W]`.
       settings: Constructor arguments other than models, JSON-ready.
       models: List of the density models that it looks at.
       preparation: How pictures become its images, that of the run whose data it was fitted to; None where it
@@ -77,6 +81,7 @@ class Detector(Hooks):
         self.statistics = Statistics(self, models.common_shape(self.models, self.name), batch_size)
         self.formula = Formula(self, batch_size)
         self.conformal = Conformal(self.name)
+        self.maps = Maps(self, self.statistics, self.formula)
 
     @classmethod
     def of_models(cls, density_models: Sequence[DensityModel], settings: Mapping) -> "Detector":
@@ -92,16 +97,23 @@ class Detector(Hooks):
         return make(model, **settings)
 
     @classmethod
-    def of_statistics(cls, statistics: Callable[[tf.Tensor], tf.Tensor], settings: Mapping) -> Self:
+    def of_statistics(
+        cls,
+        statistics: Callable[[tf.Tensor], tf.Tensor],
+        settings: Mapping,
+        shares: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> Self:
         """A detector whose models are known by their statistics alone, as `loading.load` finds them.
 
         Args:
           statistics: `tf.function` as from `Statistics.compiled`.
           settings: As the attribute.
+          shares: `tf.function` as from `Maps.compiled`, or None: then there are no maps.
         """
         detector = cls.__new__(cls)
         Detector.__init__(detector, [], settings)
         detector.statistics = Statistics(detector, None, BATCH_SIZE, statistics)
+        detector.maps = Maps(detector, detector.statistics, detector.formula, shares)
         return detector
 
     @classmethod
@@ -140,7 +152,7 @@ class Detector(Hooks):
     def calibration_scores(self, scores: np.ndarray | None) -> None:
         self.conformal.scores = scores
 
-    def fit(self, images: Images, progress: str | None = None) -> Self:
+    def fit(self, images: Pictures, progress: str | None = None) -> Self:
         """Fits the score to in-distribution images uint8 `[N, H, W, C]`; returns the detector.
 
         Args:
@@ -150,11 +162,13 @@ class Detector(Hooks):
         Raises:
           DetectorError: If they do not fit the model, or are too few.
         """
-        array = self.statistics.checked(images)
+        array = self._images(images)
         if not len(array):
             raise DetectorError(f"{self.name}: fit needs at least one image.")
         self.prepare(array)
-        return self.fit_statistics(self.statistics(array, progress))
+        self.fit_statistics(self.statistics(array, progress))
+        self.maps.remember(array)
+        return self
 
     def prepare(self, images: Images) -> None:
         """What of `fit` must come before statistics can be computed."""
@@ -163,6 +177,7 @@ class Detector(Hooks):
         self.statistics.need_models("fitted again")
         self._prepare(self.statistics.checked(images))
         self.statistics.forget_graph()
+        self.maps.forget_graph()
 
     def fit_statistics(self, statistics: npt.ArrayLike) -> Self:
         """The rest of `fit`, from the statistics `[N, S]` of its images; returns the detector."""
@@ -170,19 +185,21 @@ class Detector(Hooks):
         self.calibration_scores = None
         return self
 
-    def score(self, images: Images, progress: str | None = None) -> np.ndarray:
+    def score(self, images: Pictures, progress: str | None = None) -> np.ndarray:
         """The score of each image: float32 `[N]`, higher = more out of distribution.
 
         A score that is no number (the model overflowed) counts as infinite.
 
         Args:
-          images: uint8 `[N, H, W, C]`.
+          images: uint8 `[N, H, W, C]` of the model's shape; or pictures, one or a sequence: paths, PIL
+            images, arrays of other shapes, which `preparation` makes such images of.
           progress: Label of a progress bar, or None for none.
 
         Raises:
           DetectorError: If `fit` must come first, or the images do not fit the model.
+          DataError: If a picture cannot be had.
         """
-        array = self.statistics.checked(images)
+        array = self._images(images)
         self.formula.check_fitted()
         return self.formula(self.statistics(array, progress))
 
@@ -190,24 +207,49 @@ class Detector(Hooks):
         """The score from the statistics `[N, S]`: float32 `[N]`."""
         return self.formula(statistics)
 
-    def score_map(self, images: Images) -> np.ndarray:
-        """How much each pixel adds to the score: float32 `[N, H, W]`, in the unit of the score.
+    def score_map(self, images: Pictures) -> np.ndarray:
+        """Where in each image the score comes from: float32 `[N, H, W]`, higher = more out of distribution.
+
+        Each class says what its map is. That of a score that is a sum over pixels (likelihood,
+        likelihood_ratio, second_order) sums to the score; that of a two-sided one says how unusual each
+        pixel's share in log p is, likelier or less likely: see `surprise`.
 
         Raises:
           DetectorError: If this score, or this model, has no such map.
         """
-        self.statistics.need_models("asked for maps")
-        array = self.statistics.checked(images)
-        self.formula.check_fitted()
-        maps = [self._map_of_batch(batch).numpy() for batch in self.statistics.batches(array)]
-        return np.concatenate(maps).astype(np.float32)
+        return self.maps(self._images(images))
 
-    def calibrate(self, images: Images, progress: str | None = None) -> Self:
+    def explain(self, images: Pictures, alpha: float = 0.05) -> Explanation | Explanations:
+        """What the score of pictures is, what it means, and where in them it comes from; for people.
+
+        ```python
+        detectors.load("detector").explain("photo.jpg")      # in a notebook: a figure
+        ```
+
+        Args:
+          images: One picture, or a sequence of them, as `score` takes them.
+          alpha: Level of the verdict.
+
+        Returns:
+          `Explanation` of one picture; of a sequence, or of an array `[N, H, W, C]`, `Explanations`.
+
+        Raises:
+          DetectorError: If `fit` must come first, `alpha` is no number in (0, 1), or an image does not fit.
+          DataError: If a picture cannot be had.
+        """
+        return explanation.explain(self, images, alpha)
+
+    def _images(self, images: Pictures) -> np.ndarray:
+        """Pictures as `score` takes them, as an array uint8 `[N, H, W, C]` of the model's shape."""
+        found = pictures.as_images(images, self.preparation, self.image_shape, self.name)
+        return self.statistics.checked(found)
+
+    def calibrate(self, images: Pictures, progress: str | None = None) -> Self:
         """Keeps the scores of held-out in-distribution images for `p_value`; returns the detector."""
         self.conformal.calibrate(self.score(images, progress))
         return self
 
-    def p_value(self, images: Images) -> np.ndarray:
+    def p_value(self, images: Pictures) -> np.ndarray:
         """The conformal p-value of each image, float32 `[N]`: see `calibration.p_value`.
 
         Raises:
@@ -219,7 +261,7 @@ class Detector(Hooks):
         """The p-value of each score `[N]`."""
         return self.conformal.p_values(scores)
 
-    def predict(self, images: Images, alpha: float = 0.05) -> np.ndarray:
+    def predict(self, images: Pictures, alpha: float = 0.05) -> np.ndarray:
         """Whether each image is called out of distribution: bool `[N]`, p <= alpha.
 
         Of in-distribution images no more than a fraction `alpha` is, on average.

@@ -77,9 +77,25 @@ class Hooks:
         """Statistics float64 `[B, S]` and fitted tensors -> score `[B]`, in TensorFlow."""
         raise NotImplementedError(f"{type(self).__name__} has no formula.")
 
-    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
-        """How much each pixel adds to the score: uint8 `[B, H, W, C]` -> `[B, H, W]`."""
-        raise DetectorError(f"{self.name}: there is no map of pixels for this score and model.")
+    def _no_map(self) -> str | None:
+        """What there is no map of pixels for, this score or a model of it; None where there is one."""
+        return "this score"
+
+    def _graph_shares(self, images: tf.Tensor) -> tf.Tensor:
+        """What the models say of pixels: uint8 `[B, H, W, C]` -> `[B, H, W, T]`, in a graph."""
+        return models.log_prob_shares(self.models[0], images)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Shares float64 `[B, H, W, T]` and fitted tensors -> map `[B, H, W]`, in TensorFlow."""
+        raise DetectorError(f"{self.name}: there is no map of pixels.")
+
+    def _fit_map(self, shares: np.ndarray) -> dict[str, np.ndarray]:
+        """What `_map_formula` needs, from the shares `[N, H, W, T]` of in-distribution images."""
+        return {}
+
+    def _map_needs(self) -> tuple[str, ...]:
+        """Names of the arrays of `_fit_map`, without which there is no map."""
+        return ()
 
     def _needed(self) -> tuple[str, ...]:
         """Names of the fitted arrays without which there is no score."""

@@ -14,7 +14,7 @@ class Likelihood(Detector):
     and 0.09 (PixelCNN) for CIFAR-10 against SVHN, 0.09 (PixelCNN) for FashionMNIST against MNIST; see
     `analysis/published.py` for sources.
 
-    For a model with `pixel_log_probs` (PixelCNN) `score_map` is -log p(x_hw | x_<hw); it sums to the score.
+    `score_map` is minus the share of each pixel in log p (`protocols.MappedModel`); it sums to the score.
 
     #### References
 
@@ -35,8 +35,11 @@ class Likelihood(Detector):
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return -statistics[:, 0]
 
-    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
-        return -models.pixel_log_probs(self.models[0], images, self.name)
+    def _no_map(self) -> str | None:
+        return models.why_no_shares(self.models)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return -tf.reduce_sum(shares, axis=-1)
 
 
 class OutlierExposure(Likelihood):

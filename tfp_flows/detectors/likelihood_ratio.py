@@ -27,7 +27,7 @@ class LikelihoodRatio(Detector):
     Published AUROC: FashionMNIST/MNIST 0.994, CIFAR-10/SVHN 0.931 (authors, PixelCNN); 0.064 on Glow, C/S
     (re-run).
 
-    For models with `pixel_log_probs`, `score_map` is the difference for each pixel; it sums to the score.
+    `score_map` is the difference of the shares of each pixel in log p; it sums to the score.
 
     #### References
 
@@ -70,11 +70,14 @@ class LikelihoodRatio(Detector):
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.gather(statistics, 1 + fitted["chosen"], axis=1) - statistics[:, 0]
 
-    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
-        background = self.models[1 + int(self.fitted["chosen"])]
-        return models.pixel_log_probs(background, images, self.name) - models.pixel_log_probs(
-            self.models[0], images, self.name
-        )
+    def _no_map(self) -> str | None:
+        return models.why_no_shares(self.models)
+
+    def _graph_shares(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.stack([models.log_prob_map(model, images) for model in self.models], axis=-1)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.gather(shares, 1 + fitted["chosen"], axis=-1) - shares[..., 0]
 
     def _needed(self) -> tuple[str, ...]:
         return ("chosen",)

@@ -12,11 +12,12 @@ from tfp_flows.checks import archives, files, graphs
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
-from tfp_flows.detectors import soundness
+from tfp_flows.detectors import soundness, surprise
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
 from tfp_flows.detectors.saving import ARRAYS, CALIBRATION, DESCRIPTION, FORMAT, STATISTICS
+from tfp_flows.detectors.statistics import Graph
 from tfp_flows.distributions.protocols import DensityModel
 
 
@@ -67,6 +68,8 @@ def load(
     detector.formula.check_fitted()
     with _damage(path, "its fitted"):
         soundness.check_fitted(detector, detector.formula, detector.statistics.stored_size())
+    with _damage(path, "its map:"):
+        surprise.check(arrays)
     if scores is not None:
         with _damage(path, "its calibration scores"):
             soundness.check_calibration(scores)
@@ -114,7 +117,8 @@ def _make(
     try:
         if density_models is not None:
             return kind.of_models(density_models, settings)
-        return kind.of_statistics(_load_statistics(path / STATISTICS, image_shape, trust), settings)
+        statistics, shares = _load_statistics(path / STATISTICS, image_shape, trust)
+        return kind.of_statistics(statistics, settings, shares)
     except DetectorError:
         raise
     except (TypeError, ValueError) as error:
@@ -124,7 +128,8 @@ def _make(
 
 def _load_statistics(
     folder: pathlib.Path, image_shape: tuple[int, int, int], trust: bool
-) -> Callable[[tf.Tensor], tf.Tensor]:
+) -> tuple[Graph, Graph | None]:
+    """(the statistics, what maps are made of, or None where it was stored without)."""
     check_path(folder, "detector")
     try:
         files.check_folder(folder)
@@ -132,7 +137,11 @@ def _load_statistics(
             graphs.check_saved_model(folder)
         loaded = tf.saved_model.load(str(folder))
         statistics = loaded.statistics
-        statistics(tf.zeros([1, *image_shape], tf.uint8))  # what is wrong with the graph shows now
+        shares = getattr(loaded, "shares", None)
+        image = tf.zeros([1, *image_shape], tf.uint8)
+        statistics(image)  # what is wrong with the graph shows now
+        if shares is not None and shares(image).shape[:3] != [1, *image_shape[:2]]:
+            raise UserError("its shares of pixels have another shape")
     # What TensorFlow raises for a damaged graph is of any class.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -140,7 +149,7 @@ def _load_statistics(
     if not callable(statistics):
         raise DetectorError(f"load: {folder} cannot be read: its statistics are no function.")
     statistics.keep_alive = loaded  # its variables live no longer than it does
-    return statistics
+    return statistics, shares
 
 
 def _read_description(path: pathlib.Path) -> dict:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions import protocols
-from tfp_flows.distributions.protocols import DensityModel, FlowModel, LatentVariableModel, PixelModel
+from tfp_flows.distributions.protocols import DensityModel, FlowModel, LatentVariableModel
 
 
 def log_prob(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
@@ -90,14 +90,34 @@ def _input_dtype(model: DensityModel) -> tf.DType:
     return dtype if isinstance(dtype, tf.DType) and dtype.is_floating else tf.float32
 
 
-def pixel_log_probs(model: DensityModel, images: tf.Tensor, owner: str) -> tf.Tensor:
-    """log p of each pixel given those before it, of images uint8 `[B, H, W, C]`: `[B, H, W]`, nats.
+def log_prob_shares(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
+    """The shares of each pixel in log p of images uint8 `[B, H, W, C]`: `[B, H, W, T]`, nats.
 
-    Raises:
-      DetectorError: If the model has no such thing.
+    Those of a model's terms where it tells them apart, as a Glow does its levels; else T = 1. They sum to
+    `log_prob`. There must be some: see `why_no_shares`.
     """
-    if not isinstance(model, PixelModel):
-        raise DetectorError(
-            f"{owner}: there is no map of pixels for {type(model).__name__}, which has no pixel_log_probs."
-        )
-    return model.pixel_log_probs(as_input(model, images))
+    images = as_input(model, images)
+    if isinstance(model, protocols.SharedModel):
+        return model.log_prob_shares(images)
+    if isinstance(model, protocols.MappedModel):
+        return model.log_prob_map(images)[..., tf.newaxis]
+    if isinstance(model, protocols.PixelModel):
+        return model.pixel_log_probs(images)[..., tf.newaxis]
+    raise DetectorError(why_no_shares([model]) or "")
+
+
+def log_prob_map(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
+    """The share of each pixel in log p: `[B, H, W]`, nats; see `log_prob_shares`."""
+    return tf.reduce_sum(log_prob_shares(model, images), axis=-1)
+
+
+def why_no_shares(density_models: Sequence[DensityModel]) -> str | None:
+    """Which of these models cannot say what pixels log p comes from, and why; None where all can."""
+    known = (protocols.SharedModel, protocols.MappedModel, protocols.PixelModel)
+    for model in density_models:
+        if not isinstance(model, known):
+            return f"{type(model).__name__}, which has no log_prob_map (`[B, H, W]`, to sum to log_prob)"
+        flow = getattr(model, "flow", None)
+        if flow is not None and not protocols.is_flow(model):
+            return f"{type(model).__name__}, whose flow is no change of variables"
+    return None

@@ -2,7 +2,8 @@
 
 DIR/detector.json    kind, settings, models, versions
 DIR/arrays.npz       what `fit` and `calibrate` found; never pickled
-DIR/statistics/      a SavedModel of the statistics, where the model is not that of a run
+DIR/statistics/      a SavedModel of the statistics, and of what maps are made of, where the model is not
+                     that of a run
 """
 
 import json
@@ -19,6 +20,7 @@ from tfp_flows.data import Preparation
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.formula import Formula
+from tfp_flows.detectors.maps import Maps
 from tfp_flows.detectors.statistics import Statistics
 from tfp_flows.distributions.protocols import DensityModel
 
@@ -40,14 +42,16 @@ class Saved(Protocol):
     formula: Formula
     conformal: Conformal
     preparation: Preparation | None
+    maps: Maps
 
 
 def save(detector: Saved, path: str | os.PathLike[str]) -> None:
     """Writes a fitted detector to the folder `path`; an earlier detector there is replaced.
 
     A model that was loaded from a run (`runs.load_model`) is stored as a reference to it, relative to
-    `path`, with a digest of its checkpoint. Of any other the statistics that the detector needs are
-    traced and stored as a SavedModel, so that its class need not be known to whoever loads it.
+    `path`, with a digest of its checkpoint. Of any other the statistics that the detector needs, and what
+    its maps need, are traced and stored as a SavedModel, so that its class need not be known to whoever
+    loads it.
 
     Raises:
       DetectorError: If it was not fitted, `path` holds something else, or a model can be stored in neither
@@ -58,6 +62,7 @@ def save(detector: Saved, path: str | os.PathLike[str]) -> None:
     path = pathlib.Path(check_path(path, "out"))
     if path.exists() and not (path / DESCRIPTION).exists() and (not path.is_dir() or any(path.iterdir())):
         raise DetectorError(f"save: {path} is there already and is no detector.")
+    detector.maps.complete()
     with runs.replacing_folder(path) as new:
         found = [getattr(model, "run_reference", None) for model in detector.models]
         references = [reference for reference in found if reference is not None]
@@ -92,8 +97,14 @@ def _save_statistics(detector: Saved, folder: pathlib.Path) -> None:
         )
     module = tf.Module()
     module.statistics = function
+    graphs = [concrete.graph]
+    if detector.maps.shared():
+        shares = detector.maps.compiled()
+        if not _python_operations(shares.get_concrete_function().graph):
+            module.shares = shares
+            graphs.append(shares.get_concrete_function().graph)
     # Whatever the model is, and whether it tracks its variables or not.
-    module.captured = list(concrete.graph.variables)
+    module.captured = list({id(v): v for graph in graphs for v in graph.variables}.values())
     try:
         tf.saved_model.save(module, str(folder))
     except (AssertionError, ValueError, tf.errors.OpError) as error:

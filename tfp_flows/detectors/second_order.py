@@ -62,9 +62,14 @@ class SecondOrder(Detector):
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.abs(statistics[:, 0])
 
-    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
-        terms = tf.reduce_sum(self._terms(images), axis=-1)
-        return terms * tf.sign(tf.reduce_sum(terms, axis=[1, 2], keepdims=True))
+    def _no_map(self) -> str | None:
+        return None
+
+    def _graph_shares(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(self._terms(images), axis=-1, keepdims=True)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return shares[..., 0] * tf.sign(tf.reduce_sum(shares[..., 0], axis=[1, 2], keepdims=True))
 
     def _needed(self) -> tuple[str, ...]:
         return ("diagonal",)

@@ -129,6 +129,11 @@ class Statistics:
         """Has the graph traced anew when it is next needed: what it is made from has changed."""
         self._compiled = self._stored
 
+    @property
+    def alone(self) -> bool:
+        """Whether the stored graph is all that is known of the models."""
+        return self._stored is not None
+
     def need_models(self, purpose: str) -> None:
         """Raises `DetectorError` where the stored graph is all that is known of the models."""
         if self._stored is not None:

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_flows.detectors import models, surprise
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions.protocols import DensityModel
@@ -17,6 +18,8 @@ class Typicality(Detector):
     The typical set of a density is where -log p is near the entropy; in high dimensions samples lie there,
     and not where the density is highest. For M images that come from one source together, the test of the
     paper, see `group_scores` and `rejection_rate`.
+
+    `score_map` says how unusual each pixel's share in log p is, likelier or less likely: see `surprise`.
 
     Published AUROC for one image: CIFAR-10/SVHN 0.870 and 0.714 (two re-runs, Glow). The authors give
     rejection rates instead (M = 2: 0.14 FashionMNIST/MNIST, 0.42 CIFAR-10/SVHN, Glow), which are not AUROC.
@@ -40,6 +43,18 @@ class Typicality(Detector):
 
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.abs(-statistics[:, 0] - fitted["entropy"])
+
+    def _no_map(self) -> str | None:
+        return models.why_no_shares(self.models)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return surprise.of_shares(shares, fitted)
+
+    def _fit_map(self, shares: np.ndarray) -> dict[str, np.ndarray]:
+        return surprise.fitted(shares)
+
+    def _map_needs(self) -> tuple[str, ...]:
+        return surprise.RANGE, surprise.TABLE
 
     def _needed(self) -> tuple[str, ...]:
         return ("entropy",)

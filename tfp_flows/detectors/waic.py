@@ -21,8 +21,8 @@ class WAIC(Detector):
     Published AUROC: FashionMNIST/MNIST 0.766, CIFAR-10/SVHN 1.000 (authors); re-runs 0.221 (five
     PixelCNNs, F/M), 0.143 and 0.760 (Glow, C/S).
 
-    For models with `pixel_log_probs`, `score_map` is the same formula for each pixel; it does not sum to the
-    score, since a variance is not additive.
+    `score_map` is the same formula for the shares of each pixel in log p; it does not sum to the score,
+    since a variance is not additive.
 
     #### References
 
@@ -56,6 +56,11 @@ class WAIC(Detector):
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.math.reduce_variance(statistics, axis=-1) - tf.reduce_mean(statistics, axis=-1)
 
-    def _map_of_batch(self, images: tf.Tensor) -> tf.Tensor:
-        maps = [models.pixel_log_probs(member, images, self.name) for member in self.models]
-        return self._formula(tf.stack(maps, axis=-1), {})
+    def _no_map(self) -> str | None:
+        return models.why_no_shares(self.models)
+
+    def _graph_shares(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.stack([models.log_prob_map(model, images) for model in self.models], axis=-1)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return self._formula(shares, fitted)

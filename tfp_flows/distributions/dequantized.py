@@ -11,9 +11,10 @@ from tfp_flows.checks.images import check_images
 from tfp_flows.distributions import in_parts
 from tfp_flows.distributions.bounds import BOUNDS
 from tfp_flows.distributions.image_distribution import ImageDistribution
+from tfp_flows.distributions.log_prob_map import shares_of_flow
 from tfp_flows.distributions.protocols import ChangeOfVariables
 from tfp_flows.distributions.terms import LogProbTerms, dequantization_term, terms_of_flow
-from tfp_flows.numerics import SeedLike, noise, quantization
+from tfp_flows.numerics import SeedLike, noise, positions, quantization
 
 
 class Dequantized(ImageDistribution):
@@ -129,6 +130,38 @@ class Dequantized(ImageDistribution):
             )
         return terms_of_flow(self._flow, self.dequantized(images, seed), **conditions)
 
+    def log_prob_map(self, images: tf.Tensor, seed: SeedLike = None, **conditions: Any) -> tf.Tensor:
+        """The share of each pixel in log P of integer images `[B, H, W, C]`: `[B, H, W]`, nats.
+
+        It sums to `log_prob`; see `log_prob_shares`, of which it is the sum over levels.
+        """
+        return tf.reduce_sum(self.log_prob_shares(images, seed, **conditions), axis=-1)
+
+    def log_prob_shares(self, images: tf.Tensor, seed: SeedLike = None, **conditions: Any) -> tf.Tensor:
+        """The share of each pixel and level in log P of integer images `[B, H, W, C]`: `[B, H, W, L]`, nats.
+
+        They sum to `log_prob`. For one draw of the noise see `log_prob_map.shares_of_flow`. Of several it is
+        their mean, or, where the bound is that of importance sampling, sum_s w_s m_s with weights w_s
+        proportional to P_s(x), and what is left to the log-mean-exp, spread evenly.
+
+        Args:
+          images: Integer images of any dtype.
+          seed: Of the noise; None for the model's own.
+          **conditions: Keyword arguments of the flow's bijector, such as `condition`.
+
+        Raises:
+          UserError: If these are no such images, or `.flow` is no change of variables.
+        """
+        if not isinstance(self._flow, ChangeOfVariables):
+            raise UserError(
+                f"{self.name}: there is no map: {self._flow.name} is no `tfd.TransformedDistribution`."
+            )
+        images = tf.cast(check_images(images, self.event_shape, self.name), self.dtype)
+        draws = tf.unstack(self.evaluation_noise(seed))
+        ys = [quantization.dequantize(images, u) for u in draws]
+        found = [shares_of_flow(self._flow, y, **conditions) for y in ys]
+        return found[0] if len(found) == 1 else _combined_shares(tf.stack(found), self._bound)
+
     def log_prob_of_draw(self, images: tf.Tensor, u: tf.Tensor, **conditions: Any) -> tf.Tensor:
         """log p_Y((x + u) / 256) - D ln 256, the estimate of log P from one draw of noise: `[B]`, nats.
 
@@ -161,6 +194,17 @@ class Dequantized(ImageDistribution):
 
     def _sample_n(self, n: int, seed: SeedLike = None) -> tf.Tensor:
         return quantization.quantize(in_parts.sample(self._flow, n, seed))
+
+
+def _combined_shares(shares: tf.Tensor, bound: str) -> tf.Tensor:
+    """Those of several draws `[S, N, H, W, L]` as one `[N, H, W, L]`, which sums as `_combine` has it."""
+    if bound == "mean":
+        return tf.reduce_mean(shares, axis=0)
+    log_probs = tf.reduce_sum(shares, axis=[-3, -2, -1])
+    weights = tf.nn.softmax(log_probs, axis=0)
+    rest = _combine(log_probs, bound) - tf.reduce_sum(weights * log_probs, axis=0)
+    weighted = tf.reduce_sum(weights[..., tf.newaxis, tf.newaxis, tf.newaxis] * shares, axis=0)
+    return positions.added(weighted, positions.evenly(rest, shares.shape[-3:-1]))
 
 
 def _combine(log_probs: tf.Tensor, bound: str) -> tf.Tensor:

@@ -85,6 +85,22 @@ class PixelModel(DensityModel, Protocol):
 
 
 @runtime_checkable
+class MappedModel(DensityModel, Protocol):
+    """Says which pixels log p comes from: how much each has a share in it."""
+
+    def log_prob_map(self, images: tf.Tensor, /) -> tf.Tensor:
+        """`[B, H, W]`, nats; they sum to `log_prob`."""
+
+
+@runtime_checkable
+class SharedModel(DensityModel, Protocol):
+    """Says it by term besides, as a Glow by level: what is usual for one may be unusual for another."""
+
+    def log_prob_shares(self, images: tf.Tensor, /) -> tf.Tensor:
+        """`[B, H, W, T]`, nats; they sum to `log_prob`."""
+
+
+@runtime_checkable
 class EstimatedModel(DensityModel, Protocol):
     """Estimates log p by Monte Carlo, and says how well; as a VAE."""
 

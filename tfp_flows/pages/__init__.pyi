@@ -1,3 +1,4 @@
+from . import heat as heat
 from . import palette as palette
 from . import pictures as pictures
 from .page import Page as Page

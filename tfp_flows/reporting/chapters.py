@@ -162,16 +162,21 @@ def pictures_of(page: Page, found: Findings) -> None:
 def _gallery(page: Page, found: Findings, each: Judged, chosen: np.ndarray, title: str) -> str:
     """Adds images with their maps; returns why there are none, or ""."""
     page.heading(title)
-    images = each.images.images[np.sort(chosen)][np.argsort(np.argsort(chosen))]
+    images = np.stack([each.images.images[int(i)] for i in chosen])
     captions = [
         (each.images.keys[i], f"score {each.scores[i]:,.4g}, p = {each.p_values[i]:.3g}") for i in chosen
     ]
-    maps, reason = None, ""
+    overlays, reason = None, ""
     try:
-        maps = heat.overlays(images, found.detector.score_map(images))
+        maps = found.detector.score_map(images)
+        scale = found.detector.maps.scale or heat.scale_of(maps)
+        overlays = [
+            np.asarray(heat.overlay(image, values, scale))
+            for image, values in zip(images, maps, strict=True)
+        ]
     except detectors.DetectorError as error:
         reason = str(error)
-    page.images(title, images, captions, maps)
+    page.images(title, images, captions, overlays)
     return reason
 
 

@@ -1,5 +1,7 @@
 from .escaping import escape as escape
 from .escaping import unescape as unescape
+from .maps import MapFiles as MapFiles
+from .maps import relative_path as relative_path
 from .scorers import digest as digest
 from .scorers import need_level_of_export as need_level_of_export
 from .scorers import of_detector as of_detector

@@ -10,7 +10,8 @@ from tfp_flows import detectors
 from tfp_flows.data import Preparation
 from tfp_flows.detectors import calibration
 from tfp_flows.numerics import quantization
-from tfp_flows.scoring.table import Scorer
+from tfp_flows.pages import heat
+from tfp_flows.scoring.maps import MappingScorer
 from tfp_flows.serving import ExportedModel, exported_model
 
 # What a model's numbers depend on, of all that is in the folder of an export or a detector. A detector's run
@@ -44,7 +45,7 @@ def digest(path: str | os.PathLike) -> str:
 
 def of_export(
     path: str | os.PathLike, batch_size: int, alpha: float | None = None, trust: bool = False
-) -> tuple[Scorer, Preparation]:
+) -> tuple[MappingScorer, Preparation]:
     """The scorer of an exported model.
 
     Args:
@@ -63,7 +64,7 @@ def of_export(
     if alpha is not None:
         need_level_of_export(path, alpha)
     model = ExportedModel(path, batch_size, trust)
-    return model, exported_model.preparation(path) or Preparation((), model.image_shape)
+    return model, model.preparation or Preparation((), model.image_shape)
 
 
 def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
@@ -81,7 +82,7 @@ def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
 
 def of_detector(
     path: str | os.PathLike, alpha: float | None = None, trust: bool = False
-) -> tuple[Scorer, Preparation]:
+) -> tuple[MappingScorer, Preparation]:
     """The scorer of a saved detector, exportable or not.
 
     Args:
@@ -100,20 +101,55 @@ def of_detector(
     detector = detectors.load(path, trust=trust)
     if alpha is not None and detector.calibration_scores is not None:
         calibration.need_level(alpha, len(detector.calibration_scores))
-    image_shape = detector.image_shape
-    if image_shape is None:
-        raise detectors.DetectorError(f"`detector`: {path} does not say the shape of its images.")
+    scorer = DetectorScorer(detector, path)
+    return scorer, detector.preparation or Preparation((), scorer.image_shape)
 
-    def scorer(images: np.ndarray) -> dict[str, np.ndarray]:
+
+class DetectorScorer:
+    """A saved detector as a `Scorer`: uint8 `[B, H, W, C]` -> a dict of arrays `[B]`; and its maps.
+
+    Attributes:
+      image_shape: (H, W, C).
+    """
+
+    def __init__(self, detector: detectors.Detector, path: str | os.PathLike):
+        """Takes the detector that was read from `path`."""
+        if detector.image_shape is None:
+            raise detectors.DetectorError(f"`detector`: {path} does not say the shape of its images.")
+        self.image_shape = detector.image_shape
+        self._detector = detector
+        self._path = path
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The numbers of images: see `of_detector`."""
+        detector = self._detector
         statistics = detector.statistics(images)
         score = detector.score_statistics(statistics)
         found = {"score": score}
         if detector.log_prob_first:
             log_prob = statistics[:, 0].astype(np.float32)
-            bits = quantization.bits_per_dim(log_prob, image_shape)
+            bits = quantization.bits_per_dim(log_prob, self.image_shape)
             found.update(log_prob=log_prob, bits_per_dim=bits.astype(np.float32))
         if detector.calibration_scores is not None:
             found["p_value"] = detector.p_value_of_scores(score)
         return found
 
-    return scorer, detector.preparation or Preparation((), image_shape)
+    @property
+    def gives_p_values(self) -> bool:
+        """Whether there are p-values, and so verdicts."""
+        return self._detector.calibration_scores is not None
+
+    @property
+    def map_scale(self) -> heat.Scale | None:
+        """The scale of pictures of its maps, if it says one."""
+        return self._detector.maps.scale
+
+    def check_map(self) -> None:
+        """Raises `DetectorError` where there are no maps."""
+        reason = self._detector.maps.why_none()
+        if reason:
+            raise detectors.DetectorError(f"`detector`: {self._path} has no heat maps: {reason}")
+
+    def score_map(self, images: np.ndarray) -> np.ndarray:
+        """Where in images the score comes from: float32 `[B, H, W]`."""
+        return self._detector.score_map(images)

@@ -20,6 +20,7 @@ from tfp_flows.data import streams
 from tfp_flows.scoring.done import Done
 from tfp_flows.scoring.growing import Entry
 from tfp_flows.scoring.journal import Journal
+from tfp_flows.scoring.maps import MapFiles
 from tfp_flows.scoring.table import Counts, Scorer, failed_image, score_items
 
 _NAMED = 3  # images that a sentence names
@@ -48,6 +49,7 @@ def score_stream(
     job: Job,
     batch_size: int = 128,
     progress: bool = True,
+    maps: MapFiles | None = None,
 ) -> Counts:
     """Scores every image of a stream.
 
@@ -64,6 +66,8 @@ def score_stream(
       job: `Job`.
       batch_size: Images scored at once.
       progress: Whether to show a bar with images/s.
+      maps: Pictures of heat maps to make besides, or None. Those of a batch are written before its rows; a
+        job that goes on makes those that are not there.
 
     Returns:
       `Counts` over the whole job.
@@ -80,15 +84,20 @@ def score_stream(
     with runs.locked(out, "out") as lock:
         done = journal.begin()
         if done is None:
+            if maps:
+                _missing(maps, scorer, open_stream, job.alpha, batch_size)
             return journal.counts
+        again = len(done) > 0
         try:
             bar = tqdm.tqdm(unit="image", initial=len(done), disable=not progress, desc=job.images)
             with bar:
                 for batch in _batches(open_stream(done), batch_size):
-                    _score(scorer, batch, job.alpha, journal, lock)
+                    _score(scorer, batch, job.alpha, journal, lock, maps)
                     bar.update(len(batch))
             if len(done):
                 warnings.warn(_vanished(journal, done, job.images), stacklevel=2)
+            if maps and again:
+                _missing(maps, scorer, open_stream, job.alpha, batch_size)
             lock.check("out")
             journal.finish()
         except BaseException as error:
@@ -100,16 +109,36 @@ def score_stream(
 
 
 def _score(
-    scorer: Scorer, batch: Sequence[streams.Item], alpha: float, journal: Journal, lock: runs.Lock
+    scorer: Scorer,
+    batch: Sequence[streams.Item],
+    alpha: float,
+    journal: Journal,
+    lock: runs.Lock,
+    maps: MapFiles | None,
 ) -> None:
     good = [item for item in batch if item.image is not None]
     bad = [item for item in batch if item.image is None]
     rows = score_items(scorer, good, alpha) if good else []
     lock.check("out")
+    if maps and good:
+        maps.write(good, rows)
     journal.append(
         [Entry(row, item.record) for row, item in zip(rows, good, strict=True)],
         [Entry(failed_image(item), item.record) for item in bad],
     )
+
+
+def _missing(
+    maps: MapFiles,
+    scorer: Scorer,
+    open_stream: Callable[[streams.Skip], Iterable[streams.Item]],
+    alpha: float,
+    batch_size: int,
+) -> None:
+    """Makes the pictures that an earlier part of the job did not."""
+    wanted = (i for i in open_stream(lambda identity: False) if i.image is not None and not maps.has(i.key))
+    for batch in _batches(wanted, batch_size):
+        maps.write(batch, score_items(scorer, batch, alpha))
 
 
 def _vanished(journal: Journal, done: Done, images: str) -> str:

@@ -10,6 +10,8 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_batch
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
+from tfp_flows.detectors.pictures import Pictures, as_images
+from tfp_flows.pages import heat
 from tfp_flows.serving import signature_file
 from tfp_flows.serving.signature_file import ExportedModelError
 
@@ -63,6 +65,7 @@ class ExportedModel:
     Attributes:
       image_shape: (H, W, C).
       batch_size: Images that the model runs on at once.
+      preparation: How pictures become images, `data.Preparation`; None where the export does not say.
     """
 
     def __init__(self, folder: str | os.PathLike, batch_size: int = 128, trust: bool = False) -> None:
@@ -83,6 +86,8 @@ class ExportedModel:
         sizes.check_batch_size(batch_size, self.image_shape, error=ExportedModelError)
         self.batch_size = batch_size
         self._folder = folder
+        self._described = signature_file.read(folder)
+        self.preparation = preparation(folder)
         self._loaded = _load(folder, trust)  # its variables live as long as it does
         try:
             self._function = self._loaded.signatures["serving_default"]
@@ -92,24 +97,74 @@ class ExportedModel:
         except UserError as error:
             raise signature_file.no_export(folder, error) from error
 
-    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """The numbers of up to `batch_size` images.
+    def __call__(self, images: Pictures) -> dict[str, np.ndarray]:
+        """The numbers of up to `batch_size` images, or pictures: paths, PIL images, see `preparation`.
 
         Raises:
           ExportedModelError: If they are more, have another shape, or hold what is no grey level.
+          DataError: If a picture cannot be had.
         """
-        images = check_image_batch(images, self.image_shape, "exported model", ExportedModelError)
-        if len(images) > self.batch_size:
+        return self._run(self._function, self._images(images))
+
+    @property
+    def gives_p_values(self) -> bool:
+        """Whether there are p-values, and so verdicts."""
+        return "p_value" in self._function.structured_outputs
+
+    @property
+    def map_scale(self) -> heat.Scale | None:
+        """The scale of pictures of its maps, if the export says one."""
+        found = (self._described["detector"] or {}).get("map_scale")
+        return None if found is None else heat.Scale(*found)
+
+    def check_map(self) -> None:
+        """Raises `ExportedModelError` where the export has no maps."""
+        if self._described["detector"] is None:
             raise ExportedModelError(
-                f"exported model: takes at most `batch_size` = {self.batch_size} images, got {len(images)}."
+                f"`model`: {self._folder} has no heat maps: it was exported without a detector."
             )
+        if "score_map" not in self._loaded.signatures:
+            name = self._described["detector"].get("name", "its detector")
+            raise ExportedModelError(
+                f"`model`: {self._folder} has no heat maps: there are none of {name}, or it was exported "
+                f"before there were any; fit the detector and export it again."
+            )
+
+    def score_map(self, images: Pictures) -> np.ndarray:
+        """Where in each image the score comes from: float32 `[N, H, W]`, N <= batch_size.
+
+        See `detectors.Detector.score_map`: the same numbers, up to rounding.
+
+        Raises:
+          ExportedModelError: If there are no maps, or the images are not as a call takes them.
+          DataError: If a picture cannot be had.
+        """
+        self.check_map()
+        images = self._images(images)
+        found = self._run(self._loaded.signatures["score_map"], images)
+        if found["map"].shape != (len(images), *self.image_shape[:2]):
+            raise signature_file.no_export(self._folder, UserError("its maps have another shape"))
+        return found["map"]
+
+    def _images(self, images: Pictures) -> np.ndarray:
+        read = as_images(images, self.preparation, self.image_shape, "exported model")
+        checked = check_image_batch(read, self.image_shape, "exported model", ExportedModelError)
+        if len(checked) > self.batch_size:
+            raise ExportedModelError(
+                f"exported model: takes at most `batch_size` = {self.batch_size} images, got {len(checked)}."
+            )
+        return checked
+
+    def _run(
+        self, function: tf.types.experimental.ConcreteFunction, images: np.ndarray
+    ) -> dict[str, np.ndarray]:
         filled = np.zeros([self.batch_size, *self.image_shape], np.uint8)
         filled[: len(images)] = images
         try:
-            found = self._function(images=tf.constant(filled))
-        except tf.errors.OpError as error:
+            found = function(images=tf.constant(filled))
+            return {name: values.numpy()[: len(images)] for name, values in found.items()}
+        except (tf.errors.OpError, TypeError) as error:
             raise signature_file.no_export(self._folder, error) from error
-        return {name: values.numpy()[: len(images)] for name, values in found.items()}
 
 
 def _load(folder: str | os.PathLike, trust: bool) -> tf.Module:

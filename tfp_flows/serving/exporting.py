@@ -98,6 +98,7 @@ def _describe_detector(detector: detectors.Detector) -> dict:
         "name": detector.name,
         "settings": detector.settings,
         "num_calibration": None if calibration is None else len(calibration),
+        "map_scale": None if detector.maps.why_none() else detector.maps.scale,
     }
 
 

@@ -29,7 +29,10 @@ DETECTOR = """\
 
 `{name}`{settings}: a higher score is more out of
 distribution. {calibrated}
+{maps}
 """
+MAPS = "`score_map` says where in an image the score comes from: `map`, `[B, H, W]`."
+NO_MAPS = "There are no heat maps of this score."
 CALIBRATED = """\
 Calibrated with {count:,} held-out images: an image
 of the same kind has a p-value of at most alpha with a probability of at most alpha; {level}."""
@@ -115,7 +118,12 @@ def of_detector(detector: Detector) -> str:
     if scores is not None:
         level = calibration.level_text(ALPHA, scores)
         calibrated = CALIBRATED.format(count=len(scores), level=level)
-    return DETECTOR.format(name=detector.name, settings=settings and f" ({settings})", calibrated=calibrated)
+    return DETECTOR.format(
+        name=detector.name,
+        settings=settings and f" ({settings})",
+        calibrated=calibrated,
+        maps=NO_MAPS if detector.maps.why_none() else MAPS,
+    )
 
 
 def _last_validation(run: Run) -> float | None:

@@ -23,6 +23,7 @@ class Servable:
         serving_default(images)             log_prob, bits_per_dim; with a detector also score and p_value
         log_prob_seeded(images, seed)       log_prob with other noise, for the families that have any
         sample(n, seed)                     images, uint8 [n, H, W, C]
+        score_map(images)                   map, float32 [B, H, W], where the detector has one
         encode, decode, log_prob_parts      where the family has them: see its `methods`
 
     Images are uint8 `[None, H, W, C]`; all but `log_prob` return named tensors.
@@ -62,6 +63,8 @@ class Servable:
         }
         if not family.noisy:
             del self.methods["log_prob_seeded"]
+        if detector is not None and not detector.maps.why_none():
+            self.methods["score_map"] = _named(self._score_map, images)
         for name, method in family.methods(model).items():
             self.methods[name] = _named(method.function, *method.inputs)
         self.log_prob = tf.function(
@@ -102,6 +105,10 @@ class Servable:
         if self._detector.calibration_scores is not None:
             found["p_value"] = calibration.p_value(score, tf.constant(self._detector.calibration_scores))
         return found
+
+    def _score_map(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        assert self._detector is not None
+        return {"map": self._detector.maps.in_graph(images)}
 
     def _bits_per_dim(self, log_prob: tf.Tensor) -> tf.Tensor:
         return quantization.bits_per_dim(log_prob, self._model.event_shape)

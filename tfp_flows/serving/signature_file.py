@@ -1,5 +1,6 @@
 """signature.json, as it stands in an export's folder: read, and checked before anything else is."""
 
+import math
 import os
 from typing import Any
 
@@ -73,6 +74,14 @@ def _check(described: dict[str, Any]) -> None:
         raise UserError(
             f"num_calibration of {SIGNATURE_FILE} must be a positive integer, got {_short(count)}"
         )
+    scale = (detector or {}).get("map_scale")
+    if scale is not None and not _is_scale(scale):
+        raise UserError(f"map_scale of {SIGNATURE_FILE} must be two rising numbers, got {_short(scale)}")
+
+
+def _is_scale(value: Any) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(n) in (int, float) for n in value)
+    return numbers and all(map(math.isfinite, value)) and value[0] < value[1]
 
 
 def _short(value: Any) -> str:
