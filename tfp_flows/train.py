@@ -34,7 +34,7 @@ def define_flags(family: str = "glow") -> list[str]:
     )
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.mark_flag_as_required("dataset")
-    names += ["family", "dataset", "evaluate_on"]
+    names += ["family", "dataset", "evaluate_on", "pictures"]
     flags.DEFINE_enum(
         "distribute",
         "none",
@@ -45,6 +45,12 @@ def define_flags(family: str = "glow") -> list[str]:
         "allow_changed_images",
         False,
         "Go on with a run whose training images are not those that it was trained on so far.",
+    )
+    flags.DEFINE_bool(
+        "pictures",
+        True,
+        "At each validation, samples, reconstructions and histograms for TensorBoard, also of the first of "
+        "--evaluate_on.",
     )
     commands.define_parts_flag()
     flags.DEFINE_integer(
@@ -92,7 +98,8 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     others = [run.find(name) for name in FLAGS.evaluate_on or []]
-    sets = others and evaluation.load_sets(dataclasses.replace(spec, dataset=dataset), others, **source)
+    own = dataclasses.replace(spec, dataset=dataset)
+    sets = evaluation.load_sets(own, others, **source) if others else []
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -105,6 +112,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         strategy,
         parts_per_replica,
         FLAGS.allow_changed_images,
+        _shown(spec, sets, others) if FLAGS.pictures else None,
     )
     is_chief = training.strategies.Hosts(strategy).is_chief
     if outcome.interrupted:
@@ -123,6 +131,16 @@ def run(family: str = "glow") -> None:
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
     commands.run(lambda: main(flag_names), _groups(flag_names))
+
+
+def _shown(spec: "runs.RunSpec", sets: "Sequence[data.ImageSet]", names: Sequence[str]) -> "training.Shown":
+    """What TensorBoard shows: the first of the foreign sets, and all settings."""
+    settings = {"family": spec.family, "dataset": spec.dataset, **dataclasses.asdict(spec.model)}
+    settings |= spec.training
+    if len(sets) < 3:  # the run's own test and training images come first
+        return training.Shown(settings=settings)
+    label = data.Labels([spec.dataset, *names])(sets[2].name)
+    return training.Shown(sets[2].images, label, settings)
 
 
 def _load_outliers(
