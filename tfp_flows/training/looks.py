@@ -124,7 +124,7 @@ class Looks:
         finite = values[np.isfinite(values)]
         scalars = {}
         if len(finite):
-            scalars[f"{name}/{label}"] = float(finite.mean())
+            scalars[f"mean_{name}/{label}"] = float(finite.mean())  # a tag is of one kind
             self._metrics.events.histogram(step, f"{name}/{label}", finite)
         if len(finite) < len(values):
             scalars[f"{name}_not_finite/{label}"] = float(len(values) - len(finite))
