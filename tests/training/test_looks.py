@@ -143,6 +143,8 @@ def test_terms_make_log_p():
     found = views.terms(model, IMAGES)
     total = found["log_p_z"] + found["log_det"] - 16 * np.log(256)
     np.testing.assert_allclose(total, model.log_prob(IMAGES), rtol=1e-5)
+    by_two = views.terms(model, IMAGES, batch_size=4)
+    np.testing.assert_allclose(by_two["log_p_z"], found["log_p_z"], rtol=1e-5)
 
 
 def test_a_vae_shows_its_posterior():
@@ -174,6 +176,15 @@ def test_auroc_is_that_of_scikit_learn():
 def test_a_sample_is_evenly_spaced():
     assert looks.sample(np.arange(1_000), 5).tolist() == [0, 250, 500, 749, 999]
     assert looks.sample(np.arange(3), 5).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "values", [[3.0] * 5, [2.0], [1e30, 4.0, 5.0], [1e300, -1e300], np.linspace(3, 4, 99)]
+)
+def test_any_finite_values_can_be_drawn(values):
+    """A training of days must not end in a picture."""
+    shown = {"validation": np.array(values), "strange": np.array([1e9, 4.0]), "one": np.array([4.0])}
+    assert drawing.histograms(shown, "step 1").shape[-1] == 3
 
 
 def test_images_are_laid_out_with_their_counterparts_below():

@@ -72,17 +72,24 @@ def reconstructions(model: Any, images: np.ndarray) -> np.ndarray | None:
     return None
 
 
-def terms(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+def terms(model: Any, images: np.ndarray, batch_size: int = 64) -> dict[str, np.ndarray]:
     """The terms that log p is made of, but for constants.
 
     Args:
       model: Any model.
       images: uint8 `[n, H, W, C]`.
+      batch_size: Images at once; has no influence on the result but for rounding.
 
     Returns:
       {name: float `[n]`, nats}: `log_p_z` and `log_det` of a flow, `log_p_x_given_z` and `kl` of a VAE; none
       of others.
     """
+    batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+    found = [_terms(model, batch) for batch in batches]
+    return {name: np.concatenate([values[name] for values in found]) for name in (found[0] if found else ())}
+
+
+def _terms(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     if protocols.is_flow(model):
         found = model.terms(tf.constant(images))
         return {"log_p_z": found.log_prob_z.numpy(), "log_det": found.log_det.numpy()}
