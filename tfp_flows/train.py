@@ -41,7 +41,7 @@ def define_flags(family: str = "glow") -> list[str]:
         "At the end, calibrate a detector, in RUN/detector, and write RUN/report/index.html for people.",
     )
     flags.mark_flag_as_required("dataset")
-    names += ["family", "dataset", "evaluate_on", "report"]
+    names += ["family", "dataset", "evaluate_on", "report", "pictures"]
     flags.DEFINE_enum(
         "distribute",
         "none",
@@ -54,6 +54,12 @@ def define_flags(family: str = "glow") -> list[str]:
         "Go on with a run whose training images are not those that it was trained on so far.",
     )
     names.append(commands.define_skip_unreadable_flag())
+    flags.DEFINE_bool(
+        "pictures",
+        True,
+        "At each validation, samples, reconstructions and histograms for TensorBoard, also of the first of "
+        "--evaluate_on.",
+    )
     commands.define_parts_flag()
     commands.define_memory_flags()
     flags.DEFINE_integer(
@@ -127,6 +133,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         strategy,
         parts_per_replica,
         FLAGS.allow_changed_images,
+        _shown(spec, sets) if FLAGS.pictures else None,
     )
     is_chief = training.strategies.Hosts(strategy).is_chief
     if outcome.interrupted:
@@ -160,6 +167,16 @@ def run(family: str = "glow") -> None:
     """The command, with `family` as the default of `--family`."""
     flag_names = define_flags(family)
     commands.run(lambda: main(flag_names), _groups(flag_names))
+
+
+def _shown(spec: "runs.RunSpec", sets: "Sequence[data.ImageSet]") -> "training.Shown":
+    """What TensorBoard shows: the first of the foreign sets, and all settings."""
+    settings = {"family": spec.family, "dataset": spec.dataset, **dataclasses.asdict(spec.model)}
+    settings |= spec.training
+    if len(sets) < 3:  # the run's own test and training images come first
+        return training.Shown(settings=settings)
+    label = data.Labels([image_set.name for image_set in sets])(sets[2].name)
+    return training.Shown(sets[2].images, label, settings)
 
 
 def _load_outliers(

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests import forked
 from tests.scoring import images
 from tfp_flows import detectors, monitoring
 
@@ -38,3 +39,13 @@ def test_damaged_scores_are_refused(tmp_path):
     np.savez(tmp_path / "arrays.npz", other=np.ones(3))
     with pytest.raises(monitoring.MonitoringError, match="not calibrated"):
         monitoring.of_detector(tmp_path)
+
+
+def test_what_score_wrote_is_watched(folder, tmp_path):
+    (tmp_path / "new").mkdir()
+    for number in range(200, 240):
+        images.write_png(tmp_path / "new" / f"{number}.png", number)
+    assert images.score(f"folder:{tmp_path / 'new'}", tmp_path / "scores.csv", folder).wait().returncode == 0
+    found = forked.command("tfp_flows.monitor", f"--scores={tmp_path}/scores.csv", f"--detector={folder}")
+    assert found.returncode == 0, found.stderr
+    assert "40 rows in 1 batch." in found.stdout and "20 calibration images" in found.stdout

@@ -36,9 +36,13 @@ def write(
     bins = histogram(monitor.counts)
     alarm = monitor.alarm
     title = "No alarm" if alarm is None else "Alarm: new images are not like those of the calibration"
-    page = pages.Page(folder, f"Monitor: {title}", " ".join(words.summary(monitor, odd)))
+    *numbers, lead = words.summary(monitor, odd)
+    page = pages.Page(folder, f"Monitor: {title}", lead)
     if alarm is not None:
         _what_to_do(page)
+    page.section("In numbers", "numbers")
+    for line in numbers:
+        page.text(line)
     page.section("Wealth", "wealth")
     page.text(
         "A gambler bets against new images being like the calibration images. Without drift nobody's bets "
@@ -61,12 +65,12 @@ def write(
     page.figure("p_values", figures.p_values(bins), "Histogram of p-values: flat where nothing has drifted.")
     page.data("p_values", [found._asdict() for found in bins])
     page.section("Strangest images", "strangest")
-    rows = [{"image": key, "group": group, "p-value": p} for group, key, p in words.strangest(monitor, 20)]
+    rows = [{"image": key, "group": group, "p-value": p} for group, key, p in words.strangest(monitor, 10)]
     page.table("strangest", rows, "Smallest p-values, the highest scores first.", {"p-value": ".4g"})
     if alarm is None:
         _what_to_do(page)
-    numbers = json.dumps(as_json(monitor, comparisons, said), indent=2, ensure_ascii=False)
-    runs.write_atomically(pathlib.Path(folder) / NUMBERS, numbers + "\n")
+    values = json.dumps(as_json(monitor, comparisons, said), indent=2, ensure_ascii=False)
+    runs.write_atomically(pathlib.Path(folder) / NUMBERS, values + "\n")
     return page.write(list(said))
 
 

@@ -7,6 +7,8 @@ from .config import STRATEGIES as STRATEGIES
 from .config import TrainingConfig as TrainingConfig
 from .examples import Examples as Examples
 from .history import History as History
+from .looks import Looks as Looks
+from .looks import Shown as Shown
 from .loop import Outcome as Outcome
 from .loop import TrainingDiverged as TrainingDiverged
 from .run_training import train as train

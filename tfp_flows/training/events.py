@@ -2,8 +2,10 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flows import runs
@@ -11,7 +13,7 @@ from tfp_flows.runs import checkpoint_files
 
 
 class Events:
-    """Writes scalars for TensorBoard; the newest of a step is the one that it shows."""
+    """Writes for TensorBoard; the newest of a step is what it shows."""
 
     def __init__(self, folder: pathlib.Path):
         """Opens another file in the folder.
@@ -28,6 +30,30 @@ class Events:
         with self._naming_the_folder(), self._writer.as_default():
             for key, value in values.items():
                 tf.summary.scalar(key, value, step=step)
+
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Adds an image, uint8 `[H, W, 1 or 3]`."""
+        with self._naming_the_folder(), self._writer.as_default():
+            tf.summary.image(name, image[np.newaxis], step=step)
+
+    def histogram(self, step: int, name: str, values: np.ndarray) -> None:
+        """Adds a histogram of finite values `[N]`."""
+        with self._naming_the_folder(), self._writer.as_default():
+            tf.summary.histogram(name, values, step=step)
+
+    def text(self, step: int, name: str, text: str) -> None:
+        """Adds text, which is shown as Markdown."""
+        with self._naming_the_folder(), self._writer.as_default():
+            tf.summary.text(name, text, step=step)
+
+    def hyperparameters(self, settings: Mapping[str, Any]) -> None:
+        """Adds settings by name, by which TensorBoard compares runs."""
+        from tensorboard.plugins.hparams import api  # here, as it takes a while
+
+        plain = (bool, int, float, str)
+        shown = {key: value if isinstance(value, plain) else str(value) for key, value in settings.items()}
+        with self._naming_the_folder(), self._writer.as_default():
+            api.hparams(shown)
 
     def close(self) -> None:
         """Writes what is not yet written."""

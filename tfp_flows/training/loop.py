@@ -78,8 +78,12 @@ class Loop:
         train_step: Callable[..., tuple[tf.Tensor, tf.Tensor]],
         checkpoints: Checkpoints,
         records: Sequence[Record] = (),
+        look: Callable[[int], None] | None = None,
     ):
-        """Takes what `make_train_step`, and `begin` where there is a folder, have made."""
+        """Takes what `make_train_step`, and `begin` where there is a folder, have made.
+
+        `look` is called with the step after each validation, while the model has the averaged weights.
+        """
         self.signals: list[int] = []
         self._subject = subject
         self._state = state
@@ -89,6 +93,7 @@ class Loop:
         self._checkpoints = checkpoints
         self._records = records
         self._begun = False
+        self._look = look
         self._values: dict[str, float] = {}  # of this step, for the records
 
     def run(
@@ -235,6 +240,8 @@ class Loop:
         started = time.perf_counter()
         with self._state.average:
             score = self._hosts.mean_of_shares(self._losses, validation)
+            if self._look is not None:
+                self._look(step)
         self._clock += time.perf_counter() - started  # images_per_second is that of training
         self._values[f"validation_{self._subject.unit.name}"] = score
         if not self._config.early_stopping:

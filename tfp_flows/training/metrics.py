@@ -60,6 +60,9 @@ class Metrics:
 
     Rows of the table after `start` are dropped first; events that were written stay, and TensorBoard shows
     the newest of a step.
+
+    Attributes:
+      events: The `Events`, while it is open.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Metrics:
         lines = [",".join(self._names)]
         lines += [",".join(row[key] for key in self._names) for row in kept.values()]
         runs.write_atomically(self._csv_file, "\n".join(lines) + "\n")
-        self._events = Events(self._events_folder)
+        self.events = Events(self._events_folder)
         self._file = open(self._csv_file, "a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, self._names, lineterminator="\n")
         self._pending: dict = {}
@@ -106,7 +109,7 @@ class Metrics:
         if self._pending and self._pending["step"] != step:
             self._write()
         self._pending.update(step=step, **{k: f"{v:.10g}" for k, v in values.items()})
-        self._events.add(step, **values)
+        self.events.add(step, **values)
 
     def flush(self) -> None:
         """Writes the row that is still open, if there is one, and brings all of them to the disk."""
@@ -119,7 +122,7 @@ class Metrics:
         with contextlib.ExitStack() as stack:
             if error[0] is not None:
                 stack.enter_context(contextlib.suppress(OSError, UserError))
-            stack.callback(self._events.close)
+            stack.callback(self.events.close)
             stack.callback(self._close)
             self._write()
 

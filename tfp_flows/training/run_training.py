@@ -13,6 +13,7 @@ from tfp_flows.training.announcing import Announcement
 from tfp_flows.training.beginning import begin
 from tfp_flows.training.config import TrainingConfig
 from tfp_flows.training.examples import Examples
+from tfp_flows.training.looks import Looks, Shown
 from tfp_flows.training.loop import Loop, Outcome, Record
 from tfp_flows.training.metrics import Metrics
 from tfp_flows.training.state import TrainingState
@@ -31,6 +32,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     parts_per_replica: int = 1,
     allow_changed_images: bool = False,
+    shown: Shown | None = None,
 ) -> Outcome:
     """Trains a run from its beginning or its last checkpoint to `steps`.
 
@@ -51,6 +53,7 @@ def train(
       strategy: From `strategies.make_strategy`; None for the current one.
       parts_per_replica: In how many parts each replica computes its images, side by side; see `parts`.
       allow_changed_images: Whether a run goes on with other images than it was trained on so far.
+      shown: What TensorBoard shows beside the numbers, after each validation; None for nothing. See `Looks`.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
@@ -94,7 +97,12 @@ def train(
         records: list[Record] = [metrics] if hosts.is_chief else []
         if hosts.is_chief and progress:
             records.append(Announcement(family.name, trained, config, start))
-        loop = Loop(trained, state, config, hosts, step, checkpoints, records)
+        look = None
+        if hosts.is_chief and shown is not None:
+            looks = Looks(trained, metrics, validation_images, shown, flags_text, start)
+            records.append(looks)
+            look = looks.look
+        loop = Loop(trained, state, config, hosts, step, checkpoints, records, look)
         return loop.run(examples, Examples(validation_images), outlier_images, progress)
 
 
