@@ -26,6 +26,7 @@ Row = dict[str, Any]  # of a table: texts, numbers and "" by the titles of their
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 CSS_DPI = 96  # dots of a page in an inch
 MOST_BYTES = 200  # of a file's name
+UNBROKEN = 8  # letters of a column's title
 
 
 @dataclasses.dataclass
@@ -192,7 +193,7 @@ class Page:
             ]
             for row in rows
         ]
-        titles = [{"text": key, "classes": _classes(numeric[key])} for key in header]
+        titles = [{"text": _title(key), "classes": _classes(numeric[key])} for key in header]
         self._add(kind="table", header=titles, rows=shown, caption=caption)
 
     def data(self, name: str, rows: Sequence[Row], in_json: bool = True) -> str:
@@ -274,6 +275,11 @@ def _shown(value: Any, specification: str | None) -> str:
     if isinstance(value, str):
         return value
     return (str(value) if specification is None else format(value, specification)).replace("-", "−")
+
+
+def _title(key: str) -> str:
+    """Of a column: a short one is not broken."""
+    return key.replace(" ", "\N{NO-BREAK SPACE}") if len(key) <= UNBROKEN else key
 
 
 def _is_number(value: Any) -> bool:
