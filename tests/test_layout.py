@@ -38,6 +38,7 @@ DRAWS = (
     "tfp_flows.pages.drawing",
     "tfp_flows.pages.histograms",
     "tfp_flows.pages.lines",
+    "tfp_flows.pages.peaks",
     "tfp_flows.pages.pictures",
     "tfp_flows.pages.faces",
     "analysis.figures",
