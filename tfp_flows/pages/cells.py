@@ -3,7 +3,7 @@
 import numbers
 from typing import Any
 
-UNBROKEN = 8  # letters of a column's title
+UNBROKEN = 8  # letters of a column's title, which are not broken
 
 
 def shown(value: Any, specification: str | None) -> str:
@@ -20,16 +20,18 @@ def shown(value: Any, specification: str | None) -> str:
     return (str(value) if specification is None else format(value, specification)).replace("-", "−")
 
 
-def title(key: str) -> str:
-    """Of a column: a short one is not broken."""
-    return key.replace(" ", "\N{NO-BREAK SPACE}") if len(key) <= UNBROKEN else key
-
-
 def is_number(value: Any) -> bool:
     """Whether a cell holds a number, or stands empty where one would be."""
     return value is None or value == "" or (isinstance(value, numbers.Real) and not isinstance(value, bool))
 
 
-def classes(numeric: bool, mark: str | None = None) -> str:
-    """Of a cell in a column of numbers, or not, and with a mark, or not: the value of its `class`."""
-    return " ".join(["number"] * numeric + ([mark] if mark else []))
+def classes(numeric: bool, mark: str | None = None, title: str | None = None) -> str:
+    """The value of a cell's `class`.
+
+    Args:
+      numeric: Whether its column is one of numbers.
+      mark: "right", "wrong" or None.
+      title: Its text if it is a column's title.
+    """
+    short = ["short"] if title is not None and len(title) <= UNBROKEN else []
+    return " ".join(["number"] * numeric + ([mark] if mark else []) + short)

@@ -191,7 +191,7 @@ class Page:
             ]
             for row in rows
         ]
-        titles = [{"text": cells.title(key), "classes": cells.classes(numeric[key])} for key in header]
+        titles = [{"text": key, "classes": cells.classes(numeric[key], title=key)} for key in header]
         self._add(kind="table", header=titles, rows=shown, caption=caption)
 
     def data(self, name: str, rows: Sequence[Row], in_json: bool = True) -> str:
