@@ -39,6 +39,7 @@ DRAWS = (
     "tfp_flows.pages.drawing",
     "tfp_flows.pages.histograms",
     "tfp_flows.pages.lines",
+    "tfp_flows.pages.peaks",
     "tfp_flows.pages.pictures",
     "tfp_flows.monitoring.figures",
     "tfp_flows.pages.faces",

@@ -14,6 +14,7 @@ import sklearn.metrics
 import tfp_flows
 from analysis import audit, cache, detector_study, published, separation
 from analysis.errors import AnalysisError
+from tests.pages import browser, walk
 from tfp_flows import data, detectors, training
 from tfp_flows.runs import Run, RunSpec, load_model
 
@@ -147,13 +148,22 @@ def test_command_page_and_cache(runs):
     assert rows["gradient norms"]["own images"] == "12"
     html = (out / "index.html").read_text(encoding="utf-8")
     assert "no oracle" in html and "M = 25" in html and "not AUROC" in html
-    assert len(re.findall(r'<img src="data:image/png', html)) == len(list((out / "figures").iterdir())) > 3
+    figures = [path.name for path in (out / "figures").glob("*.png") if "-dark" not in path.name]
+    assert len(re.findall(r'<img src="data:image/(?:png|svg[+]xml);', html)) == len(figures) > 3
+    _walk_through(out / "index.html")
     assert json.loads((out / "results.json").read_text())["typicality"]
     _check_against_the_library(runs, rows["typicality"])
     files = {path: path.stat().st_mtime_ns for path in (out / "cache").iterdir()}
     again = _compare(runs, "--out=noise", *arguments)
     assert again.stdout.splitlines()[-2:] == result.stdout.splitlines()[-2:]
     assert {path: path.stat().st_mtime_ns for path in (out / "cache").iterdir()} == files
+
+
+def _walk_through(page):
+    path = browser.find()
+    if path is not None:  # tests/pages say where there is none
+        with browser.started(path) as opened:
+            walk.everywhere(opened, page.as_uri())
 
 
 def _check_against_the_library(runs, row):

@@ -67,7 +67,11 @@ def test_numbers_stand_right_with_a_minus_sign_and_words_left(made):
     assert (
         '<td>a-b</td><td class="number">−3</td><td class="number">−1.2</td><td class="number">–</td>' in text
     )
-    assert '<th scope="col">set</th><th scope="col" class="number">n</th>' in text
+    titles = '<th scope="col" class="short">set</th><th scope="col" class="number short">n</th>'
+    assert titles in text
+    made.table("titles", [{"M = 10": 1, "log P (nats)": 2}], "caption")
+    assert 'class="number short">M = 10<' in _written(made)
+    assert 'class="number">log P (nats)<' in _written(made)
 
 
 def test_long_tables_are_folded(made):

@@ -129,6 +129,15 @@ def test_a_threshold_is_never_outside():
     assert low < 90 < high
 
 
+def test_infinite_scores_do_not_move_the_frame():
+    scores = {"good": RNG.normal(0, 1, 50), "strange": np.r_[RNG.normal(3, 1, 50), np.full(20, np.inf)]}
+    (axes,) = pictures.score_figure(scores).axes
+    low, high = axes.get_xlim()
+    assert -6 < low < -1 and 3 < high < 9
+    drawn = _steps(axes)["strange: inf"].get_data()
+    assert np.sum(drawn.values * np.diff(drawn.edges)) == pytest.approx(50 / 70, abs=0.03)
+
+
 def test_what_does_not_vary_is_a_line():
     sets = {"good": np.full(50, 2.0), "other": RNG.normal(2, 0.1, 50)}
     (axes,) = pictures.likelihood_figure(sets).axes

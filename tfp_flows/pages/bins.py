@@ -11,11 +11,14 @@ def window(sets: Sequence[np.ndarray]) -> tuple[float, float]:
     """The range that shows the first set and all those near it: noise would squeeze the others.
 
     Args:
-      sets: List of arrays of values.
+      sets: List of arrays of values; infinite ones do not count.
 
     Returns:
       (low, high).
     """
+    sets = [finite for values in sets if len(finite := values[np.isfinite(values)])]
+    if not sets:
+        return 0.0, 1.0
     low, middle, high = np.quantile(sets[0], [0.01, 0.5, 0.99])
     reach = 4 * max(high - low, 0.02 * abs(middle), 1e-6)  # a constant volume has no width of its own
     near = [values for values in sets if abs(np.median(values) - middle) < reach]
@@ -50,3 +53,9 @@ def edges(sets: Sequence[np.ndarray], low: float, high: float) -> np.ndarray:
         return np.linspace(low, high, MOST // 2 + 1)
     width = min(np.exp(np.log(widths).mean()), min(spreads) / 2)
     return np.linspace(low, high, int(np.clip(np.ceil((high - low) / width), FEWEST, MOST)) + 1)
+
+
+def beyond(values: np.ndarray, bins: np.ndarray) -> int:
+    """1 where most of a set lies right of the bins, -1 where left, else 0."""
+    middle = np.median(values)
+    return int(middle > bins[-1]) - int(middle < bins[0])

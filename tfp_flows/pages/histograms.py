@@ -8,15 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
 
-from tfp_flows.pages import palette
-from tfp_flows.pages.bins import edges, window
+from tfp_flows.pages.bins import beyond, edges, window
 from tfp_flows.pages.drawing import SMALL, WIDTH, Style, styled
 from tfp_flows.pages.palette import LIGHT
+from tfp_flows.pages.peaks import name_peaks, number
 
 TOGETHER = 4  # sets that one pair of axes shows; training images come with their set
 FLATTEST = 4.0  # how much lower than the highest peak the first one's may be
 HEIGHT, ROW_HEIGHT = 3.6, 0.62  # inches
-LETTER = 0.6 * SMALL / 72  # inches, about
 AREA = 0.3  # opacity
 
 
@@ -121,7 +120,7 @@ def _groups(labels: Mapping[str, object], how: Mapping[str, Style]) -> list[list
 def _row_name(columns: Sequence[Column], group: Sequence[str]) -> str:
     lines = [group[0]]
     if len(columns) == 1:
-        lines.append(f"mean {_number(columns[0].values[group[0]].mean())}")
+        lines.append(f"mean {number(columns[0].values[group[0]].mean())}")
     return "\n".join([*lines, *(f"outline: {train}" for train in group[1:])])
 
 
@@ -138,7 +137,7 @@ def _together(axes: Axes, column: Column, bins: np.ndarray, how: Mapping[str, St
     axes.set_ylabel("density, each to its own peak" if peak else "density")
     axes.spines["left"].set_visible(False)
     if named:
-        _name_peaks(axes, column.values, tops, bins, how)
+        name_peaks(axes, column.values, tops, bins, how)
     elif all(np.ptp(v) < 1e-5 * (1 + abs(v[0])) for v in column.values.values()):
         axes.text(0.48, 0.5, "the same for\nevery image", transform=axes.transAxes, ha="right")
         axes.locator_params(axis="x", nbins=4)
@@ -159,15 +158,15 @@ def _stack(
             _one(axes, own, bins, ghost, None, peak=1.0, area=0.8)
         for label in group:
             _one(axes, column.values[label], bins, how[label], label, peak=1.0)
-        if not _beyond(column.values[group[0]], bins):
+        if not beyond(column.values[group[0]], bins):
             axes.plot(column.values[group[0]].mean(), 0.06, "v", color=how[group[0]].color, markersize=5)
         axes.set_ylim(0, 1.08)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        where = _beyond(column.values[group[0]], bins)
+        where = beyond(column.values[group[0]], bins)
         if where:
             right = where > 0
-            text = f"off the scale, at {_number(np.median(column.values[group[0]]))}"
+            text = f"off the scale, at {number(np.median(column.values[group[0]]))}"
             axes.text(
                 0.99 if right else 0.01,
                 0.55,
@@ -194,7 +193,7 @@ def _one(
     With a `peak` the highest bin is so high; else heights are densities. What hardly varies is a line.
     """
     heights = _heights(values, bins)
-    off = _beyond(values, bins)
+    off = beyond(values, bins)
     text = "_" if label is None else f"{label}{' (off the scale)' if off else ''}"
     if not heights.any():
         if off:
@@ -226,17 +225,6 @@ def _heights(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
     return np.histogram(values, bins)[0] / (len(values) * width)
 
 
-def _number(value: float) -> str:
-    """With a minus sign, which is longer than a hyphen."""
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _beyond(values: np.ndarray, bins: np.ndarray) -> int:
-    """1 where most of a set lies right of the bins, -1 where left, else 0."""
-    middle = np.median(values)
-    return int(middle > bins[-1]) - int(middle < bins[0])
-
-
 def _line(column_axes: Sequence[Axes], threshold: Threshold) -> None:
     for axes in column_axes:
         axes.axvline(threshold.value, color=LIGHT.ink, linewidth=1, linestyle=(0, (4, 3)))
@@ -250,37 +238,3 @@ def _line(column_axes: Sequence[Axes], threshold: Threshold) -> None:
         va="bottom",
         fontsize=SMALL,
     )
-
-
-def _name_peaks(
-    axes: Axes,
-    sets: Mapping[str, np.ndarray],
-    heights: Mapping[str, np.ndarray],
-    bins: np.ndarray,
-    how: Mapping[str, Style],
-) -> None:
-    """Writes each set's name and mean above its peak, clear of all histograms and of other names."""
-    low, high = bins[0], bins[-1]
-    top = max(h.max() for h in heights.values()) or 1.0
-    line = 0.075 * top  # of text
-    skyline = np.max(list(heights.values()), axis=0)
-    placed: list[tuple[float, float, float]] = []
-    for label in sorted(sets, key=lambda one: heights[one].max()):
-        side = _beyond(sets[label], bins)
-        arrows = {0: "", 1: " →", -1: "← "}
-        words = f"{label}: {_number(sets[label].mean())}" + " (off the scale)" * bool(side)
-        words = arrows[side] + words if side < 0 else words + arrows[side]
-        half = len(words) * LETTER / (WIDTH - 0.4) * (high - low) / 2
-        at = bins[heights[label].argmax()] + (bins[1] - bins[0]) / 2
-        if side or not heights[label].any():
-            at = (low, np.median(sets[label]), high)[side + 1]
-        middle = float(np.clip(at, low + half, max(high - half, low + half)))
-        under = skyline[(bins[1:] > middle - half) & (bins[:-1] < middle + half)]
-        y = (under.max() if len(under) else 0.0) + 0.3 * line
-        while any(abs(middle - m) < half + h and abs(y - other) < line for m, other, h in placed):
-            y += 0.2 * line
-        placed.append((middle, y, half))
-        colour = palette.words(how[label].color)
-        box = {"facecolor": LIGHT.ground, "alpha": 0.85, "linewidth": 0, "pad": 1}
-        axes.text(middle, y, words, color=colour, ha="center", va="bottom", fontsize=SMALL, bbox=box)
-    axes.set_ylim(0, max(1.08 * top, max(y for _, y, _ in placed) + 1.3 * line))

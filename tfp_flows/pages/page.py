@@ -7,7 +7,6 @@ import hashlib
 import io
 import itertools
 import json
-import numbers
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ import jinja2
 import numpy as np
 
 from tfp_flows import runs
-from tfp_flows.pages import palette, thumbnails
+from tfp_flows.pages import cells, palette, thumbnails
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,18 +180,18 @@ class Page:
         """
         self.data(name, rows)
         header = list(rows[0])
-        numeric = {key: all(_is_number(row[key]) for row in rows) for key in header}
+        numeric = {key: all(cells.is_number(row[key]) for row in rows) for key in header}
         shown = [
             [
                 {
-                    "text": _shown(row[key], (formats or {}).get(key)),
-                    "classes": _classes(numeric[key], marks(row, key) if marks else None),
+                    "text": cells.shown(row[key], (formats or {}).get(key)),
+                    "classes": cells.classes(numeric[key], marks(row, key) if marks else None),
                 }
                 for key in header
             ]
             for row in rows
         ]
-        titles = [{"text": key, "classes": _classes(numeric[key])} for key in header]
+        titles = [{"text": key, "classes": cells.classes(numeric[key], title=key)} for key in header]
         self._add(kind="table", header=titles, rows=shown, caption=caption)
 
     def data(self, name: str, rows: Sequence[Row], in_json: bool = True) -> str:
@@ -266,23 +265,6 @@ class Page:
 
     def _add(self, **item: Any) -> None:
         self._sections[-1].items.append(item)
-
-
-def _shown(value: Any, specification: str | None) -> str:
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, str):
-        return value
-    return (str(value) if specification is None else format(value, specification)).replace("-", "−")
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a cell holds a number, or stands empty where one would be."""
-    return value is None or value == "" or (isinstance(value, numbers.Real) and not isinstance(value, bool))
-
-
-def _classes(numeric: bool, mark: str | None = None) -> str:
-    return " ".join(["number"] * numeric + ([mark] if mark else []))
 
 
 def _address(content: bytes, ending: str) -> str:
