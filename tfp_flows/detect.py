@@ -32,6 +32,7 @@ def define_flags() -> None:
         "set", [], "A setting of the detector as NAME=VALUE, such as compressor=jpegxl."
     )
     commands.define_moved_data_flag()
+    commands.define_skip_unreadable_flag()
     commands.define_parts_flag()
     commands.define_memory_flags()
     flags.DEFINE_integer(
@@ -52,7 +53,7 @@ def main() -> None:
     check_path(FLAGS.out, "out")
     detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
-    spec = members[0].with_data(FLAGS.dataset)
+    spec = members[0].with_data(FLAGS.dataset, FLAGS.skip_unreadable)
     settings = dict(_setting(text) for text in FLAGS.set)
     try:
         detector = detectors.of_runs(FLAGS.detector, members, settings)

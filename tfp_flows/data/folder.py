@@ -21,7 +21,7 @@ import tqdm
 from tfp_flows.data.copying import MakeRoom, gathered_copy
 from tfp_flows.data.decoding import Decoded, Unfit, decode
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.gathering import Gathered, Gathering, InMemory
+from tfp_flows.data.gathering import Gathered, Gathering, InMemory, warn_of_left_out
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.layout import labels_of
 from tfp_flows.data.listing import Listing, list_folder, root_of
@@ -42,6 +42,7 @@ def read_files(
     split: str,
     options: ReadingOptions = _NO_OPTIONS,
     listing: Listing | None = None,
+    with_others: bool = False,
 ) -> ImageSet:
     """Reads some images of a folder.
 
@@ -51,6 +52,8 @@ def read_files(
       split: The split that they are.
       options: How they are read.
       listing: Of the folder; None to list it.
+      with_others: Whether the folder's other images are looked at too, so that all is told at once that
+        cannot be taken.
 
     Returns:
       The images in the order of `files`, which are their keys, with labels where they lie in classes.
@@ -65,36 +68,48 @@ def read_files(
             f"folder:{path}: none of its {len(listing.images)} image(s) is for the {split} part: "
             "put some into subfolders train and test"
         )
+    others = sorted(set(listing.images) - set(files)) if with_others else []
     if options.copying is None:
-        images, keys, facts, skipped = _gather(path, files, options, InMemory)
+        images, keys, facts, skipped = _gather(path, files, others, options, InMemory)
     else:
-        gather = functools.partial(_gather, path, listing.images, options)
+        gather = functools.partial(_gather, path, listing.images, [], options)
         source = Source("folder", path, f"folder:{path}")
-        whole = gathered_copy(source, options, options.copying, gather)
-        images, keys, facts, skipped = whole.of(files)
+        copied = gathered_copy(source, options, options.copying, gather).of(files)
+        warn_of_left_out(source.text, copied)
+        images, keys, facts, skipped = copied
     labels, label_names = labels_of(keys, listing.images) or (None, None)
-    others = listing.others
+    suffixes = listing.others
     if listing.unknown:
-        others = (("", len(listing.unknown)), *others)
+        suffixes = (("", len(listing.unknown)), *suffixes)
     found = (*listing.skipped, *listing.doubled, *skipped)
     height, width, channels = images.shape[1:]
-    reading = Reading(facts, (height, width, channels), tuple(sorted(found)), others)
+    reading = Reading(facts, (height, width, channels), tuple(sorted(found)), suffixes)
     return ImageSet(f"folder:{path}", split, images, labels, keys, None, reading, label_names)
 
 
-def _gather(path: str, files: Sequence[str], options: ReadingOptions, room: MakeRoom) -> Gathered:
-    root = root_of(path)
-    gathering = Gathering(f"folder:{path}", f"{root}/".replace("//", "/"), len(files), options, room)
+def _gather(
+    path: str, files: Sequence[str], others: Sequence[str], options: ReadingOptions, room: MakeRoom
+) -> Gathered:
+    """Gathers `files`, and looks at `others`."""
+    root, everything = root_of(path), [*files, *others]
+    gathering = Gathering(f"folder:{path}", f"{root}/".replace("//", "/"), len(everything), options, room)
+    left = len(files)
     at_once = _AT_ONCE
     if options.copying is not None:
         at_once = max(1, min(_AT_ONCE, _MOST_BYTES_MADE // max(1, options.copying.image_bytes)))
-    batches = [files[start : start + at_once] for start in range(0, len(files), at_once)]
+    batches = [everything[start : start + at_once] for start in range(0, len(everything), at_once)]
     read = in_threads(functools.partial(_read, root, options), iter(batches))
     shown = None if options.copying is not None else True  # decoding a large folder takes minutes
-    with tqdm.tqdm(total=len(files), unit="image", desc=f"decoding folder:{path}", disable=shown) as bar:
+    with tqdm.tqdm(
+        total=len(everything), unit="image", desc=f"decoding folder:{path}", disable=shown
+    ) as bar:
         for batch, made in zip(batches, read, strict=True):
             for file, each in zip(batch, made, strict=True):
-                gathering.fail(file, each) if isinstance(each, DataError) else gathering.add(file, each)
+                keep, left = left > 0, left - 1
+                if isinstance(each, DataError):
+                    gathering.fail(file, each, keep)
+                else:
+                    gathering.add(file, each, keep)
             bar.update(len(batch))
     return gathering.finish()
 

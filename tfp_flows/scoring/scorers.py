@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from tfp_flows import detectors
+from tfp_flows.data import Preparation
 from tfp_flows.detectors import calibration
 from tfp_flows.numerics import quantization
 from tfp_flows.scoring.table import Scorer
@@ -43,7 +44,7 @@ def digest(path: str | os.PathLike) -> str:
 
 def of_export(
     path: str | os.PathLike, batch_size: int, alpha: float | None = None, trust: bool = False
-) -> tuple[Scorer, tuple[int, int, int]]:
+) -> tuple[Scorer, Preparation]:
     """The scorer of an exported model.
 
     Args:
@@ -53,7 +54,7 @@ def of_export(
       trust: Whether to load whatever graph it is; see `ExportedModel`.
 
     Returns:
-      (scorer, shape (H, W, C) of its images).
+      (scorer, how pictures become its images: without operations where it does not say).
 
     Raises:
       ExportedModelError: If the folder holds no export.
@@ -62,7 +63,7 @@ def of_export(
     if alpha is not None:
         need_level_of_export(path, alpha)
     model = ExportedModel(path, batch_size, trust)
-    return model, model.image_shape
+    return model, exported_model.preparation(path) or Preparation((), model.image_shape)
 
 
 def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
@@ -80,7 +81,7 @@ def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
 
 def of_detector(
     path: str | os.PathLike, alpha: float | None = None, trust: bool = False
-) -> tuple[Scorer, tuple[int, int, int]]:
+) -> tuple[Scorer, Preparation]:
     """The scorer of a saved detector, exportable or not.
 
     Args:
@@ -89,8 +90,9 @@ def of_detector(
       trust: As for `detectors.load`.
 
     Returns:
-      (scorer, shape (H, W, C) of its images). Its numbers are `score`; `log_prob` in nats and `bits_per_dim`
-      where the detector has them; `p_value` where it is calibrated.
+      (scorer, how pictures become its images: without operations where it does not say). Its numbers are
+      `score`; `log_prob` in nats and `bits_per_dim` where the detector has them; `p_value` where it is
+      calibrated.
 
     Raises:
       DetectorError: If the folder holds no detector, or `alpha` is not attainable.
@@ -114,4 +116,4 @@ def of_detector(
             found["p_value"] = detector.p_value_of_scores(score)
         return found
 
-    return scorer, image_shape
+    return scorer, detector.preparation or Preparation((), image_shape)

@@ -9,10 +9,11 @@ from tfp_flows.checks import files, graphs, sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_batch
 from tfp_flows.checks.paths import check_path
+from tfp_flows.data import Preparation
 from tfp_flows.serving import signature_file
 from tfp_flows.serving.signature_file import ExportedModelError
 
-__all__ = ["ExportedModel", "ExportedModelError", "image_shape", "num_calibration"]
+__all__ = ["ExportedModel", "ExportedModelError", "image_shape", "num_calibration", "preparation"]
 
 
 def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
@@ -39,6 +40,16 @@ def num_calibration(folder: str | os.PathLike) -> int | None:
     """
     detector = signature_file.read(folder)["detector"]
     return detector and detector.get("num_calibration")
+
+
+def preparation(folder: str | os.PathLike) -> Preparation | None:
+    """How pictures become the images of the export in `folder`; None where it does not say.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    described = signature_file.read(folder)["preparation"]
+    return None if described is None else Preparation.from_json(described)
 
 
 class ExportedModel:
