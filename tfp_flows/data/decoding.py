@@ -193,6 +193,7 @@ def _levels(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, str]:
 
 def _of_deep_png(image: Image.Image, encoded: bytes) -> tuple[np.ndarray, np.ndarray | None, str]:
     """As `_levels`, of a PNG with 16 bits: Pillow would open its colours as 8, cut off and not rounded."""
+    image.load()  # TensorFlow takes what is damaged, with a warning
     with tf.device("/CPU:0"):
         values = tf.io.decode_png(encoded, channels=4, dtype=tf.uint16).numpy()
     colour = values[..., :1] if image.mode[0] in "IL" else values[..., :3]
@@ -272,7 +273,7 @@ def _png_of(image: Image.Image) -> Callable[[], bytes]:
 def _reason(error: Exception, picture: Picture) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "its format is not known"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     if isinstance(picture, str | os.PathLike):
         text = text.replace(repr(os.fspath(picture)), "the file").replace(os.fspath(picture), "the file")
     return text
