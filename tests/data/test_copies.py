@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -116,6 +117,35 @@ def test_the_first_division_too(sources, tmp_path):
     for kind in ("plain", "divided", "tfrecord", "npz"):
         for split in data.SPLITS:
             check_same(sources[kind], split, tmp_path, division=1)
+
+
+@pytest.mark.parametrize("split", ["train", "test", "all"])
+def test_a_folder_of_mixed_pictures(tmp_path, rng, split):
+    for index in range(60):
+        shape = (8 + index % 3, 9, 3) if index % 4 else (8, 12 + index)
+        write_png(
+            tmp_path / "mine" / f"class {index % 2}" / f"{index:02}.png", rng.integers(0, 256, shape, "u1")
+        )
+    for name in ("class 0/04.png", "class 1/31.png"):
+        (tmp_path / "mine" / name).write_bytes(b"none")
+    name = f"folder:{tmp_path}/mine@resize=7@rgb@contrast=0.5"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        there = check_same(name, split, tmp_path, skip_unreadable=True)
+    here = data.load(name, split, skip_unreadable=True)
+    assert there.label_names == here.label_names == ("class 0", "class 1") and there.labels is not None
+    assert there.reading == here.reading
+    if split == "all":
+        assert len(there) == 58 and [path for path, _ in there.reading.skipped] == [
+            "class 0/04.png",
+            "class 1/31.png",
+        ]
+        with pytest.warns(data.DataWarning, match="2 of 60 images are left out"):  # of the copy, too
+            data.load(
+                name, "all", memory_limit_mib=LIMIT, cache_dir=tmp_path / "cache", skip_unreadable=True
+            )
+    with pytest.raises(data.DataError, match="cannot be taken"):
+        load(name, tmp_path, split)
 
 
 def test_sets_without_files_are_made_larger_on_the_disk(tmp_path):

@@ -18,6 +18,7 @@ FLAGS = flags.FLAGS
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, photos, digits, constant or "
     "noise, and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
+    "@over=white "
     "@contrast=0.5 @binarize. ALIAS=NAME: what tables and pictures call the set."
 )
 

@@ -21,7 +21,7 @@ import tqdm
 from tfp_flows.data.copying import MakeRoom, gathered_copy
 from tfp_flows.data.decoding import Decoded, Unfit, decode
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.gathering import Gathered, Gathering, InMemory
+from tfp_flows.data.gathering import Gathered, Gathering, InMemory, warn_of_left_out
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.layout import labels_of
 from tfp_flows.data.listing import Listing, list_folder, root_of
@@ -68,14 +68,15 @@ def read_files(
             f"folder:{path}: none of its {len(listing.images)} image(s) is for the {split} part: "
             "put some into subfolders train and test"
         )
+    others = sorted(set(listing.images) - set(files)) if with_others else []
     if options.copying is None:
-        others = sorted(set(listing.images) - set(files)) if with_others else []
-        images, keys, facts, skipped = _gather(path, files, options, InMemory, others)
+        images, keys, facts, skipped = _gather(path, files, others, options, InMemory)
     else:
-        gather = functools.partial(_gather, path, listing.images, options)
+        gather = functools.partial(_gather, path, listing.images, [], options)
         source = Source("folder", path, f"folder:{path}")
-        whole = gathered_copy(source, options, options.copying, gather)
-        images, keys, facts, skipped = whole.of(files)
+        copied = gathered_copy(source, options, options.copying, gather).of(files)
+        warn_of_left_out(source.text, copied)
+        images, keys, facts, skipped = copied
     labels, label_names = labels_of(keys, listing.images) or (None, None)
     suffixes = listing.others
     if listing.unknown:
@@ -87,12 +88,12 @@ def read_files(
 
 
 def _gather(
-    path: str, files: Sequence[str], options: ReadingOptions, room: MakeRoom, others: Sequence[str] = ()
+    path: str, files: Sequence[str], others: Sequence[str], options: ReadingOptions, room: MakeRoom
 ) -> Gathered:
-    """Reads the files; the others are looked at alone."""
-    root, everything, left = root_of(path), [*files, *others], len(files)
-    place = f"{root}/".replace("//", "/")
-    gathering = Gathering(f"folder:{path}", place, len(everything), options, room)
+    """Gathers `files`, and looks at `others`."""
+    root, everything = root_of(path), [*files, *others]
+    gathering = Gathering(f"folder:{path}", f"{root}/".replace("//", "/"), len(everything), options, room)
+    left = len(files)
     at_once = _AT_ONCE
     if options.copying is not None:
         at_once = max(1, min(_AT_ONCE, _MOST_BYTES_MADE // max(1, options.copying.image_bytes)))

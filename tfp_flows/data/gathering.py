@@ -168,20 +168,15 @@ class Gathering:
         if channels in self._other_shapes:
             raise DataError(self._difference(channels))
         taken = self._taken[channels]
-        left_out = [(fault.key, _reason(fault)) for fault in self._faults if fault.kept]
-        if left_out:
-            warnings.warn(
-                f"{self._name}: {len(left_out):,} of {len(taken) + len(left_out):,} images are left out: "
-                f"{few([f'{key} ({reason})' for key, reason in left_out])}.",
-                DataWarning,
-                stacklevel=2,
-            )
-        return Gathered(
+        found = Gathered(
             self._rooms[channels].finish(),
             tuple(key for key, _ in taken),
             tuple(fact for _, fact in taken),
-            tuple(left_out),
+            tuple((fault.key, _reason(fault)) for fault in self._faults if fault.kept),
         )
+        if self._options.copying is None:  # who reads from a copy is warned by whoever reads it
+            warn_of_left_out(self._name, found)
+        return found
 
     def _difference(self, channels: int) -> str:
         key, shape = self._other_shapes[channels]
@@ -217,6 +212,18 @@ class Gathering:
         return (
             f"{self._name}: {len(self._faults):,} of {self._count:,} {what} cannot be taken as "
             f"{'it is' if one else 'they are'}: {'; '.join(said)}{way_out}"
+        )
+
+
+def warn_of_left_out(name: str, gathered: Gathered) -> None:
+    """Warns (`DataWarning`) of pictures of a set that were left out, if there are any."""
+    if gathered.skipped:
+        count = len(gathered.keys) + len(gathered.skipped)
+        warnings.warn(
+            f"{name}: {len(gathered.skipped):,} of {count:,} images are left out: "
+            f"{few([f'{key} ({reason})' for key, reason in gathered.skipped])}.",
+            DataWarning,
+            stacklevel=2,
         )
 
 

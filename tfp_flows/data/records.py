@@ -6,6 +6,7 @@ that ends within a record's first 12 bytes for one that ends before it, and make
 it is told. So the lengths are followed through the file first.
 """
 
+import glob
 import os
 from collections.abc import Iterator
 
@@ -18,6 +19,31 @@ DAMAGED = "the file is damaged from here on"
 _LENGTH, _HEADER, _FRAME = 8, 12, 16  # bytes
 # What a record without data begins with. Zeros, as a crash leaves them, are no such records.
 _HEADER_OF_NONE = bytes(_LENGTH) + b"\x29\x03\x98\x07"
+
+
+def files_of(pattern: str) -> list[str]:
+    """The files of TFRecords that a pattern stands for, sorted. Raises `DataError` if there are none."""
+    path = os.path.expanduser(pattern)
+    files = [path] if os.path.lexists(path) else sorted(glob.glob(path))
+    if not files:
+        raise DataError(f"tfrecord:{pattern}: no such file")
+    return files
+
+
+def records_of(pattern: str) -> Iterator[tuple[bytes | None, str, str]]:
+    """(record, place, error) of each record of TFRecords; a record is None where the file is damaged.
+
+    Raises:
+      DataError: If there is no such file.
+    """
+    for file in files_of(pattern):
+        index = 0
+        try:
+            for record in read_records(file):
+                yield record, f"{file}:{index}", ""
+                index += 1
+        except DataError as error:
+            yield None, f"{file}:{index}", str(error)
 
 
 def read_records(file: str) -> Iterator[bytes]:

@@ -15,7 +15,6 @@ Pictures are decoded as `tfp_flows.data.load` decodes them.
 """
 
 import dataclasses
-import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from tfp_flows.data.names import Source, parse_name, takes_operations
 from tfp_flows.data.operations import Operation
 from tfp_flows.data.preparation import Preparation, decoded
 from tfp_flows.data.reading import others_text
-from tfp_flows.data.records import read_records
+from tfp_flows.data.records import files_of, read_records
 from tfp_flows.data.splits import divide
 
 _NUM_FILES = 64  # a piece of a folder
@@ -161,7 +160,7 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
         files = _files(argument)
         yield from (Piece(tuple(files[i : i + _NUM_FILES])) for i in range(0, len(files), _NUM_FILES))
     elif kind == "tfrecord":
-        yield from (Piece((file,)) for file in record_files(argument))
+        yield from (Piece((file,)) for file in files_of(argument))
     elif kind == "npz":
         yield from _npz_pieces(argument)
     elif kind != "tfds":
@@ -211,22 +210,6 @@ def with_shape(item: Item, image_shape: tuple[int, ...]) -> Item:
         return item._replace(image=None, error=f"is {item.image.dtype}, but uint8 is wanted")
     had, wanted = ("x".join(map(str, shape)) for shape in (item.image.shape, image_shape))
     return item._replace(image=None, error=f"is {had}, but {wanted} is wanted")
-
-
-def records(pattern: str) -> Iterator[tuple[bytes | None, str, str]]:
-    """(record, place, error) of each record of TFRecords, for `decode_record`; None where it is damaged.
-
-    Raises:
-      DataError: If there is no such file.
-    """
-    for file in record_files(pattern):
-        index = 0
-        try:
-            for record in read_records(file):
-                yield record, f"{file}:{index}", ""
-                index += 1
-        except DataError as error:
-            yield None, f"{file}:{index}", str(error)
 
 
 def decode_record(record: bytes | None, place: str, error: str, operations: Sequence[Operation]) -> Item:
@@ -344,19 +327,10 @@ def _npz_pieces(path: str) -> Iterator[Piece]:
                 yield from _ranges((name,), shape[0], size)
 
 
-def record_files(pattern: str) -> list[str]:
-    """The files of TFRecords that a pattern stands for, sorted. Raises `DataError` if there are none."""
-    path = os.path.expanduser(pattern)
-    files = [path] if os.path.lexists(path) else sorted(glob.glob(path))
-    if not files:
-        raise DataError(f"tfrecord:{pattern}: no such file")
-    return files
-
-
 def _tfrecord(
     pattern: str, piece: Piece | None, skip: Skip, operations: Sequence[Operation]
 ) -> Iterator[Item]:
-    for file in piece.files if piece else record_files(pattern):
+    for file in piece.files if piece else files_of(pattern):
         index = 0
         try:
             for record in read_records(file):

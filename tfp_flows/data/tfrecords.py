@@ -19,12 +19,12 @@ from tfp_flows.data import streams
 from tfp_flows.data.copying import MakeRoom, gathered_copy
 from tfp_flows.data.decoding import GREY, RGB, Decoded, Fact, Unfit
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.gathering import Gathered, Gathering, InMemory
+from tfp_flows.data.gathering import Gathered, Gathering, InMemory, warn_of_left_out
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import Source
 from tfp_flows.data.operations import apply_to_each
 from tfp_flows.data.reading import ReadingOptions
-from tfp_flows.data.records import count_records
+from tfp_flows.data.records import count_records, files_of, records_of
 from tfp_flows.data.threads import in_threads
 
 _AT_ONCE, _MOST_BYTES_MADE = 64, 2**20  # records, and bytes made of them, that a thread hands over
@@ -51,6 +51,7 @@ def read_tfrecords(source: Source, split: str, reading: ReadingOptions) -> Image
         found = _gather(source, reading, InMemory)
     else:
         found = gathered_copy(source, reading, reading.copying, functools.partial(_gather, source, reading))
+        warn_of_left_out(source.text, found)
     return ImageSet(source.text, split, found.images, None, found.keys)
 
 
@@ -60,7 +61,7 @@ def sizes(source: Source, reading: ReadingOptions) -> tuple[int, int]:
     Raises:
       DataError: If there is no such file.
     """
-    for encoded in streams.records(source.argument):
+    for encoded in records_of(source.argument):
         ((_, made),) = _treated(reading, [encoded])
         if isinstance(made, Decoded):
             return _count(source) * made.image.size, made.image.size
@@ -68,7 +69,7 @@ def sizes(source: Source, reading: ReadingOptions) -> tuple[int, int]:
 
 
 def _count(source: Source) -> int:
-    return sum(count_records(file) for file in streams.record_files(source.argument))
+    return sum(count_records(file) for file in files_of(source.argument))
 
 
 def _gather(source: Source, reading: ReadingOptions, room: MakeRoom) -> Gathered:
@@ -79,7 +80,7 @@ def _gather(source: Source, reading: ReadingOptions, room: MakeRoom) -> Gathered
     at_once = _AT_ONCE
     if reading.copying is not None:
         at_once = max(1, min(_AT_ONCE, _MOST_BYTES_MADE // max(1, reading.copying.image_bytes)))
-    batches = _batches(streams.records(source.argument), at_once)
+    batches = _batches(records_of(source.argument), at_once)
     shown = None if reading.copying is not None else True
     with tqdm.tqdm(total=count, unit="image", desc=f"decoding {source.text}", disable=shown) as bar:
         for treated in in_threads(functools.partial(_treated, reading), batches):

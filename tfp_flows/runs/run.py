@@ -115,7 +115,7 @@ class RunSpec:
             division=division,
             trained_on=trained_on,
             skip_unreadable=skip_unreadable,
-            means=tuple(tuple(map(float, of_one)) for of_one in means),
+            means=data.means_from_json(means),
         )
 
 

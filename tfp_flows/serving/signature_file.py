@@ -58,7 +58,9 @@ def _check(described: dict[str, Any]) -> None:
         )
     sizes.check_image_size(shape, SIGNATURE_FILE)
     if described.get("preparation") is not None:
-        Preparation.from_json(described["preparation"])
+        preparation = Preparation.from_json(described["preparation"])
+        if list(preparation.image_shape) != shape:
+            raise UserError(f"preparation of {SIGNATURE_FILE} makes {preparation.image_shape}, not {shape}")
     methods = described.get("methods")
     if not (isinstance(methods, dict) and all(isinstance(method, dict) for method in methods.values())):
         raise UserError(f"methods of {SIGNATURE_FILE} must be functions by name, got {_short(methods)}")

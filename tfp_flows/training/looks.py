@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows import data
 from tfp_flows.training import drawing, views
 from tfp_flows.training.metrics import Metrics
 from tfp_flows.training.subject import Subject
@@ -26,7 +27,7 @@ class Shown:
       settings: All settings by name, for TensorBoard's table of runs.
     """
 
-    foreign: np.ndarray | None = None
+    foreign: data.Array | None = None
     label: str = "foreign"
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -50,7 +51,7 @@ class Looks:
         self,
         subject: Subject,
         metrics: Metrics,
-        validation: np.ndarray,
+        validation: data.Array,
         shown: Shown,
         flags_text: str,
         start: int,
@@ -140,7 +141,7 @@ class Looks:
             self._metrics.events.add(step, **{f"auroc/{label}": _auroc(shown[OWN], shown[label])})
 
 
-def sample(images: np.ndarray, most: int = MOST_IMAGES) -> np.ndarray:
+def sample(images: data.Array, most: int = MOST_IMAGES) -> np.ndarray:
     """At most so many images, evenly spaced, the same each time: no class is left out for its place."""
     places = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int).tolist()
     return np.concatenate([np.asarray(images[place : place + 1]) for place in places])
