@@ -1,4 +1,4 @@
-"""Maps find patches that were pasted into photographs; how well, of better models, is in docs/heat_maps.md."""
+"""Maps find patches that were pasted into photographs; docs/heat_maps.md has the numbers of better models."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def detector():
     return detectors.Typicality(model).fit(data.load("photos", "validation", max_images=128))
 
 
-# Measured: noise 0.99, digits 0.91, of one colour 0.85, of the same photographs 0.69: which is the hard case.
+# Measured: noise 0.99, digits 0.91, of one colour 0.85; 0.69 of the same photographs, the hard case.
 @pytest.mark.parametrize(
     ("patch", "least"), [("noise", 0.97), ("digits@resize=12@rgb", 0.87), ("constant", 0.8), ("same", 0.6)]
 )
