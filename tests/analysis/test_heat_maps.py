@@ -1,4 +1,4 @@
-"""Maps find patches that were pasted into photographs; docs/heat_maps.md has the numbers of better models."""
+"""Maps find patches that were pasted into photographs; of better models: docs/heat_maps.md."""
 
 import numpy as np
 import pytest
