@@ -32,6 +32,7 @@ def define_flags() -> None:
         "set", [], "A setting of the detector as NAME=VALUE, such as compressor=jpegxl."
     )
     commands.define_moved_data_flag()
+    commands.define_skip_unreadable_flag()
     commands.define_parts_flag()
     flags.DEFINE_integer(
         "max_images", None, "Images to fit to, and to calibrate with: fixed random samples.", lower_bound=2
@@ -50,7 +51,7 @@ def main() -> None:
     check_path(FLAGS.out, "out")
     detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
-    spec = members[0].with_data(FLAGS.dataset)
+    spec = members[0].with_data(FLAGS.dataset, FLAGS.skip_unreadable)
     settings = dict(_setting(text) for text in FLAGS.set)
     try:
         detector = detectors.of_runs(FLAGS.detector, members, settings)

@@ -27,6 +27,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
     commands.define_moved_data_flag()
+    commands.define_skip_unreadable_flag()
     commands.define_parts_flag()
     commands.define_config_flags(*_protocol_classes().values())
 
@@ -39,7 +40,7 @@ def main() -> None:
     settings = registry.settings(family)
     commands.refuse_flags_of_others(family, _protocol_classes())
     protocol: Any = commands.config_from_flags(settings.protocol_class)
-    spec = run.with_data(FLAGS.dataset)
+    spec = run.with_data(FLAGS.dataset, FLAGS.skip_unreadable)
     runs.warn_of_changed_images(run, spec, FLAGS.data_dir, FLAGS.download)
     sets = evaluation.load_sets(
         spec,

@@ -6,7 +6,8 @@ r"""Scores images of a folder, an archive, TFRecords or any other set with an ex
         --runner=DirectRunner --beam_args="--direct_num_workers=2 --direct_running_mode=multi_processing"
 
 One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
-where p_value <= alpha). Where no p-value can be that small, for want of calibration images, nothing is
+where p_value <= alpha). Pictures are prepared as those were that the model was trained on, where the name
+has no operations of its own. Where no p-value can be that small, for want of calibration images, nothing is
 scored, unless --allow_unattainable. An image that cannot be read becomes a row of OUT.errors.csv, and the
 exit status is 3.
 
@@ -78,7 +79,12 @@ def main() -> None:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
     with _last_words():
         counts = _score_here() if FLAGS.runner is None else _score_on_beam()
-    print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}")
+    others = ""
+    if FLAGS.runner is None:
+        with contextlib.suppress(data.DataError):  # such as a folder that is gone by now
+            left_alone = data.streams.left_alone(FLAGS.images)
+            others = f" ({left_alone})" if left_alone else ""
+    print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}{others}")
     if counts.failed:
         print(f"The reasons are in {FLAGS.out}.errors.csv.")
         sys.exit(SOME_FAILED)
@@ -109,15 +115,21 @@ def _score_here() -> "scoring.Counts":
     path = FLAGS.model or FLAGS.detector
     digest = scoring.digest(path)
     level = None if FLAGS.allow_unattainable else FLAGS.alpha
-    scorer, image_shape = (
+    scorer, preparation = (
         scoring.of_export(path, FLAGS.batch_size, level, FLAGS.trust)
         if FLAGS.model
         else scoring.of_detector(path, level, FLAGS.trust)
     )
-    sizes.check_batch_size(FLAGS.batch_size, image_shape)
-    job = scoring.Job(_source(FLAGS.images, FLAGS.data_dir, FLAGS.split), digest, FLAGS.alpha)
+    sizes.check_batch_size(FLAGS.batch_size, preparation.image_shape)
+    images = data.names.with_operations(FLAGS.images, preparation.text)
+    job = scoring.Job(_source(images, FLAGS.data_dir, FLAGS.split), digest, FLAGS.alpha)
     open_stream = functools.partial(
-        data.streams.stream, FLAGS.images, image_shape, FLAGS.data_dir, FLAGS.split
+        data.streams.stream,
+        FLAGS.images,
+        preparation.image_shape,
+        FLAGS.data_dir,
+        FLAGS.split,
+        preparation=preparation,
     )
     maps = None
     if FLAGS.maps is not None:
@@ -132,7 +144,7 @@ def _source(images: str, data_dir: str | None, split: str) -> str:
     where = "" if data_dir is None or kind != "tfds" else f" in {os.path.realpath(data_dir)}"
     which = "" if kind in data.names.PATH_KINDS else f" ({split})"
     pieces = [f"{kind}:{argument}", *name.pieces]
-    return f"{'@'.join(pieces)}{which}{where}{data.streams.contents(images)}"
+    return f"{'@'.join(pieces)}{which}{where}{data.streams.contents(name.source)}"
 
 
 def _score_on_beam() -> "scoring.Counts":

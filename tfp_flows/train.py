@@ -46,6 +46,7 @@ def define_flags(family: str = "glow") -> list[str]:
         False,
         "Go on with a run whose training images are not those that it was trained on so far.",
     )
+    names.append(commands.define_skip_unreadable_flag())
     commands.define_parts_flag()
     flags.DEFINE_integer(
         "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
@@ -76,7 +77,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
     division = run.spec().division if run.exists() else data.DIVISION
     source: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
-    where = {**source, "division": division}
+    where = {**source, "division": division, "skip_unreadable": FLAGS.skip_unreadable}
     dataset = run.find(FLAGS.dataset)  # where it is now, if the run or its data have been moved
     train_set = data.load(dataset, "train", **where)
     validation_set = data.load(dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
@@ -89,6 +90,8 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         dataset=FLAGS.dataset,
         image_shape=train_set.image_shape,
         division=division,
+        skip_unreadable=FLAGS.skip_unreadable,
+        means=data.contrast_means(dataset, **where),
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     others = [run.find(name) for name in FLAGS.evaluate_on or []]

@@ -18,6 +18,7 @@ FLAGS = flags.FLAGS
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, photos, digits, constant or "
     "noise, and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
+    "@over=white "
     "@contrast=0.5 @binarize. ALIAS=NAME: what tables and pictures call the set."
 )
 
@@ -38,9 +39,18 @@ def define_moved_data_flag() -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE, with the "
-        "same operations.",
+        "The run's own data, if they lie elsewhere now than when it was trained: folder:NEW/PLACE.",
     )
+
+
+def define_skip_unreadable_flag() -> str:
+    """Defines `--skip_unreadable`, as `data.load` has it; returns its name."""
+    flags.DEFINE_bool(
+        "skip_unreadable",
+        False,
+        "Leave out, and list, pictures that cannot be read or taken as they are.",
+    )
+    return "skip_unreadable"
 
 
 def define_parts_flag() -> None:

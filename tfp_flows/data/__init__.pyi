@@ -16,6 +16,7 @@ from .loading import evaluation_split as evaluation_split
 from .loading import fingerprint as fingerprint
 from .loading import load as load
 from .preparation import Preparation as Preparation
+from .preparation import means_from_json as means_from_json
 from .preparation import read_pictures as read_pictures
 from .reading import Reading as Reading
 from .sources import clear_cache as clear_cache

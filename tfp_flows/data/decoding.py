@@ -39,6 +39,7 @@ SUFFIXES = frozenset(
 GREY, RGB, DEEP = "grey", "RGB", "16 bits"
 PLAIN = (GREY, RGB)  # what is taken as it is
 _WEAK = ("PPM", "DIB")  # their first bytes may be those of a text
+_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _PREFIX = 16  # bytes by which a format is known
 _ORIENTATION = 0x0112
 _TURNED: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF's orientation; of [H, W, C]
@@ -220,7 +221,7 @@ def _from_lab(image: Image.Image) -> Image.Image:
 
 
 def _is_transparent(image: Image.Image) -> bool:
-    return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+    return image.mode in _WITH_ALPHA or "transparency" in image.info
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -271,7 +272,7 @@ def _png_of(image: Image.Image) -> Callable[[], bytes]:
 def _reason(error: Exception, picture: Picture) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "its format is not known"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     if isinstance(picture, str | os.PathLike):
         text = text.replace(repr(os.fspath(picture)), "the file").replace(os.fspath(picture), "the file")
     return text

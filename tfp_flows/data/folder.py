@@ -39,6 +39,7 @@ def read_files(
     split: str,
     options: ReadingOptions = _NO_OPTIONS,
     listing: Listing | None = None,
+    with_others: bool = False,
 ) -> ImageSet:
     """Reads some images of a folder.
 
@@ -48,6 +49,8 @@ def read_files(
       split: The split that they are.
       options: How they are read.
       listing: Of the folder; None to list it.
+      with_others: Whether the folder's other images are looked at too, so that all is told at once that
+        cannot be taken.
 
     Returns:
       The images in the order of `files`, which are their keys, with labels where they lie in classes.
@@ -63,25 +66,32 @@ def read_files(
             "put some into subfolders train and test"
         )
     root = root_of(path)
-    gathering = Gathering(f"folder:{path}", f"{root}/".replace("//", "/"), len(files), options)
-    batches = [files[start : start + _AT_ONCE] for start in range(0, len(files), _AT_ONCE)]
+    others = sorted(set(listing.images) - set(files)) if with_others else []
+    everything = [*files, *others]
+    gathering = Gathering(f"folder:{path}", f"{root}/".replace("//", "/"), len(everything), options)
+    batches = [everything[start : start + _AT_ONCE] for start in range(0, len(everything), _AT_ONCE)]
+    left = len(files)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         try:
             read = pool.map(functools.partial(_read, root, options), batches)
             for batch, made in zip(batches, read, strict=True):
                 for file, each in zip(batch, made, strict=True):
-                    gathering.fail(file, each) if isinstance(each, DataError) else gathering.add(file, each)
+                    keep, left = left > 0, left - 1
+                    if isinstance(each, DataError):
+                        gathering.fail(file, each, keep)
+                    else:
+                        gathering.add(file, each, keep)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     images, keys, facts, skipped = gathering.finish()
     labels, label_names = labels_of(keys, listing.images) or (None, None)
-    others = listing.others
+    suffixes = listing.others
     if listing.unknown:
-        others = (("", len(listing.unknown)), *others)
+        suffixes = (("", len(listing.unknown)), *suffixes)
     found = (*listing.skipped, *listing.doubled, *skipped)
     height, width, channels = images.shape[1:]
-    reading = Reading(facts, (height, width, channels), tuple(sorted(found)), others)
+    reading = Reading(facts, (height, width, channels), tuple(sorted(found)), suffixes)
     return ImageSet(f"folder:{path}", split, images, labels, keys, None, reading, label_names)
 
 

@@ -5,6 +5,7 @@ Pictures of one shape are taken. Where some are grey and others RGB, the kind th
 """
 
 import collections
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from tfp_flows.checks import sizes
 from tfp_flows.data.decoding import DEEP, PLAIN, Decoded, Fact, Unfit
-from tfp_flows.data.errors import DataError
+from tfp_flows.data.errors import DataError, DataWarning
 from tfp_flows.data.reading import ReadingOptions, few
 
 SIZED = "@resize=32"
@@ -22,12 +23,13 @@ _ONE_AND_MANY = {"palette": ("has a palette", "have palettes"), DEEP: ("has 16 b
 
 
 class _Fault(NamedTuple):
-    """Why a picture cannot be taken: of which kind, in which words, and more exactly, if there is more."""
+    """Why a picture cannot be taken: of which kind, in which words, more exactly; and if it was wanted."""
 
     key: str
     kind: int
     what: str
     detail: str = ""
+    kept: bool = True
 
 
 class Gathered(NamedTuple):
@@ -48,7 +50,7 @@ class Gathering:
         Args:
           name: Of the set, for messages.
           place: What to put before a key in messages that name two of them.
-          count: How many pictures there are at most.
+          count: How many pictures there are at most, those included that are looked at alone.
           options: How they are read.
         """
         self._name, self._place, self._count, self._options = name, place, count, options
@@ -58,15 +60,17 @@ class Gathering:
         self._sizes: collections.Counter[tuple[int, ...]] = collections.Counter()
         self._faults: list[_Fault] = []
 
-    def add(self, key: str, made: Decoded) -> None:
-        """Takes a picture, decoded and with its operations applied.
+    def add(self, key: str, made: Decoded, keep: bool = True) -> None:
+        """Takes a picture, decoded and with its operations applied; or, without `keep`, looks at it alone.
 
         Raises:
           DataError: If all would not fit into memory.
         """
         image, fact = made
         if fact.mode not in PLAIN and not self._options.any_mode:
-            self._faults.append(_Fault(key, _MODE, fact.mode))
+            self._faults.append(_Fault(key, _MODE, fact.mode, "", keep))
+            return
+        if not keep:
             return
         channels = image.shape[2]
         if channels not in self._arrays:
@@ -79,20 +83,20 @@ class Gathering:
         else:
             self._other_shapes.setdefault(channels, (key, image.shape))
 
-    def fail(self, key: str, error: DataError) -> None:
+    def fail(self, key: str, error: DataError, keep: bool = True) -> None:
         """Notes a picture that could not be decoded, or does not fit an operation."""
         if not isinstance(error, Unfit):
-            self._faults.append(_Fault(key, _OPERATION, "does not fit", str(error).removeprefix(": ")))
+            self._faults.append(_Fault(key, _OPERATION, "does not fit", str(error).removeprefix(": "), keep))
         elif error.transparent:
-            self._faults.append(_Fault(key, _TRANSPARENT, "has transparency"))
+            self._faults.append(_Fault(key, _TRANSPARENT, "has transparency", "", keep))
         else:
             reason = (
                 str(error).removeprefix("cannot be read as a picture: ").removeprefix("cannot be read: ")
             )
-            self._faults.append(_Fault(key, _BROKEN, "cannot be read", reason))
+            self._faults.append(_Fault(key, _BROKEN, "cannot be read", reason, keep))
 
     def finish(self) -> Gathered:
-        """What was taken.
+        """What was taken; warns (`DataWarning`) of what was left out.
 
         Raises:
           DataError: If pictures differ in size; if some cannot be taken, unless `skip_unreadable`; or if
@@ -102,16 +106,25 @@ class Gathering:
         for other in self._taken.keys() - {channels}:
             what = f"{_CHANNELS.get(other, other)} among {_CHANNELS.get(channels, channels)}"
             self._faults += [_Fault(key, _MODE, what) for key, _ in self._taken[other]]
+        self._faults.sort()  # by key, whatever was read first
         if self._faults and not (self._options.skip_unreadable and channels):
             raise DataError(self._refusal(channels))
         if channels in self._other_shapes:
             raise DataError(self._difference(channels))
         taken = self._taken[channels]
+        left_out = [(fault.key, _reason(fault)) for fault in self._faults if fault.kept]
+        if left_out:
+            warnings.warn(
+                f"{self._name}: {len(left_out):,} of {len(taken) + len(left_out):,} images are left out: "
+                f"{few([f'{key} ({reason})' for key, reason in left_out])}.",
+                DataWarning,
+                stacklevel=2,
+            )
         return Gathered(
             self._arrays[channels][: len(taken)],
             tuple(key for key, _ in taken),
             tuple(fact for _, fact in taken),
-            tuple((fault.key, _reason(fault)) for fault in self._faults),
+            tuple(left_out),
         )
 
     def _make_room(self, image: np.ndarray) -> None:

@@ -52,6 +52,8 @@ def list_folder(path: str) -> Listing:
     if os.path.isfile(root):
         return Listing((os.path.basename(root),))
     if not os.path.isdir(root):
+        if suffix_of(root) in SUFFIXES:
+            raise DataError(f"folder:{path}: no such file")
         raise DataError(
             f"folder:{path}: no such folder (an '@' starts an operation only where a known one follows it)"
         )

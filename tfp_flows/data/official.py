@@ -54,6 +54,7 @@ def read_official(
     options: TfdsOptions,
     reading: ReadingOptions,
     choose: Choose | None = None,
+    with_others: bool = False,
 ) -> ImageSet:
     """Reads a split that a source has of its own, or some of it.
 
@@ -64,6 +65,8 @@ def read_official(
       reading: How pictures are read.
       choose: Function of the text that decides upon each image (see `texts`) to the indices of those that
         are wanted; None for all. Files that are not wanted are not read.
+      with_others: Of a folder, whether those are looked at all the same, to tell at once of what cannot be
+        taken.
 
     Returns:
       The images, in the order of the indices; without any, in that of the source.
@@ -72,7 +75,7 @@ def read_official(
       DataError: If they are not to be had.
     """
     if source.kind == "folder":
-        return _read_folder(source.argument, split, reading, choose)
+        return _read_folder(source.argument, split, reading, choose, with_others)
     if source.kind == "npz":
         whole = read_npz(source.argument, split)
     elif source.kind == "tfrecord":
@@ -101,7 +104,9 @@ def texts(source: Source, keys: Sequence[str]) -> Sequence[str]:
     return [key.rpartition(":")[2] for key in keys] if source.kind == "npz" else keys
 
 
-def _read_folder(path: str, split: str, reading: ReadingOptions, choose: Choose | None) -> ImageSet:
+def _read_folder(
+    path: str, split: str, reading: ReadingOptions, choose: Choose | None, with_others: bool
+) -> ImageSet:
     listing = with_images(path, list_folder(path))
     files = splits_of_folder(path, listing.images)
     if split not in files:
@@ -112,4 +117,4 @@ def _read_folder(path: str, split: str, reading: ReadingOptions, choose: Choose 
     chosen = files[split]
     if choose is not None and chosen:
         chosen = [chosen[index] for index in choose(chosen)]
-    return read_files(path, chosen, split, reading, listing)
+    return read_files(path, chosen, split, reading, listing, with_others)

@@ -84,7 +84,6 @@ class Preparation:
         """
         try:
             text, shape, means = (values[key] for key in ("operations", "image_shape", "means"))
-            numbers = [list(map(_finite, of_one)) for of_one in means]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{str(values)[:80]!r} is no preparation") from error
         if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int for n in shape)):
@@ -93,11 +92,12 @@ class Preparation:
         if not isinstance(text, str) or (text and not text.startswith("@")):
             raise DataError(f"the operations of a preparation must be like '@resize=32', got {text!r:.80}")
         operations = tuple(parse_operation(piece, text) for piece in text.split("@")[1:])
+        numbers = means_from_json(means)
         contrasts = sum(operation.kind == "contrast" for operation in operations)
         if numbers and len(numbers) != contrasts:
             raise DataError(f"a preparation with {contrasts} @contrast has means of {len(numbers)}")
         height, width, channels = shape
-        return cls(operations, (height, width, channels), tuple(map(tuple, numbers)))
+        return cls(operations, (height, width, channels), numbers)
 
     def finished(self, image: np.ndarray) -> np.ndarray:
         """As `prepared`, of an image uint8 `[H, W, C]` that was decoded before.
@@ -105,12 +105,16 @@ class Preparation:
         Raises:
           DataError: If it does not become of that shape; the message is the reason alone.
         """
-        if not self.means and any(operation.kind == "contrast" for operation in self.operations):
-            raise DataError("the means that @contrast needs are not kept with this model: train it anew")
+        self.check_means()
         try:
             return self._checked(apply_all(self.operations, image[np.newaxis], "", self.means)[0])
         except DataError as error:
             raise DataError(str(error).removeprefix(": ")) from error
+
+    def check_means(self) -> None:
+        """Raises `DataError` where there is a `@contrast` whose means are not known."""
+        if not self.means and any(operation.kind == "contrast" for operation in self.operations):
+            raise DataError("the means that @contrast needs are not kept with this model: train it anew")
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
         if image.shape != self.image_shape:
@@ -189,7 +193,19 @@ def _called(picture: AnyPicture) -> str:
     return str(name) if name else "a picture"
 
 
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(value)
-    return float(value)
+def means_from_json(means: Any) -> tuple[tuple[float, ...], ...]:
+    """`Preparation.means` of JSON.
+
+    Raises:
+      DataError: If they are none.
+    """
+    try:
+        if all(_is_mean(mean) for of_one in means for mean in of_one):
+            return tuple(tuple(map(float, of_one)) for of_one in means)
+    except TypeError:
+        pass
+    raise DataError(f"the means of a preparation must be lists of grey levels, got {str(means)[:80]}")
+
+
+def _is_mean(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 255

@@ -127,10 +127,9 @@ def _training(
     """All training images but those of the test split; `fingerprint` is there for the cache's key alone."""
     del fingerprint
     if "test" not in missing:
-        return read_official(source, "train", options, reading)
-    return read_official(
-        source, "train", options, reading, functools.partial(_not_test, missing, source.text)
-    )
+        return read_official(source, "train", options, reading, with_others=True)
+    rest = functools.partial(_not_test, missing, source.text)
+    return read_official(source, "train", options, reading, rest, with_others=True)
 
 
 @functools.lru_cache(maxsize=_NUM_CACHED)

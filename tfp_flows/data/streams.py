@@ -125,6 +125,7 @@ def stream(
     chain = Preparation(own, (height, width, channels))
     if preparation is not None and takes_operations(name):
         chain = dataclasses.replace(preparation, image_shape=chain.image_shape)
+    chain.check_means()
     with meant(source, name):
         if source.kind == "tfds":
             items = _tfds(source.argument, piece, skip, data_dir, split)
@@ -133,7 +134,7 @@ def stream(
         else:
             items = _of_set(_made_here(source, split, chain.image_shape), piece, skip)
         for item in items:
-            yield _finished(item, chain)
+            yield finished(item, chain)
 
 
 def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "test") -> Iterator[Piece]:
@@ -172,13 +173,12 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
         yield from [Piece()] if count is None else _ranges((), count, _NUM_IMAGES)
 
 
-def contents(name: str) -> str:
+def contents(source: Source) -> str:
     """Checksums of an archive's arrays, whose images have no keys of their own; "" of other sources.
 
     Raises:
       DataError: If there is no such archive.
     """
-    source, _ = _parse(name)
     if source.kind != "npz":
         return ""
     with open_rows(source.argument) as archive:
@@ -253,7 +253,7 @@ def _of_set(image_set: ImageSet, piece: Piece | None, skip: Skip) -> Iterator[It
             yield Item(key, image)
 
 
-def _finished(item: Item, chain: Preparation) -> Item:
+def finished(item: Item, chain: Preparation) -> Item:
     """The item with the operations applied and its shape checked."""
     if item.image is None:
         return item

@@ -97,7 +97,8 @@ def fit_and_calibrate(
       download: As for `data.load`.
       max_images: To fit to, and to calibrate with, at most: a fixed random sample of either.
       calibrate_on: Name of a set in the run's shape to calibrate with instead, as a whole: images of the
-        model's own kind that it was not trained on. None for the run's calibration split.
+        model's own kind that it was not trained on. A name without operations of its own gets those of the
+        run. None for the run's calibration split.
       alpha: A level that p-values must be able to reach; None for any. It is looked at before any
         image is scored.
       trained_on: What the runs of the detector's models were trained on, as far as they say.
@@ -111,12 +112,13 @@ def fit_and_calibrate(
       DetectorError: If they are too few, or the model was trained on them.
     """
     where: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
-    where["division"] = spec.division
+    where.update(division=spec.division, skip_unreadable=spec.skip_unreadable)
     validation = data.load(spec.dataset, "validation", max_images=max_images, **where)
     if calibrate_on is None:
         held_out = data.load(spec.dataset, "calibration", max_images=max_images, **where)
     else:
         _refuse_own(calibrate_on, spec)
+        where["preparation"] = spec.preparation
         held_out = data.load(calibrate_on, data.ALL, max_images=max_images, **where)
     validation, held_out = (_not_trained_on(images, trained_on) for images in (validation, held_out))
     if alpha is not None:

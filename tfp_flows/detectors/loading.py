@@ -77,6 +77,8 @@ def load(
     if description.get("preparation") is not None:
         try:
             detector.preparation = Preparation.from_json(description["preparation"])
+            if detector.preparation.image_shape != shape:
+                raise UserError(f"its preparation makes {detector.preparation.image_shape}, not {shape}")
         except UserError as error:
             raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
     return detector

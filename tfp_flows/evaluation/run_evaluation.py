@@ -34,7 +34,8 @@ def load_sets(
     Args:
       spec: `runs.RunSpec`.
       named: Names as in `tfp_flows.data`; of each the split that `data.evaluation_split` says: all images of
-        a folder or an archive without test images of its own, unless the run was trained on others of it.
+        a folder or an archive without test images of its own, unless the run was trained on others of it. A
+        name without operations of its own gets those of the run.
       data_dir: Folder of data sets in TFDS layout.
       download: Whether TFDS may download what is missing.
       max_images: Largest number of images of each set, a fixed random sample; None for all.
@@ -51,16 +52,23 @@ def load_sets(
             "`run`: it was trained on arrays without a name; tfp_flows.fit takes it as `dataset`."
         )
     shared: dict[str, Any] = dict(
-        data_dir=data_dir, download=download, image_shape=spec.image_shape, division=spec.division
+        data_dir=data_dir,
+        download=download,
+        image_shape=spec.image_shape,
+        division=spec.division,
+        skip_unreadable=spec.skip_unreadable,
     )
     trained_on = names_trained_on(spec)
-    others = other_names(spec.dataset, named)
+    preparation = spec.preparation
+    written = {names.with_operations(name, preparation.text): name for name in named}
+    others = other_names(spec.dataset, list(written))
     data.Labels([spec.dataset, *others])  # which refuses two sets of one alias
     own = data.load(spec.dataset, "test", max_images=max_images, **shared)
     sets = [own, data.load(spec.dataset, "train", max_images=len(own), **shared)]
     for name in others:
         split = data.evaluation_split(name, trained_on)
-        sets.append(data.load(name, split, max_images=max_images, **shared))
+        prepared = dict(shared, preparation=preparation)
+        sets.append(data.load(written[name], split, max_images=max_images, **prepared))
     return sets
 
 

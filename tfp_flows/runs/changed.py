@@ -35,6 +35,7 @@ def warn_of_changed_images(
         download=download,
         image_shape=spec.image_shape,
         division=spec.division,
+        skip_unreadable=spec.skip_unreadable,
     )
     changed = before.difference(TrainedOn.of(there.images), in_order=False)
     if changed:

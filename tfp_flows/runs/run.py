@@ -115,7 +115,7 @@ class RunSpec:
             division=division,
             trained_on=trained_on,
             skip_unreadable=skip_unreadable,
-            means=tuple(tuple(map(float, of_one)) for of_one in means),
+            means=data.means_from_json(means),
         )
 
 
@@ -198,20 +198,26 @@ class Run:
         """
         return self._read()[0]
 
-    def with_data(self, dataset: str | None = None) -> RunSpec:
+    def with_data(self, dataset: str | None = None, skip_unreadable: bool = False) -> RunSpec:
         """The `RunSpec` with the name of its data as they can be loaded here.
 
         A path is looked for where it was, then relative to the folder, then as it was written.
 
         Args:
-          dataset: The name to take instead, of data that lie elsewhere now.
+          dataset: The name to take instead, of data that lie elsewhere now; without operations of its own it
+            gets those of the run.
+          skip_unreadable: Whether to leave out what cannot be read though the run did not.
 
         Raises:
           RunError: As `spec`, or if the data are nowhere.
         """
         spec, known = self._read()
-        found = dataset or places.need(spec.dataset, self.folder, known, NEW_PLACE)
-        return dataclasses.replace(spec, dataset=found)
+        if dataset:
+            found = names.with_operations(dataset, spec.preparation.text)
+        else:
+            found = places.need(spec.dataset, self.folder, known, NEW_PLACE)
+        skip = spec.skip_unreadable or skip_unreadable
+        return dataclasses.replace(spec, dataset=found, skip_unreadable=skip)
 
     def find(self, name: str) -> str:
         """A name of the run's own with the path where its images are now; any other name as it is.

@@ -16,7 +16,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
 from tfp_flows.checks import sizes
-from tfp_flows.data import streams
+from tfp_flows.data import Preparation, streams
 from tfp_flows.detectors import calibration
 from tfp_flows.scoring import table
 from tfp_flows.serving import exported_model
@@ -45,8 +45,9 @@ class ScoreImages(beam.PTransform):
     """PCollection of images -> `Scores`: elements in = scores + errors.
 
     An element is a pair (key, image) or a `data.streams.Item`; the image is uint8 `[H, W, C]`, or the bytes
-    of a PNG or JPEG. One that cannot be decoded, or has another shape or dtype than the model wants, goes to
-    the errors; so does an Item without an image, with its own reason.
+    of a picture, which is prepared as those were that the model was trained on. One that cannot be decoded,
+    or has another shape or dtype than the model wants, goes to the errors; so does an Item without an image,
+    with its own reason.
 
     An image's numbers do not depend on which others are scored beside it: see `ExportedModel`. Each
     worker process loads the model once, and all of its threads share it. The counters "scored" and "failed"
@@ -74,6 +75,7 @@ class ScoreImages(beam.PTransform):
         if not 0 < alpha < 1:
             raise table.ScoringError(f"`alpha` must be in (0, 1), got {alpha}.")
         self._image_shape = exported_model.image_shape(model)
+        self._preparation = exported_model.preparation(model) or Preparation((), self._image_shape)
         sizes.check_batch_size(batch_size, self._image_shape, error=table.ScoringError)
         count = exported_model.num_calibration(model)
         if count is not None:
@@ -85,7 +87,7 @@ class ScoreImages(beam.PTransform):
 
     def expand(self, pcoll: beam.PCollection) -> Scores:
         """See the class."""
-        read = pcoll | "Read" >> beam.ParDo(_Read(self._image_shape)).with_outputs(_ERRORS, main="images")
+        read = pcoll | "Read" >> beam.ParDo(_Read(self._preparation)).with_outputs(_ERRORS, main="images")
         scores = (
             read.images
             | "Batch" >> beam.BatchElements(self._batch_size, self._batch_size)
@@ -101,13 +103,13 @@ class ScoreImages(beam.PTransform):
 class _Read(beam.DoFn):
     """Elements -> `Item`s with an image of the right shape; the others to the errors."""
 
-    def __init__(self, image_shape: tuple[int, int, int]) -> None:
-        self._image_shape = image_shape
+    def __init__(self, preparation: Preparation) -> None:
+        self._preparation = preparation
         self._failed = Metrics.counter(NAMESPACE, "failed")
 
     @typehints.decorators.no_annotations  # for readers: to Beam an Item is no tuple
     def process(self, element: tuple) -> Iterator[streams.Item | beam.pvalue.TaggedOutput]:
-        item = streams.with_shape(_item(element), self._image_shape)
+        item = streams.with_shape(_item(element, self._preparation), self._preparation.image_shape)
         if item.image is None:
             self._failed.inc()
             yield beam.pvalue.TaggedOutput(_ERRORS, table.failed_image(item))
@@ -115,12 +117,12 @@ class _Read(beam.DoFn):
             yield item
 
 
-def _item(element: tuple) -> streams.Item:
+def _item(element: tuple, preparation: Preparation) -> streams.Item:
     if not (isinstance(element, tuple) and len(element) in (2, 3, 4) and isinstance(element[0], str)):
         raise table.ScoringError(f"ScoreImages takes pairs (key, image), got {type(element).__name__}.")
     item = streams.Item(*element)
     if isinstance(item.image, bytes):
-        return streams.decode(item.key, item.image)
+        return streams.finished(streams.decode(item.key, item.image, preparation.operations), preparation)
     return item._replace(image=None if item.image is None else np.asarray(item.image))
 
 

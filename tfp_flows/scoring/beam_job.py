@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from tfp_flows import _start, runs
-from tfp_flows.data import streams
+from tfp_flows.data import Preparation, streams
 from tfp_flows.scoring import scorers, table
 from tfp_flows.scoring.beam import NAMESPACE, ScoreImages, Scores
 from tfp_flows.serving import exported_model
@@ -40,11 +40,13 @@ class Source:
       name: As for `data.streams.stream`.
       data_dir: Folder of TFDS sets.
       split: Of a TFDS set.
+      preparation: Likewise.
     """
 
     name: str
     data_dir: str | None = None
     split: str = "test"
+    preparation: Preparation | None = None
 
 
 class ReadImages(beam.PTransform):
@@ -80,7 +82,12 @@ class _ReadPiece(beam.DoFn):
     def process(self, piece: streams.Piece) -> Iterator[streams.Item]:
         source = self._source
         for item in streams.stream(
-            source.name, self._image_shape, source.data_dir, source.split, piece=piece
+            source.name,
+            self._image_shape,
+            source.data_dir,
+            source.split,
+            piece=piece,
+            preparation=source.preparation,
         ):
             self._read.inc()
             yield item
@@ -144,10 +151,11 @@ class BeamJob:
             scorers.need_level_of_export(self.model, self.alpha)
         pipeline = _pipeline(runner, beam_args)
         shape = exported_model.image_shape(self.model)
-        next(_pieces(self.source), None)  # a wrong name fails here, in one line
+        source = dataclasses.replace(self.source, preparation=exported_model.preparation(self.model))
+        next(_pieces(source), None)  # a wrong name fails here, in one line
         found = (
             pipeline
-            | "Images" >> ReadImages(self.source, shape)
+            | "Images" >> ReadImages(source, shape)
             | "Score" >> ScoreImages(self.model, self.alpha, self.batch_size, self.trust)
         )
         self._write(found)

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from tfp_flows import detectors
+from tfp_flows.data import Preparation
 from tfp_flows.detectors import calibration
 from tfp_flows.numerics import quantization
 from tfp_flows.pages import heat
@@ -44,7 +45,7 @@ def digest(path: str | os.PathLike) -> str:
 
 def of_export(
     path: str | os.PathLike, batch_size: int, alpha: float | None = None, trust: bool = False
-) -> tuple[MappingScorer, tuple[int, int, int]]:
+) -> tuple[MappingScorer, Preparation]:
     """The scorer of an exported model.
 
     Args:
@@ -54,7 +55,7 @@ def of_export(
       trust: Whether to load whatever graph it is; see `ExportedModel`.
 
     Returns:
-      (scorer, shape (H, W, C) of its images).
+      (scorer, how pictures become its images: without operations where it does not say).
 
     Raises:
       ExportedModelError: If the folder holds no export.
@@ -63,7 +64,7 @@ def of_export(
     if alpha is not None:
         need_level_of_export(path, alpha)
     model = ExportedModel(path, batch_size, trust)
-    return model, model.image_shape
+    return model, exported_model.preparation(path) or Preparation((), model.image_shape)
 
 
 def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
@@ -81,7 +82,7 @@ def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
 
 def of_detector(
     path: str | os.PathLike, alpha: float | None = None, trust: bool = False
-) -> tuple[MappingScorer, tuple[int, int, int]]:
+) -> tuple[MappingScorer, Preparation]:
     """The scorer of a saved detector, exportable or not.
 
     Args:
@@ -90,8 +91,9 @@ def of_detector(
       trust: As for `detectors.load`.
 
     Returns:
-      (scorer, shape (H, W, C) of its images). Its numbers are `score`; `log_prob` in nats and `bits_per_dim`
-      where the detector has them; `p_value` where it is calibrated.
+      (scorer, how pictures become its images: without operations where it does not say). Its numbers are
+      `score`; `log_prob` in nats and `bits_per_dim` where the detector has them; `p_value` where it is
+      calibrated.
 
     Raises:
       DetectorError: If the folder holds no detector, or `alpha` is not attainable.
@@ -100,7 +102,7 @@ def of_detector(
     if alpha is not None and detector.calibration_scores is not None:
         calibration.need_level(alpha, len(detector.calibration_scores))
     scorer = DetectorScorer(detector, path)
-    return scorer, scorer.image_shape
+    return scorer, detector.preparation or Preparation((), scorer.image_shape)
 
 
 class DetectorScorer:

@@ -16,7 +16,7 @@ from tfp_flows.pages import heat
 from tfp_flows.serving import signature_file
 from tfp_flows.serving.signature_file import ExportedModelError
 
-__all__ = ["ExportedModel", "ExportedModelError", "image_shape", "num_calibration"]
+__all__ = ["ExportedModel", "ExportedModelError", "image_shape", "num_calibration", "preparation"]
 
 
 def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
@@ -43,6 +43,16 @@ def num_calibration(folder: str | os.PathLike) -> int | None:
     """
     detector = signature_file.read(folder)["detector"]
     return detector and detector.get("num_calibration")
+
+
+def preparation(folder: str | os.PathLike) -> Preparation | None:
+    """How pictures become the images of the export in `folder`; None where it does not say.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    described = signature_file.read(folder)["preparation"]
+    return None if described is None else Preparation.from_json(described)
 
 
 class ExportedModel:
@@ -78,7 +88,7 @@ class ExportedModel:
         self.batch_size = batch_size
         self._folder = folder
         self._described = signature_file.read(folder)
-        self.preparation = _preparation(self._described, folder)
+        self.preparation = preparation(folder)
         self._loaded = _load(folder, trust)  # its variables live as long as it does
         try:
             self._function = self._loaded.signatures["serving_default"]
@@ -156,14 +166,6 @@ class ExportedModel:
             return {name: values.numpy()[: len(images)] for name, values in found.items()}
         except (tf.errors.OpError, TypeError) as error:
             raise signature_file.no_export(self._folder, error) from error
-
-
-def _preparation(described: dict[str, Any], folder: str | os.PathLike) -> Preparation | None:
-    values = described.get("preparation")
-    try:
-        return None if values is None else Preparation.from_json(values)
-    except UserError as error:
-        raise signature_file.no_export(folder, error) from error
 
 
 def _load(folder: str | os.PathLike, trust: bool) -> tf.Module:

@@ -57,6 +57,7 @@ def export(
         "family": family.name,
         "dataset": run.spec().dataset,
         "image_shape": list(run.spec().image_shape),
+        "preparation": run.spec().preparation.to_json(),
         "seed": servable.SEED,
         "jit_compile": jit_compile,
         "detector": detector and _describe_detector(detector),

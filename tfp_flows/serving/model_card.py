@@ -86,6 +86,9 @@ def _training(run: Run, spec: RunSpec, step: int) -> Iterator[str]:
     """The lines of the table of training."""
     training = spec.training
     yield from ("| | |", "| --- | --- |", f"| data | {spec.dataset} |")
+    preparation = spec.preparation.text
+    if preparation:
+        yield f"| pictures are prepared by | {preparation} |"
     yield f"| steps | {step:,} of {training['steps']:,} |"
     yield f"| batch size | {training['batch_size']} |"
     yield f"| seed | {training['seed']} |"

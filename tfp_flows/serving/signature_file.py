@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_flows.checks import files, sizes
 from tfp_flows.checks.errors import UserError
+from tfp_flows.data import Preparation
 
 SIGNATURE_FILE = "signature.json"
 FORMAT = 1  # of signature.json
@@ -24,8 +25,8 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
       folder: Of the export.
 
     Returns:
-      A dict with at least `image_shape`, three positive integers; `methods`; `detector`, a dict or None; and
-      `export_format`.
+      A dict with at least `image_shape`, three positive integers; `methods`; `detector`, a dict or None;
+      `preparation`, a `data.Preparation` as JSON or None, of an export that is older; and `export_format`.
 
     Raises:
       ExportedModelError: If it cannot be read, or is not of this form.
@@ -39,6 +40,7 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
     except (OSError, UserError, tf.errors.OpError) as error:
         raise no_export(folder, error) from error
     described.setdefault("detector", None)
+    described.setdefault("preparation", None)
     return described
 
 
@@ -55,6 +57,10 @@ def _check(described: dict[str, Any]) -> None:
             f"image_shape of {SIGNATURE_FILE} must be three positive integers, got {_short(shape)}"
         )
     sizes.check_image_size(shape, SIGNATURE_FILE)
+    if described.get("preparation") is not None:
+        preparation = Preparation.from_json(described["preparation"])
+        if list(preparation.image_shape) != shape:
+            raise UserError(f"preparation of {SIGNATURE_FILE} makes {preparation.image_shape}, not {shape}")
     methods = described.get("methods")
     if not (isinstance(methods, dict) and all(isinstance(method, dict) for method in methods.values())):
         raise UserError(f"methods of {SIGNATURE_FILE} must be functions by name, got {_short(methods)}")
