@@ -1,7 +1,6 @@
 """An exported model, read back as a function from images to numbers."""
 
 import os
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
