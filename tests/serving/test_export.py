@@ -107,7 +107,7 @@ def test_with_tensorflow_alone_the_numbers_are_those_of_the_live_model(exported,
         found["sample"], family.sample(model, 2, (0, 5), False).numpy().astype(np.uint8)
     )
     described = json.loads((exported / f"{name}_exported" / "signature.json").read_text())
-    assert set(described["methods"]) == METHODS[name] | {"serving_default", "sample"}
+    assert set(described["methods"]) == METHODS[name] | {"serving_default", "sample", "score_map"}
     assert described["methods"]["sample"]["inputs"] == {
         "n": {"dtype": "int32", "shape": []},
         "seed": {"dtype": "int64", "shape": []},

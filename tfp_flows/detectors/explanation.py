@@ -125,11 +125,11 @@ class Explanation:
         says = f"{len(scores):,} held-out pictures of the model's own kind; line: this picture"
         says += "" if limit == float("inf") else f"; dashed: foreign at {self.alpha:g} to the right of it"
         return (
-            f'<svg viewBox="-2 0 {WIDTH + 4} {HEIGHT + 34}" width="100%" role="img" '
-            f'aria-label="histogram of scores" font-size="12" fill="currentColor">{bars}{marks}'
+            f'<svg viewBox="-2 0 {WIDTH + 4} {HEIGHT + 18}" width="100%" role="img" '
+            f'aria-label="histogram of scores" font-size="10" fill="currentColor">{bars}{marks}'
             f'<text x="0" y="{HEIGHT + 14}">{low:.4g}</text>'
             f'<text x="{WIDTH}" y="{HEIGHT + 14}" text-anchor="end">{high:.4g}</text>'
-            f'<text x="0" y="{HEIGHT + 29}">{_text(says)}</text></svg>'
+            f'</svg><p style="margin:0;font-size:12px">{_text(says)}</p>'
         )
 
 
@@ -181,7 +181,7 @@ def _verdict(p_value: float | None, alpha: float, scores: np.ndarray | None) -> 
     if not calibration.attainable(alpha, len(scores)):
         return {"verdict": "", "words": f"no verdict: {calibration.unattainable(alpha, len(scores))}"[:-1]}
     if np.float32(p_value) <= np.float32(alpha):
-        share = f"of pictures of its own kind at most {alpha:.3g} score as high"
+        share = f"of pictures of its own kind at most {100 * alpha:.3g} % score as high"
         return {"verdict": "out", "words": f"foreign to the model ({share})"}
     return {"verdict": "in", "words": f"not called foreign at {alpha:.3g}"}
 

@@ -10,6 +10,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_images
+from tfp_flows.data import Preparation
 
 
 class ImageDistribution(tfd.Distribution):
@@ -24,9 +25,11 @@ class ImageDistribution(tfd.Distribution):
 
     Attributes:
       run_reference: Of a model that was loaded from a run: which; see `runs.load_model`.
+      preparation: Of such a model: how pictures become the images that it takes (`data.read_pictures`).
     """
 
     run_reference: Any = None
+    preparation: Preparation | None = None
 
     def __init__(
         self, image_shape: Sequence[int] | tf.TensorShape, dtype: tf.DType, parameters: dict, name: str
@@ -68,6 +71,7 @@ class ImageDistribution(tfd.Distribution):
         copied = super().copy(**overrides)
         if not overrides.keys() - {"name"}:
             copied.run_reference = self.run_reference
+        copied.preparation = self.preparation
         return copied
 
     def __getitem__(self, slices: object) -> "ImageDistribution":

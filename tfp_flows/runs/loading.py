@@ -24,6 +24,7 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
     model = tfp_flows.load("runs/quickstart")
     model.log_prob(images)          # uint8 [B, H, W, C] -> [B], nats
     tfp_flows.load("runs/quickstart", num_dequantization_samples=16, bound="importance")
+    model.log_prob(data.read_pictures(["a.jpg", "b.png"], model.preparation))    # of files
     ```
 
     Args:
@@ -33,7 +34,7 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
 
     Returns:
       A density model over integer images `[H, W, C]`, with the averaged weights; of the best validation,
-      where training could stop early.
+      where training could stop early. Its `preparation` says how pictures become such images.
 
     Raises:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
@@ -75,6 +76,7 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
     digest = run.read_checkpoint(read)
     average.to_variables()
     model.run_reference = RunReference(run.folder, digest, dataclasses.asdict(protocol))
+    model.preparation = spec.preparation if len(spec.image_shape) == 3 else None
     return model, int(step)
 
 

@@ -15,6 +15,7 @@ from .bijector import check_transformed_distribution as check_transformed_distri
 from .bijector_gradients import check_gradients as check_gradients
 from .density_model import check_density_model as check_density_model
 from .density_model import check_moments as check_moments
+from .density_model import check_shares as check_shares
 from .detector import check_detector as check_detector
 from .one_pass import check_one_pass as check_one_pass
 from .perturbation import perturb as perturb

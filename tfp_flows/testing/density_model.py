@@ -1,5 +1,7 @@
 """The contract of density models over integer images."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -10,7 +12,8 @@ def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float
 
     uint8 and other integer types are accepted and agree; values that are no grey level are refused;
     `log_prob` is deterministic and depends on neither batch nor order; samples are grey levels;
-    a copy is the same model; its mean and deviation, if it offers them, are those of its samples.
+    a copy is the same model; the shares of pixels, if it tells them, sum to `log_prob`; its mean and
+    deviation, if it offers them, are those of its samples.
 
     Args:
       model: `tfd.Distribution` with events `[H, W, C]`.
@@ -36,12 +39,36 @@ def check_density_model(model: tfd.Distribution, images: np.ndarray, atol: float
         _check_refused(model, bad, wrong)
     for same in (model.copy(), model[...]):
         np.testing.assert_array_equal(same.log_prob(images), log_prob, err_msg="a copy is another model")
+    check_shares(model, images, atol)
     assert model.batch_shape == [], f"batch_shape is {model.batch_shape}, but one model gives one log p"
     check_moments(model)
     sample = model.sample(2, seed=(3, 4)).numpy()
     assert sample.shape == (2, *images.shape[1:]), f"samples have shape {sample.shape}"
     assert ((sample >= 0) & (sample <= 255) & (sample == np.floor(sample))).all()
     np.testing.assert_array_equal(model.sample(2, seed=(3, 4)), sample, err_msg="seed ignored")
+
+
+def check_shares(model: Any, images: np.ndarray, atol: float = 1e-3) -> None:
+    """`log_prob_map`, `pixel_log_probs`, `log_prob_shares`: those that a model has sum to its `log_prob`.
+
+    Args:
+      model: Any object with `log_prob`.
+      images: uint8 `[B, H, W, C]`.
+      atol: Allowed difference in nats.
+
+    Raises:
+      AssertionError: Naming the method.
+    """
+    size = images.shape[:3]
+    for name, ndims in (("log_prob_map", 3), ("pixel_log_probs", 3), ("log_prob_shares", 4)):
+        if not hasattr(model, name):
+            continue
+        found = np.asarray(getattr(model, name)(images), np.float64)
+        fits = found.ndim == ndims and found.shape[:3] == size
+        assert fits, f"{name} has shape {found.shape}, not {list(size)}{' and terms' if ndims == 4 else ''}"
+        total = found.reshape([len(images), -1]).sum(axis=1)
+        message = f"{name} does not sum to log_prob"
+        np.testing.assert_allclose(total, model.log_prob(images), rtol=1e-5, atol=atol, err_msg=message)
 
 
 def check_moments(distribution: tfd.Distribution, num_samples: int = 400, seed: int = 0) -> None:

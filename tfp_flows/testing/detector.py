@@ -24,7 +24,7 @@ def check_detector(
     What needs `fit` or `calibrate` says so; a score is float32, finite, and depends on neither batch nor
     order; p-values are those of split conformal prediction; images that are none are refused in one line;
     what the class declares of its statistics is true; an exportable score runs inside a graph, traced once
-    for any batch.
+    for any batch; maps are finite, one value for each pixel, or are said not to be.
 
     Args:
       build: Callable without arguments, a new, unfitted `detectors.Detector` at each call.
@@ -67,7 +67,21 @@ def check_detector(
     if build_other is not None:
         _check_settings_that_do_not_matter(detector, build_other().fit(fit_images), images)
     _check_graph_score(detector, images, scores)
+    _check_maps(detector, images, close)
     return detector
+
+
+def _check_maps(detector, images, close):
+    """A map is finite, `[N, H, W]`, and no other's business; where there is none, one line says so."""
+    if detector.maps.why_none():
+        _check_refused_in_one_line(lambda: detector.score_map(images), "there is no map of pixels")
+        return
+    maps = detector.score_map(images)
+    assert maps.dtype == np.float32 and maps.shape == images.shape[:3], f"{maps.dtype} {maps.shape}"
+    assert np.isfinite(maps).all(), "a map is not finite"
+    in_turn = np.concatenate([detector.score_map(images[i : i + 1]) for i in range(len(images))])
+    np.testing.assert_allclose(in_turn, maps, **close, err_msg="maps depend on the batch size")
+    assert detector.score_map(images[:0]).shape == (0, *images.shape[1:3]), "no images give no maps"
 
 
 def _check_detector_refuses(detector, images):
