@@ -71,8 +71,11 @@ def main() -> None:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
     with _last_words():
         counts = _score_here() if FLAGS.runner is None else _score_on_beam()
-    left_alone = data.streams.left_alone(FLAGS.images)
-    others = f" ({left_alone})" if left_alone else ""
+    others = ""
+    if FLAGS.runner is None:
+        with contextlib.suppress(data.DataError):  # such as a folder that is gone by now
+            left_alone = data.streams.left_alone(FLAGS.images)
+            others = f" ({left_alone})" if left_alone else ""
     print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}{others}")
     if counts.failed:
         print(f"The reasons are in {FLAGS.out}.errors.csv.")

@@ -69,6 +69,15 @@ def test_16_bits_are_rounded_not_cut_off(rng):
         np.testing.assert_array_equal(grey, expected[..., :1])
 
 
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.95])
+def test_a_damaged_picture_of_16_bits_is_refused(rng, place):
+    sound = tf.io.encode_png(rng.integers(0, 2**16, (40, 40, 3), np.uint16)).numpy()
+    cut = int(place * len(sound))
+    for damaged in (sound[:cut], sound[:cut] + bytes([sound[cut] ^ 255]) + sound[cut + 1 :]):
+        with pytest.raises(Unfit, match="cannot be read as a picture"):
+            decode(damaged)
+
+
 @pytest.mark.parametrize("over", [(255, 255, 255), (0, 0, 0), (255, 128, 7)])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_by_brute_force(rng, over, mode):

@@ -51,7 +51,8 @@ def test_absolute_then_relative_then_as_written(run, tmp_path, monkeypatch):
     (tmp_path / "here" / "a.npz").unlink()
     with pytest.raises(runs.RunError, match=r"not there any more \(.*, .*, a.npz\); `dataset` may name"):
         moved.with_data()
-    assert moved.with_data("npz:b.npz").dataset == "npz:b.npz"
+    assert moved.with_data("npz:b.npz").dataset == "npz:b.npz@resize=8", "with the run's operations"
+    assert moved.with_data("npz:b.npz@rgb").dataset == "npz:b.npz@rgb", "where it has none of its own"
     assert moved.spec().dataset == "own=npz:a.npz@resize=8", "as it was written"
 
 

@@ -272,7 +272,7 @@ def _png_of(image: Image.Image) -> Callable[[], bytes]:
 def _reason(error: Exception, picture: Picture) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "its format is not known"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     if isinstance(picture, str | os.PathLike):
         text = text.replace(repr(os.fspath(picture)), "the file").replace(os.fspath(picture), "the file")
     return text
