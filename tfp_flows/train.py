@@ -119,8 +119,8 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     others = [run.find(name) for name in FLAGS.evaluate_on or []]
     located = dataclasses.replace(spec, dataset=dataset)
     sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
-    for line in _overview(located, [train_set, validation_set], sets, where):
-        print(line)
+    overview = _overview(located, [train_set, validation_set], sets, where)
+    print("\n".join(overview))
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -147,7 +147,9 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
         print(evaluation.report(run, rows))
     if FLAGS.report:
-        written = reporting.write(run, sets, rows, spec=located, **source, progress=FLAGS.progress)
+        written = reporting.write(
+            run, sets, rows, spec=located, overview=overview, **source, progress=FLAGS.progress
+        )
         print("\n".join(written.lines))
         print(f"The report is {written.index}; its detector is in {written.detector}.")
 

@@ -17,7 +17,7 @@ TINY = (
 
 
 def command(name, *arguments, cwd, status=0):
-    result = forked.command(f"tfp_flows.{name}", *arguments, "--progress=false", cwd=cwd)
+    result = forked.command(f"tfp_flows.{name}", *arguments, cwd=cwd)
     assert result.returncode == status, result.stderr
     return result
 
@@ -34,6 +34,7 @@ def walked(tmp_path_factory):
         "--skip_unreadable",
         "--run=runs/mine",
         "--report",
+        "--progress=false",
         *TINY,
         cwd=folder,
     )
@@ -81,6 +82,7 @@ def test_export_score_and_monitor_take_the_photographs_as_they_are(walked):
         "--images=folder:strange",
         "--out=scores.csv",
         "--maps=maps",
+        "--maps_of=all",
         cwd=folder,
     )
     rows = list(csv.DictReader((folder / "scores.csv").open()))

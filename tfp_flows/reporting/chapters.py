@@ -26,10 +26,8 @@ def data_found(page: Page, found: Findings) -> None:
     counts |= {"for calibration": found.used.calibration_total, "to test": own.total}
     facts = [(f"{count:,}", use) for use, count in counts.items()]
     page.facts([*facts, ("x".join(map(str, found.spec.image_shape)), "as the model sees them")])
-    for image_set in (train, *others):
-        reading = getattr(image_set, "reading", None)
-        for line in reading.lines() if reading else ():
-            page.text(line)
+    for line in found.overview:
+        page.text(line.strip())
     label = {id(each.images): each.label for each in found.judged}
     for image_set in (train, *others):
         chosen = in_order_of_chance(image_set.keys)[:CONTACT]

@@ -32,6 +32,7 @@ class Findings:
       judged: Own test images and the others, as the detector judges them.
       bits: {label: bits/dim `[N]`}, own test images first; those of training end in "(train)".
       terms: {label: {term: `[N]`, bits/dim}} of a flow's log p; none of another model.
+      overview: Lines that say what was found where the images were read.
     """
 
     run: runs.Run
@@ -44,6 +45,7 @@ class Findings:
     judged: Sequence[Judged]
     bits: dict[str, np.ndarray]
     terms: dict[str, dict[str, np.ndarray]]
+    overview: Sequence[str] = ()
 
     @property
     def own(self) -> Judged:
@@ -63,6 +65,7 @@ def find(
     rows: Sequence[evaluation.Row],
     detector_name: str,
     alpha: float,
+    overview: Sequence[str],
     *,
     data_dir: str | os.PathLike | None,
     download: bool,
@@ -80,7 +83,7 @@ def find(
     judged = judge(detector, [own, *others], alpha, progress)
     terms = {each.label: found for each in judged if (found := terms_of(detector.models[0], each.images))}
     bits = _bits(run, rows, spec.image_shape)
-    return Findings(run, spec, sets, rows, detector, folder, used, judged, bits, terms)
+    return Findings(run, spec, sets, rows, detector, folder, used, judged, bits, terms, overview)
 
 
 def _bits(

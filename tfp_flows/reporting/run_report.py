@@ -35,6 +35,7 @@ def write(
     spec: runs.RunSpec | None = None,
     detector_name: str = DEFAULT,
     alpha: float = 0.05,
+    overview: Sequence[str] = (),
     data_dir: str | os.PathLike | None = None,
     download: bool = False,
     progress: bool = True,
@@ -55,6 +56,7 @@ def write(
       detector_name: One of `detectors.names.NAMES` that takes one model.
       alpha: Images with a p-value of `alpha` or less are called foreign; where the calibration images are
         too few for one, the page says so.
+      overview: Lines that say what was found where the images were read, as of `reporting.overview`.
       data_dir: As for `data.load`.
       download: As for `data.load`.
       progress: Whether to show progress bars.
@@ -73,6 +75,7 @@ def write(
         rows,
         detector_name,
         alpha,
+        overview,
         data_dir=data_dir,
         download=download,
         progress=progress,
