@@ -64,3 +64,13 @@ def test_a_score_that_overflows_is_foreign():
     detector = detectors.Likelihood(Overflowing(0.0)).calibrate(np.zeros([40, 4, 4, 1], np.uint8))
     assert ((detector.score(images) == np.inf) == (images[:, 0, 0, 0] > 127)).all()
     assert (detector.predict(images) == (images[:, 0, 0, 0] > 127)).all()
+
+
+@pytest.mark.parametrize("count", [19, 29, 59, 99, 199, 999])
+def test_p_values_of_a_graph_are_the_quotients(count):
+    """TensorFlow makes a product of a division by a constant, which is not rounded as the quotient is."""
+    ascending = np.arange(count, dtype=np.float32)
+    compiled = tf.function(lambda scores: calibration.p_value(scores, tf.constant(ascending)))
+    scores = np.arange(count + 1, dtype=np.float32)
+    ranks = np.arange(count + 1, 0, -1, dtype=np.float32)
+    np.testing.assert_array_equal(compiled(tf.constant(scores)), ranks / np.float32(count + 1))

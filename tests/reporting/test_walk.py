@@ -93,6 +93,12 @@ def test_export_score_and_monitor_take_the_photographs_as_they_are(walked):
         np.testing.assert_allclose(explained.score, float(row["score"]), rtol=1e-4)
         np.testing.assert_allclose(explained.p_value, float(row["p_value"]), atol=1e-6)
         assert "<img" in explained._repr_html_() or "<svg" in explained._repr_html_()
-    result = forked.command("tfp_flows.monitor", "--scores=scores.csv", "--out=monitor", cwd=folder)
+    result = forked.command(
+        "tfp_flows.monitor",
+        "--scores=scores.csv",
+        "--detector=runs/mine/detector",
+        "--out=monitor",
+        cwd=folder,
+    )
     assert result.returncode in (0, 4), result.stderr
     assert (folder / "monitor/index.html").is_file()

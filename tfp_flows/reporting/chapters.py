@@ -191,7 +191,7 @@ def next_steps(page: Page, found: Findings) -> None:
         f"--maps=maps"
     )
     page.text("Watch over what comes in day by day, and be told when it drifts:")
-    page.code("python -m tfp_flows.monitor --scores=scores.csv --out=monitor")
+    page.code(f"python -m tfp_flows.monitor --scores=scores.csv --detector={detector} --out=monitor")
     page.text("Compare with other sets; the same for a finer look at one picture, in Python:")
     page.code(f"python -m tfp_flows.evaluate --run={run} --datasets=folder:OTHERS")
     page.code(
