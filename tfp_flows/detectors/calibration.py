@@ -44,7 +44,7 @@ def tail_fraction(values: "tf.Tensor", ascending: "np.ndarray | tf.Tensor") -> "
 
     below = tf.searchsorted(ascending, values, side="left")
     count = tf.shape(ascending)[0]
-    # In float64: a graph makes of it the product with a rounded 1 / (n + 1), which in float32 could pass alpha.
+    # In float64: a graph makes a product with 1 / (n + 1) of it, which rounded in float32 could pass alpha.
     fraction = tf.cast(1 + count - below, tf.float64) / tf.cast(count + 1, tf.float64)
     return tf.cast(fraction, values.dtype)
 
