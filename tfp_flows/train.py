@@ -162,7 +162,7 @@ def _overview(
 ) -> list[str]:
     """What was found, a line for each set."""
     calibration = data.load(spec.dataset, "calibration", **where)
-    return reporting.overview([*own, calibration, *sets[:1]], sets[2:])
+    return reporting.overview([*own, calibration, *sets[:1]], sets[2:], spec.preparation.text)
 
 
 def run(family: str = "glow") -> None:

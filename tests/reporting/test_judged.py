@@ -9,6 +9,7 @@ from tests.detectors.models import gaussian, random_images
 from tfp_flows import data, detectors, reporting
 from tfp_flows.reporting import words
 from tfp_flows.reporting.judged import judge
+from tfp_flows.reporting.overview import plain
 
 
 def image_set(images, name="folder:good", split="test"):
@@ -87,3 +88,22 @@ def test_the_overview_counts_every_split():
         "good: 12 images to train on, 1 for validation, 5 for calibration, 2 to test; 4x4x1.",
         "odd: 9 images to compare with.",
     ]
+
+
+def test_the_operations_of_the_run_are_said_once():
+    assert plain(["a@rgb", "b@rgb", "noise"], "@rgb") == {"a@rgb": "a", "b@rgb": "b", "noise": "noise"}
+    assert plain(["a@rgb", "a"], "@rgb") == {"a@rgb": "a@rgb", "a": "a"}  # two sets keep two names
+    assert plain(["a", "b"], "") == {"a": "a", "b": "b"}
+    images = random_images(9)
+    lines = reporting.overview(
+        [image_set(images, "folder:good@crop=4", "train")],
+        [image_set(images, "folder:bad@crop=4")],
+        "@crop=4",
+    )
+    assert lines == ["good: 9 images to train on; 4x4x1 (@crop=4).", "bad: 9 images to compare with."]
+
+
+def test_a_weak_score_is_said_with_another_to_try(judged, detector):
+    run = types.SimpleNamespace(folder="runs/mine")
+    said = words.weak(types.SimpleNamespace(detector=detector, run=run), "strange", 0.503)
+    assert "AUROC 0.50" in said and "--detector=input_complexity" in said and "--run=runs/mine" in said

@@ -44,7 +44,7 @@ def walked(tmp_path_factory):
 def test_training_says_what_it_found(walked):
     _, said = walked
     counts = re.search(
-        r"(\d+) images to train on, (\d+) for validation, (\d+) for calibration, (\d+) to test; 16x16x3",
+        r"(\d+) images to train on, (\d+) for validation, (\d+) for calibration, (\d+) to test; 16x16x3 \(@",
         said,
     )
     assert counts and sum(map(int, counts.groups())) == 199  # one of the 200 is cut off

@@ -1,6 +1,7 @@
 """The chapters of a run's report; each turns findings into text, tables and pictures."""
 
 import shlex
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from tfp_flows.reporting.judged import Judged
 
 CONTACT = 24  # images of a set that are shown as a sample of it
 SHOWN = 12  # images of the strangest, and of the most normal
-AREA = "AUROC of -log p"
+AREA, SCORE_AREA = "AUROC of -log p", "AUROC of the score"
+WEAK = 0.8  # AUROC of a score below which another one should be tried
 LIKELIER = "bits/dim (further right: likelier)"
 
 
@@ -122,14 +124,17 @@ def alarms(page: Page, found: Findings) -> None:
         rows,
         f"AUROC is that of the score against the model's own test images. Of those {alpha:.1%} should "
         "be called foreign, by chance.",
-        formats={"images": ",", "called foreign": ",", "share": ".1%", "AUROC of the score": ".3f"},
+        formats={"images": ",", "called foreign": ",", "share": ".1%", SCORE_AREA: ".3f"},
     )
+    for row in rows[1:]:
+        if row[SCORE_AREA] < WEAK:
+            page.callout(words.weak(found, row["images of"], row[SCORE_AREA]))
     names = [{"images of": e.label, "key": key, "score": float(s), "p-value": float(p)} for e in found.judged
              for key, s, p in zip(e.images.keys, e.scores, e.p_values, strict=True)]  # fmt: skip
     page.data("scores", names, in_json=False)
 
 
-def _alarm_row(each: Judged, own: Judged) -> dict[str, object]:
+def _alarm_row(each: Judged, own: Judged) -> dict[str, Any]:
     area = "" if each is own else evaluation.auroc(own.scores, each.scores)[0]
     count = int(each.foreign.sum())
     return {
@@ -137,7 +142,7 @@ def _alarm_row(each: Judged, own: Judged) -> dict[str, object]:
         "images": len(each.images),
         "called foreign": count,
         "share": count / len(each.images),
-        "AUROC of the score": area,
+        SCORE_AREA: area,
     }
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from tfp_flows import data, detectors, evaluation, runs
 from tfp_flows.distributions import protocols
 from tfp_flows.numerics import quantization
 from tfp_flows.reporting.judged import Judged, judge
+from tfp_flows.reporting.overview import plain
 
 MOST_FOR_TERMS = 1000  # images of a set
 
@@ -80,19 +81,22 @@ def find(
     folder = run.folder / "detector"
     detector.save(folder)
     own, _, *others = sets
-    judged = judge(detector, [own, *others], alpha, progress)
+    called = plain([row.dataset for row in rows], spec.preparation.text)
+    bits = _bits(run, rows, spec.image_shape, called)
+    rows = [dataclasses.replace(row, dataset=called[row.dataset]) for row in rows]
+    labels = [rows[0].dataset, *(row.dataset for row in rows[2:])]
+    judged = judge(detector, [own, *others], alpha, progress, labels)
     terms = {each.label: found for each in judged if (found := terms_of(detector.models[0], each.images))}
-    bits = _bits(run, rows, spec.image_shape)
     return Findings(run, spec, sets, rows, detector, folder, used, judged, bits, terms, overview)
 
 
 def _bits(
-    run: runs.Run, rows: Sequence[evaluation.Row], image_shape: tuple[int, ...]
+    run: runs.Run, rows: Sequence[evaluation.Row], image_shape: tuple[int, ...], called: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """The likelihoods that the evaluation wrote, of the sets of these rows."""
+    """The likelihoods that the evaluation wrote, of the sets of these rows, by what they are called."""
     with np.load(run.evaluation / evaluation.SCORES, allow_pickle=False) as archive:
         return {
-            row.dataset + (" (train)" if row.split == "train" else ""): quantization.bits_per_dim(
+            called[row.dataset] + (" (train)" if row.split == "train" else ""): quantization.bits_per_dim(
                 archive[f"{row.dataset} ({row.split})"], image_shape
             )
             for row in rows

@@ -42,7 +42,11 @@ class Judged:
 
 
 def judge(
-    detector: Detector, sets: Sequence[data.ImageSet], alpha: float, progress: bool = False
+    detector: Detector,
+    sets: Sequence[data.ImageSet],
+    alpha: float,
+    progress: bool = False,
+    labels: Sequence[str] | None = None,
 ) -> list[Judged]:
     """Scores sets with a calibrated detector.
 
@@ -51,15 +55,16 @@ def judge(
       sets: All of the detector's image shape.
       alpha: In (0, 1).
       progress: Whether to show progress bars.
+      labels: What the sets are called; None for what `data.Labels` calls them.
 
     Raises:
       DetectorError: If `alpha` is no level, or the images do not fit.
     """
     calibration.rank(alpha, 1)  # a level that is none is refused
-    label = data.Labels([image_set.name for image_set in sets])
+    if labels is None:
+        labels = list(map(data.Labels([image_set.name for image_set in sets]), [s.name for s in sets]))
     found = []
-    for image_set in sets:
-        name = label(image_set.name)
+    for name, image_set in zip(labels, sets, strict=True):
         scores = detector.score(image_set.images, name if progress else None)
         found.append(Judged(name, image_set, scores, detector.p_value_of_scores(scores), alpha))
     return found

@@ -14,31 +14,43 @@ _USES = {
 }
 
 
-def overview(own: Sequence[data.ImageSet], others: Sequence[data.ImageSet]) -> list[str]:
+def overview(
+    own: Sequence[data.ImageSet], others: Sequence[data.ImageSet], operations: str = ""
+) -> list[str]:
     """Lines for a person who wants to know whether the images are those that were meant.
 
-        good@resize=32: 548 images to train on, 30 for validation, 140 for calibration, 82 to test; 32x32x3.
+        good: 548 images to train on, 30 for validation, 9 for calibration, 8 to test; 32x32x3 (@resize=32).
           800 pictures of 48x52 to 197x200, median 121x124 (800 RGB)
           1 turned as EXIF says
-        strange@resize=32: 200 images to compare with.
+        strange: 200 images to compare with.
           200 pictures of 49x48 to 200x198, median 120x125 (200 RGB)
 
     Args:
       own: Splits of the set that the model is trained on.
       others: The sets that it is compared with.
+      operations: Those of the model's own data, which are said once.
 
     Raises:
       DataError: If two sets have the same alias.
     """
-    label = data.Labels([own[0].name, *(other.name for other in others)])
+    names = [own[0].name, *(other.name for other in others)]
+    full = list(map(data.Labels(names), names))
+    labels = dict(zip(names, plain(full, operations).values(), strict=True))
     counts = [f"{split.count} {_USES[split.split]}" for split in own]
     first, *rest = counts
     shape = "x".join(map(str, own[0].image_shape))
-    lines = [f"{label(own[0].name)}: {', '.join([first.replace(' ', ' images ', 1), *rest])}; {shape}."]
+    shape += f" ({operations})" * bool(operations)
+    lines = [f"{labels[names[0]]}: {', '.join([first.replace(' ', ' images ', 1), *rest])}; {shape}."]
     lines += read(own)
     for other in others:
-        lines += [f"{label(other.name)}: {other.count} images to compare with.", *read([other])]
+        lines += [f"{labels[other.name]}: {other.count} images to compare with.", *read([other])]
     return lines
+
+
+def plain(labels: Sequence[str], operations: str) -> dict[str, str]:
+    """Labels without the operations of the model's own data at their end, where that leaves them apart."""
+    shorter = {label: label.removesuffix(operations) for label in labels}
+    return shorter if len(set(shorter.values())) == len(shorter) else {label: label for label in labels}
 
 
 def read(splits: Sequence[data.ImageSet]) -> list[str]:

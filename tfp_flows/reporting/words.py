@@ -44,6 +44,17 @@ def likelier(found: Findings) -> str:
     )
 
 
+def weak(found: Findings, label: str, area: float) -> str:
+    """What to do where the score hardly tells a set from the model's own images."""
+    name = found.detector.name
+    others = [each for each in ("input_complexity", "density_of_states", "typicality") if each != name]
+    return (
+        f"{name} does not tell {label} well from the model's own images (AUROC {area:.2f}; 0.5 is chance). "
+        f"Another score may: python -m tfp_flows.detect --run={found.run.folder} --detector={others[0]} "
+        f"--out=DIR, or {others[1]}."
+    )
+
+
 def share(flags: object) -> str:
     """How many are true: "12 (6.0 %)"."""
     count, total = int(flags.sum()), len(flags)  # type: ignore[attr-defined, arg-type]
