@@ -15,7 +15,7 @@ NU = 0.1
 LOG_SQRT_2_PI = 0.5 * float(np.log(2.0 * np.pi))
 
 
-class DensityOfStates(Detector):
+class DensityOfStates(surprise.MapOfSurprise, Detector):
     """DoSE: score(x) = -sum_s log q_s(T_s(x)), q_s the density of statistic T_s over in-distribution images.
 
     The statistics: log p(x), log p(z) and log|det dz/dy| for a flow; log p(x), E_q[log p(x | z)] and
@@ -85,18 +85,6 @@ class DensityOfStates(Detector):
         squares = tf.reduce_sum((standardised[:, tf.newaxis] - fitted["support"]) ** 2, axis=-1)
         kernel = tf.exp(-fitted["gamma"] * squares)
         return -(tf.linalg.matvec(kernel, fitted["weights"]) + fitted["intercept"])
-
-    def _no_map(self) -> str | None:
-        return models.why_no_shares(self.models)
-
-    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
-        return surprise.of_shares(shares, fitted)
-
-    def _fit_map(self, shares: np.ndarray) -> dict[str, np.ndarray]:
-        return surprise.fitted(shares)
-
-    def _map_needs(self) -> tuple[str, ...]:
-        return surprise.RANGE, surprise.TABLE
 
     def _needed(self) -> tuple[str, ...]:
         return ("states",) if self.settings["density"] == "kde" else ("support",)

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from tfp_flows.detectors import models
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.hooks import Hooks
 
 GRID = 1024
 MARGIN = 6.0  # of the grid beyond the extremes, in bandwidths
@@ -80,3 +82,19 @@ def of_shares(shares: tf.Tensor, arrays: Mapping[str, tf.Tensor]) -> tf.Tensor:
         before, after = (tf.gather(tables[t], index[..., t] + shift) for shift in (0, 1))
         total += before + fraction[..., t] * (after - before)
     return total
+
+
+class MapOfSurprise(Hooks):
+    """The map of a detector whose score is high on either side of what is usual: see `of_shares`."""
+
+    def _no_map(self) -> str | None:
+        return models.why_no_shares(self.models)
+
+    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        return of_shares(shares, fitted)
+
+    def _fit_map(self, shares: np.ndarray) -> dict[str, np.ndarray]:
+        return fitted(shares)
+
+    def _map_needs(self) -> tuple[str, ...]:
+        return RANGE, TABLE

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.detectors import models, surprise
+from tfp_flows.detectors import surprise
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions.protocols import DensityModel
@@ -12,7 +12,7 @@ from tfp_flows.distributions.protocols import DensityModel
 NUM_RESAMPLES = 10_000
 
 
-class Typicality(Detector):
+class Typicality(surprise.MapOfSurprise, Detector):
     """score(x) = |-log p(x) - H|,     H = E[-log p] over in-distribution images, in nats.
 
     The typical set of a density is where -log p is near the entropy; in high dimensions samples lie there,
@@ -43,18 +43,6 @@ class Typicality(Detector):
 
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.abs(-statistics[:, 0] - fitted["entropy"])
-
-    def _no_map(self) -> str | None:
-        return models.why_no_shares(self.models)
-
-    def _map_formula(self, shares: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
-        return surprise.of_shares(shares, fitted)
-
-    def _fit_map(self, shares: np.ndarray) -> dict[str, np.ndarray]:
-        return surprise.fitted(shares)
-
-    def _map_needs(self) -> tuple[str, ...]:
-        return surprise.RANGE, surprise.TABLE
 
     def _needed(self) -> tuple[str, ...]:
         return ("entropy",)
