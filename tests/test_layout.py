@@ -223,7 +223,7 @@ def test_wheel_holds_only_the_toolkit(tmp_path):
     held = {name for name in names if name.startswith("tfp_flows/")}
     files = [*(ROOT / "tfp_flows").rglob("*.py"), *(ROOT / "tfp_flows").rglob("*.pyi")]
     others = {"tfp_flows/py.typed", "tfp_flows/checks/allowed_operations.txt"}
-    others.add("tfp_flows/pages/templates/report.html.j2")
+    others |= {f"tfp_flows/pages/templates/{name}.j2" for name in ("report.html", "page.css")}
     assert held == {str(path.relative_to(ROOT)) for path in files} | others
 
 

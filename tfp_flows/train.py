@@ -120,7 +120,9 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     located = dataclasses.replace(spec, dataset=dataset)
     sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
     overview = _overview(located, [train_set, validation_set], sets, where)
-    print("\n".join(overview))
+    is_chief = training.strategies.Hosts(strategy).is_chief
+    if is_chief:
+        print("\n".join(overview))
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
     outcome = training.train(
         run,
@@ -135,7 +137,6 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         FLAGS.allow_changed_images,
         _shown(spec, sets) if FLAGS.pictures else None,
     )
-    is_chief = training.strategies.Hosts(strategy).is_chief
     if outcome.interrupted:
         if is_chief:
             print(f"Interrupted at step {outcome.step:,}; the same command resumes.")

@@ -154,7 +154,7 @@ def test_rgb_and_luminance_leave_alone_what_is_so_already(tmp_path):
     np.testing.assert_array_equal(data.load("photos@rgb").images, data.load("photos").images)
     np.testing.assert_array_equal(data.load("digits@luminance").images, data.load("digits").images)
     two = write_npz(tmp_path / "a.npz", test=np.zeros((3, 4, 4, 2), np.uint8))
-    assert f"{two}@rgb: @rgb needs images with 1 or 3 channels, these have 2" in error_of(f"{two}@rgb")
+    assert f"{two}: @rgb needs images with 1 or 3 channels, these have 2" in error_of(f"{two}@rgb")
     assert "@luminance needs 3 channels or 1, these images have 2" in error_of(f"{two}@luminance")
 
 

@@ -149,7 +149,7 @@ def test_the_folder_holds_each_array_once_and_describes_every_program(exported, 
     described = json.loads((folder / "signature.json").read_text())
     assert described["export_format"] == "stablehlo" and described["left_out"] == {}
     model, _ = load_model(Run(exported / name))
-    methods = serving.Servable(model, registry.family(name)).methods
+    methods = [*serving.Servable(model, registry.family(name)).methods, "score_map"]
     files = {f"{method}_{size}.mlir" for method in methods for size in SIZES}
     assert {entry["file"] for entry in described["programs"]} == files
     others = {"signature.json", "model_card.md", "weights.safetensors", "run_stablehlo.py"}

@@ -212,7 +212,11 @@ def test_a_signature_that_is_none(sound, tmp_path):
         ({**described, "image_shape": [8.0, 8.0, 1.0]}, "image_shape .* three positive integers"),
         ({**described, "image_shape": [8, 8, True]}, "image_shape .* three positive integers"),
         ({**described, "image_shape": [10**6, 10**6, 1]}, "are too large"),
-        ({**described, "image_shape": [4, 4, 1]}, r"does not take images uint8 \[N, 4, 4, 1\]"),
+        (
+            {**described, "image_shape": [4, 4, 1], "preparation": None},
+            r"does not take images uint8 \[N, 4, 4, 1\]",
+        ),
+        ({**described, "image_shape": [4, 4, 1]}, r"preparation .* makes \(8, 8, 1\), not \[4, 4, 1\]"),
         ({**described, "format": 9}, "must have format 1, got 9"),
         ({**described, "methods": {}}, "has no method serving_default"),
         ({**described, "detector": [1]}, "detector .* must be"),

@@ -44,7 +44,7 @@ class Events:
     def text(self, step: int, name: str, text: str) -> None:
         """Adds text, which is shown as Markdown."""
         with self._naming_the_folder(), self._writer.as_default():
-            tf.summary.text(name, text, step=step)
+            tf.summary.text(name, _utf8(text), step=step)
 
     def hyperparameters(self, settings: Mapping[str, Any]) -> None:
         """Adds settings by name, by which TensorBoard compares runs."""
@@ -52,6 +52,7 @@ class Events:
 
         plain = (bool, int, float, str)
         shown = {key: value if isinstance(value, plain) else str(value) for key, value in settings.items()}
+        shown = {key: _utf8(value) if isinstance(value, str) else value for key, value in shown.items()}
         with self._naming_the_folder(), self._writer.as_default():
             api.hparams(shown)
 
@@ -67,3 +68,8 @@ class Events:
         except tf.errors.OpError as error:
             reason = checkpoint_files.reason_of(error)
             raise runs.RunError(f"`run`: no events can be written to {self._folder}: {reason}.") from error
+
+
+def _utf8(text: str) -> str:
+    r"""The text with bytes of a path that are no UTF-8 as \x..; TensorBoard takes no other."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
