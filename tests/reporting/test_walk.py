@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests import forked, photographs
+from tests.pages import browser, walk
 from tfp_flows import detectors
 
 CHAIN = "@over=white@rgb@resize=16"
@@ -102,3 +103,9 @@ def test_export_score_and_monitor_take_the_photographs_as_they_are(walked):
     )
     assert result.returncode in (0, 4), result.stderr
     assert (folder / "monitor/index.html").is_file()
+    path = browser.find()
+    if path is None:
+        pytest.skip("no Chromium on PATH: neither page was opened in a browser")
+    with browser.started(path) as opened:
+        for page in ("runs/mine/report/index.html", "monitor/index.html"):
+            walk.everywhere(opened, (folder / page).as_uri())
