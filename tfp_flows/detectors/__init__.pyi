@@ -1,5 +1,6 @@
 from . import calibration as calibration
 from .critics import Critics as Critics
+from .default import Default as Default
 from .density_of_states import DensityOfStates as DensityOfStates
 from .detector import Detector as Detector
 from .errors import DetectorError as DetectorError

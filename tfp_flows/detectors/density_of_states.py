@@ -3,14 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows.detectors import latent, models, surprise
+from tfp_flows.detectors import surprise, terms
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
-from tfp_flows.distributions import protocols
-from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel
+from tfp_flows.distributions.protocols import DensityModel
 
 DENSITIES = ("kde", "svm")
-NUM_SAMPLES = 4
 NU = 0.1
 LOG_SQRT_2_PI = 0.5 * float(np.log(2.0 * np.pi))
 
@@ -53,17 +51,7 @@ class DensityOfStates(surprise.MapOfSurprise, Detector):
         super().__init__([model], {"density": density}, batch_size)
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
-        model = self.models[0]
-        if protocols.is_flow(model):
-            terms = model.terms(images)
-            return tf.stack([sum(terms), terms.log_prob_z, terms.log_det], axis=-1)
-        log_prob = models.log_prob(model, images)
-        if not isinstance(model, LatentVariableModel):
-            return log_prob[:, tf.newaxis]
-        images = models.as_input(model, images)
-        loc, log_scale = latent.posterior_of(model, images)
-        elbo = latent.elbo_terms(model, images, loc, log_scale, NUM_SAMPLES, seed=0)
-        return tf.stack([log_prob, elbo.reconstruction, elbo.kl], axis=-1)
+        return terms.terms_of(self.models[0], images)
 
     def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:

@@ -1,6 +1,7 @@
 """The names of the detectors, which commands know before TensorFlow is imported; see `registry`."""
 
 NAMES = (
+    "default",
     "likelihood",
     "typicality",
     "density_of_states",
@@ -16,4 +17,4 @@ NAMES = (
     "second_order",
 )
 
-DEFAULT = "typicality"  # of detect, and of a run's report
+DEFAULT = "default"  # of detect, and of a run's report

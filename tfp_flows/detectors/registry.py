@@ -1,6 +1,7 @@
 """The detectors by name."""
 
 from tfp_flows.detectors.critics import Critics
+from tfp_flows.detectors.default import Default
 from tfp_flows.detectors.density_of_states import DensityOfStates
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.gradients import GradientNorms, ScoreTest
@@ -16,6 +17,7 @@ from tfp_flows.detectors.waic import WAIC
 DETECTORS: dict[str, type[Detector]] = {
     kind.name: kind
     for kind in (
+        Default,
         Likelihood,
         Typicality,
         DensityOfStates,

@@ -1,0 +1,43 @@
+"""Mixtures of normal distributions, against scikit-learn and SciPy."""
+
+import numpy as np
+import scipy.stats
+import sklearn.mixture
+import tensorflow as tf
+
+from tfp_flows.detectors import mixture
+
+
+def _surprise(rows, arrays):
+    return mixture.surprise(tf.constant(rows), {k: tf.constant(v) for k, v in arrays.items()}).numpy()
+
+
+def _rows(n, d, seed=0):
+    rng = np.random.RandomState(seed)
+    return rng.normal(size=[n, d]) @ rng.normal(size=[d, d]) * 10.0 + 100.0
+
+
+def test_a_mixture_is_scikit_learns():
+    rows, others = _rows(300, 4), _rows(50, 4, 1)
+    arrays = mixture.fit_mixture(rows, 3)
+    standard = sklearn.mixture.GaussianMixture(3, reg_covar=mixture.LEAST_VARIANCE, random_state=0)
+    standard.fit((rows - rows.mean(0)) / rows.std(0))
+    expected = -standard.score_samples((others - rows.mean(0)) / rows.std(0))
+    np.testing.assert_allclose(_surprise(others, arrays), expected, rtol=1e-9)
+
+
+def test_a_normal_distribution_is_scipys():
+    rows = _rows(40, 6)
+    arrays = mixture.fit_normal(rows)
+    standardised = (rows - rows.mean(0)) / rows.std(0)
+    whitening = arrays["precisions"][0]
+    covariance = np.linalg.inv(whitening @ whitening.T)
+    expected = -scipy.stats.multivariate_normal(np.zeros(6), covariance).logpdf(standardised)
+    np.testing.assert_allclose(_surprise(rows, arrays), expected, rtol=1e-9)
+    assert np.linalg.cond(covariance) < np.linalg.cond(np.cov(standardised.T))  # shrunk
+
+
+def test_more_columns_than_rows_and_constant_columns():
+    rows = np.concatenate([_rows(5, 8), np.full([5, 1], 7.0)], axis=1)
+    found = _surprise(np.concatenate([rows, rows + 50.0]), mixture.fit_normal(rows))
+    assert np.isfinite(found).all() and found[5:].min() > found[:5].max()

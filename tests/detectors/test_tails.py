@@ -1,0 +1,45 @@
+"""Tail fractions beyond the largest score, against SciPy and the truth."""
+
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from tfp_flows.detectors import tails
+
+
+def _log_tail(scores, arrays):
+    tensors = {name: tf.constant(value) for name, value in arrays.items()}
+    return tails.log_tail(tf.constant(scores, tf.float64), tensors).numpy()
+
+
+def test_inside_it_counts():
+    scores = np.random.RandomState(0).normal(size=500)
+    arrays = tails.fit_tail(scores)
+    asked = np.linspace(-4, np.quantile(scores, 0.89), 50)
+    counted = [(1 + (scores >= s).sum()) / 501 for s in asked]
+    np.testing.assert_allclose(np.exp(_log_tail(asked, arrays)), counted, rtol=1e-12)
+
+
+def test_beyond_it_is_the_generalised_pareto_distribution():
+    arrays = tails.fit_tail(np.random.RandomState(1).standard_t(4, 4000))
+    start, scale, shape, beyond = arrays["tail"]
+    assert 0.0 < shape < 0.5
+    asked = start + np.array([0.01, 1.0, 10.0, 1000.0])
+    expected = beyond + scipy.stats.genpareto(shape, scale=scale).logsf(asked - start)
+    np.testing.assert_allclose(_log_tail(asked, arrays), expected, rtol=1e-9)
+
+
+def test_the_tail_of_exponential_scores_is_that_of_the_truth():
+    """log P(s > t) = -t, three times as far as the largest score of a sample of 20,000."""
+    arrays = tails.fit_tail(np.random.RandomState(2).exponential(size=20000))
+    np.testing.assert_allclose(_log_tail([5.0, 10.0, 30.0], arrays), [-5.0, -10.0, -30.0], rtol=0.15)
+
+
+def test_it_falls_everywhere_and_has_no_floor():
+    normal = np.random.RandomState(3).normal(size=40)
+    for scores in (np.zeros(50), np.arange(2.0), normal, np.repeat([1.0, 2.0], 9)):
+        arrays = tails.fit_tail(scores)
+        asked = np.linspace(scores.min() - 1, scores.max() + 50 * (np.ptp(scores) + 1), 2000)
+        logs = _log_tail(asked, arrays)
+        assert np.isfinite(logs).all() and (np.diff(logs) <= 1e-12).all() and logs[0] == 0.0
+        assert logs[-1] < np.log(1 / (len(scores) + 1)) - 1.0

@@ -1,0 +1,171 @@
+"""The detector to begin with: three complementary tests in one, fitted to own images alone."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows.detectors import code_length, image_statistics, mixture, surprise, tails, terms
+from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.input_complexity import png_bits
+from tfp_flows.detectors.pictures import Pictures
+from tfp_flows.distributions.protocols import DensityModel
+
+FOLDS = 4
+PNG_CHANNELS = 4  # PNG has no images of more
+LIKELIHOOD_COMPONENTS, LAYOUT_COMPONENTS, LAYOUT_SIZE = 4, 20, 24
+
+
+class Default(surprise.MapOfSurprise, Detector):
+    """score(x) = log (1/3) sum_m 1 / p_m(x), the harmonic mean of three tests' tail fractions p_m.
+
+    Each test is a density of statistics, fitted to in-distribution images; p_m(x) is the share of held-out
+    images that are as unlikely under it as x (`tails.log_tail`, which goes on beyond the largest of them):
+
+      * likelihood: what log p(x) consists of (`terms.terms_of`) together with the lengths of two lossless
+        codes, PNG's and `code_length.adaptive_bits`: a mixture of 4 normal distributions. A likelihood that
+        is high only because the image is simple is found by it, and so is one that is split unusually;
+      * texture: the same with statistics of fine detail (`image_statistics.details`): one normal
+        distribution, its covariance shrunk as Ledoit and Wolf do;
+      * layout: where light and colour are on a grid of 8 x 8 (`image_statistics.layout`), its 24 principal
+        components and what they leave out: a mixture of 20 normal distributions.
+
+    The harmonic mean is small where one of the p_m is, and as small as the smallest but for a factor of 3:
+    an image needs to be strange in one way only, and tests that find nothing cost little. As a p-value it
+    would be valid up to a constant whatever the dependence [2]; here `calibrate` makes it exact. Of
+    images that are few, mixtures have fewer components. No foreign image is seen.
+
+    `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m
+    analysis.default_detector` is the study by which members and rule were chosen: see docs/default.md.
+
+    #### References
+
+    [1]: Joan Serra et al. Input complexity and out-of-distribution detection with likelihood-based
+         generative models. ICLR 2020. https://arxiv.org/abs/1909.11480
+    [2]: Daniel Wilson. The harmonic mean p-value for combining dependent tests. PNAS 2019.
+    [3]: Warren Morningstar et al. Density of states estimation for out of distribution detection.
+         AISTATS 2021. https://arxiv.org/abs/2006.09273
+    """
+
+    name = "default"
+    exportable = True
+    TESTS: ClassVar[tuple[str, ...]] = ("likelihood", "texture", "layout")
+
+    def __init__(self, model: DensityModel, batch_size: int = 256):
+        """Takes the density model.
+
+        Args:
+          model: Anything with `log_prob` of images; a flow's and a VAE's terms are looked at too.
+          batch_size: Images at once; has no influence on the result but for rounding.
+
+        Raises:
+          DetectorError: If it has no `log_prob`.
+        """
+        super().__init__([model], {}, batch_size)
+
+    def tests(self, images: Pictures) -> dict[str, np.ndarray]:
+        """The tail fraction of each image under each test, float64 `[N]`: the smaller, the stranger.
+
+        Raises:
+          DetectorError: If `fit` must come first, or the images do not fit the model.
+        """
+        self.formula.check_fitted()
+        statistics = tf.constant(self.statistics(self._images(images)), tf.float64)
+        logs = _log_tails(statistics, {name: tf.constant(value) for name, value in self.fitted.items()})
+        return {name: np.exp(log.numpy()) for name, log in zip(self.TESTS, logs, strict=True)}
+
+    def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
+        codes = [code_length.adaptive_bits(images)]
+        if images.shape[-1] <= PNG_CHANNELS:
+            codes.append(tf.cast(png_bits(images), tf.float32))
+        said = tf.cast(terms.terms_of(self.models[0], images), tf.float64)
+        seen = [tf.stack(codes, axis=-1), image_statistics.details(images), image_statistics.layout(images)]
+        return tf.concat([said, *(tf.cast(part, tf.float64) for part in seen)], axis=-1)
+
+    def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
+        if len(statistics) < 2:
+            raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
+        groups = _groups(statistics)
+        found = {}
+        for name, fit in _FITS.items():
+            rows = getattr(groups, name)
+            arrays = fit(rows)
+            arrays |= tails.fit_tail(_held_out(rows, fit))
+            found |= {f"{name}_{key}": value for key, value in arrays.items()}
+        return found
+
+    def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
+        logs = tf.stack(_log_tails(statistics, fitted), axis=-1)
+        return tf.reduce_logsumexp(-logs, axis=-1) - tf.math.log(tf.cast(len(self.TESTS), tf.float64))
+
+    def _needed(self) -> tuple[str, ...]:
+        return tuple(f"{name}_means" for name in self.TESTS)
+
+
+class _Groups(NamedTuple):
+    """The statistics that each test looks at: `[B, ...]`."""
+
+    likelihood: Any
+    texture: Any
+    layout: Any
+
+
+def _groups(statistics: Any) -> _Groups:
+    """Statistics `[B, S]` by test: terms and codes, then details, then the layout."""
+    layout = statistics[:, -image_statistics.NUM_LAYOUT :]
+    texture = statistics[:, : -image_statistics.NUM_LAYOUT]
+    return _Groups(texture[:, : -image_statistics.NUM_DETAILS], texture, layout)
+
+
+def _log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+    """log p_m of statistics `[B, S]`, for each test: `[B]`."""
+    found = []
+    for name, rows in _groups(statistics)._asdict().items():
+        arrays = {key.removeprefix(f"{name}_"): v for key, v in fitted.items() if key.startswith(f"{name}_")}
+        found.append(tails.log_tail(_surprise(rows, arrays), arrays))
+    return found
+
+
+def _surprise(rows: tf.Tensor, arrays: dict[str, tf.Tensor]) -> tf.Tensor:
+    """-log density of rows under one test: `[B]`."""
+    return mixture.surprise(_reduced(rows, arrays) if "axes" in arrays else rows, arrays)
+
+
+def _held_out(rows: np.ndarray, fit: Any) -> np.ndarray:
+    """The surprise of each row under a density that was fitted without it, fold by fold: `[n]`.
+
+    That of rows fitted to is too small, the more so the more components there are: all others
+    would look strange then.
+    """
+    fold = np.random.RandomState(0).permutation(len(rows)) % min(FOLDS, len(rows))
+    found = np.zeros(len(rows))
+    for k in np.unique(fold):
+        others = rows[fold != k] if (fold != k).sum() > 1 else rows
+        found[fold == k] = _surprise(tf.constant(rows[fold == k]), fit(others)).numpy()
+    return found
+
+
+def _fit_likelihood(rows: np.ndarray) -> mixture.Arrays:
+    return mixture.fit_mixture(rows, int(np.clip(len(rows) // 100, 1, LIKELIHOOD_COMPONENTS)))
+
+
+def _fit_layout(rows: np.ndarray) -> mixture.Arrays:
+    centre = rows.mean(axis=0)
+    _, _, axes = np.linalg.svd(rows - centre, full_matrices=False)
+    axes = axes[: int(np.clip(len(rows) // 20, 1, LAYOUT_SIZE))]
+    arrays = {"centre": centre, "axes": axes.T}
+    components = int(np.clip(len(rows) // 60, 1, LAYOUT_COMPONENTS))
+    return mixture.fit_mixture(_reduced(tf.constant(rows), arrays).numpy(), components) | arrays
+
+
+def _reduced(rows: tf.Tensor, arrays: Any) -> tf.Tensor:
+    """Principal components of layouts, and log of the mean square that they leave out: `[B, d + 1]`."""
+    centred = rows - arrays["centre"]
+    components = centred @ arrays["axes"]
+    rest = tf.reduce_sum(centred**2, axis=-1) - tf.reduce_sum(components**2, axis=-1)
+    left_out = tf.math.log(tf.nn.relu(rest) / rows.shape[-1] + 1e-4)
+    return tf.concat([components, left_out[:, tf.newaxis]], axis=-1)
+
+
+_FITS = {"likelihood": _fit_likelihood, "texture": mixture.fit_normal, "layout": _fit_layout}
