@@ -3,6 +3,7 @@
 Each is made from a seed, so that a study of detectors can be repeated; none is made with a model.
 """
 
+import hashlib
 import io
 from collections.abc import Callable
 
@@ -209,6 +210,14 @@ MADE: dict[str, Callable[[int, Shape, int], np.ndarray]] = {
     "1/f noise": smooth_fields,
     "stripes": stripes,
 }
+
+
+NEAR = ("turned", "halves mirrored", "two averaged")  # own images that still look like own ones
+
+
+def digest(images: np.ndarray) -> str:
+    """A name for the content of images."""
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()[:24]
 
 
 def made(own: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:

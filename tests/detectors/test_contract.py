@@ -10,6 +10,7 @@ from tfp_flows.numerics import parts
 
 # A new detector, for each name of the registry.
 CASES = {
+    "default": lambda: detectors.Default(small_glow()),
     "likelihood": lambda: detectors.Likelihood(small_glow()),
     "typicality": lambda: detectors.Typicality(small_glow()),
     "density_of_states": lambda: detectors.DensityOfStates(small_glow()),

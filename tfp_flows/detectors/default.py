@@ -72,7 +72,7 @@ class Default(surprise.MapOfSurprise, Detector):
         """
         self.formula.check_fitted()
         statistics = tf.constant(self.statistics(self._images(images)), tf.float64)
-        logs = _log_tails(statistics, {name: tf.constant(value) for name, value in self.fitted.items()})
+        logs = log_tails(statistics, {name: tf.constant(value) for name, value in self.fitted.items()})
         return {name: np.exp(log.numpy()) for name, log in zip(self.TESTS, logs, strict=True)}
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
@@ -86,7 +86,7 @@ class Default(surprise.MapOfSurprise, Detector):
     def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
-        groups = _groups(statistics)
+        groups = groups_of(statistics)
         found = {}
         for name, fit in _FITS.items():
             rows = getattr(groups, name)
@@ -96,14 +96,14 @@ class Default(surprise.MapOfSurprise, Detector):
         return found
 
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
-        logs = tf.stack(_log_tails(statistics, fitted), axis=-1)
+        logs = tf.stack(log_tails(statistics, fitted), axis=-1)
         return tf.reduce_logsumexp(-logs, axis=-1) - tf.math.log(tf.cast(len(self.TESTS), tf.float64))
 
     def _needed(self) -> tuple[str, ...]:
         return tuple(f"{name}_means" for name in self.TESTS)
 
 
-class _Groups(NamedTuple):
+class Groups(NamedTuple):
     """The statistics that each test looks at: `[B, ...]`."""
 
     likelihood: Any
@@ -111,17 +111,17 @@ class _Groups(NamedTuple):
     layout: Any
 
 
-def _groups(statistics: Any) -> _Groups:
+def groups_of(statistics: Any) -> Groups:
     """Statistics `[B, S]` by test: terms and codes, then details, then the layout."""
     layout = statistics[:, -image_statistics.NUM_LAYOUT :]
     texture = statistics[:, : -image_statistics.NUM_LAYOUT]
-    return _Groups(texture[:, : -image_statistics.NUM_DETAILS], texture, layout)
+    return Groups(texture[:, : -image_statistics.NUM_DETAILS], texture, layout)
 
 
-def _log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
     """log p_m of statistics `[B, S]`, for each test: `[B]`."""
     found = []
-    for name, rows in _groups(statistics)._asdict().items():
+    for name, rows in groups_of(statistics)._asdict().items():
         arrays = {key.removeprefix(f"{name}_"): v for key, v in fitted.items() if key.startswith(f"{name}_")}
         found.append(tails.log_tail(_surprise(rows, arrays), arrays))
     return found

@@ -1,0 +1,111 @@
+"""The detector to begin with: what it finds, for every kind of model, and what it is made of."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import roc_auc_score
+from tensorflow_probability import distributions as tfd
+
+from tests.detectors.models import DIGITS, HELD_OUT, SHAPE, gaussian, small_glow, small_vae
+from tfp_flows import detectors
+from tfp_flows.detectors import default, mixture, tails
+
+
+def _auroc(detector, foreign):
+    scores = np.concatenate([detector.score(HELD_OUT), detector.score(foreign)])
+    return roc_auc_score(np.arange(len(scores)) >= len(HELD_OUT), scores)
+
+
+def _fitted(model):
+    return detectors.Default(model).fit(DIGITS)
+
+
+class FlatIsLikely:
+    """A density that prefers what is flat, as those of the paper do."""
+
+    dtype, event_shape = tf.float32, tf.TensorShape(SHAPE)
+
+    def log_prob(self, x):
+        steps = x[:, :, 1:] - x[:, :, :-1]
+        return -tf.reduce_sum(tf.abs(steps), axis=[1, 2, 3])
+
+
+@pytest.mark.parametrize("model", [small_glow, small_vae, lambda: gaussian(shape=SHAPE), FlatIsLikely])
+def test_any_model_finds_what_it_finds_likely(model):
+    """Flat images, faint ones, noise, and digits out of place, whatever the likelihood says."""
+    detector = _fitted(model())
+    rng = np.random.RandomState(0)
+    foreign = {
+        "flat": np.full([50, *SHAPE], 3, np.uint8) + np.arange(50, dtype=np.uint8).reshape(-1, 1, 1, 1),
+        "faint": HELD_OUT // 4,
+        "noise": rng.randint(0, 256, [50, *SHAPE]).astype(np.uint8),
+        "moved": np.roll(HELD_OUT, (SHAPE[0] // 2, SHAPE[1] // 2), axis=(1, 2)),
+    }
+    found = {name: _auroc(detector, images) for name, images in foreign.items()}
+    assert min(found.values()) > 0.9, found
+
+
+def test_the_likelihood_alone_prefers_what_the_default_finds():
+    flat = np.full([20, *SHAPE], 9, np.uint8)
+    likelihood = detectors.Likelihood(FlatIsLikely())
+    assert likelihood.score(flat).max() < likelihood.score(HELD_OUT).min()
+    detector = _fitted(FlatIsLikely())
+    assert detector.score(flat).min() > np.quantile(detector.score(HELD_OUT), 0.95)
+
+
+def test_the_score_is_the_harmonic_mean_of_the_tests():
+    detector = _fitted(small_glow())
+    found = np.stack(list(detector.tests(HELD_OUT).values()))
+    assert list(detector.tests(HELD_OUT)) == ["likelihood", "texture", "layout"]
+    expected = -np.log(len(found) / (1.0 / found).sum(axis=0))
+    np.testing.assert_allclose(detector.score(HELD_OUT), expected, rtol=1e-5, atol=1e-6)
+    assert (found > 0).all() and (found <= 1).all()
+
+
+def test_own_images_are_called_foreign_as_often_as_said():
+    """Fitted, calibrated and tried on a third each of what is drawn alike."""
+    rng = np.random.RandomState(1)
+    images = rng.poisson(40.0, [900, 6, 6, 1]).clip(0, 255).astype(np.uint8)
+    detector = detectors.Default(tfd.Independent(tfd.Poisson(tf.fill([6, 6, 1], 40.0)), 3))
+    detector.fit(images[:300]).calibrate(images[300:600])
+    assert abs(detector.predict(images[600:], 0.1).mean() - 0.1) < 3 * np.sqrt(0.09 / 300 + 0.09 / 300)
+
+
+def test_held_out_rows_look_as_strange_as_new_ones():
+    """A mixture of many components is too sure of the rows it was fitted to; the tail must not be theirs."""
+    rng = np.random.RandomState(2)
+    rows, new = rng.normal(size=[200, 12]), rng.normal(size=[2000, 12])
+
+    def fit(some):
+        return mixture.fit_mixture(some, 5)
+
+    arrays = {name: tf.constant(value) for name, value in fit(rows).items()}
+    surprise = mixture.surprise(tf.constant(new), arrays)
+
+    def share_called_strange(reference):
+        tail = {name: tf.constant(value) for name, value in tails.fit_tail(reference).items()}
+        return float(np.mean(tails.log_tail(surprise, tail).numpy() < np.log(0.05)))
+
+    own = mixture.surprise(tf.constant(rows), arrays).numpy()
+    assert share_called_strange(own) > 0.2
+    assert share_called_strange(default._held_out(rows, fit)) < 0.09
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 24])
+def test_few_images_do(count):
+    detector = detectors.Default(gaussian(shape=SHAPE)).fit(DIGITS[:count])
+    assert np.isfinite(detector.score(HELD_OUT[:9])).all()
+
+
+def test_one_image_is_refused():
+    with pytest.raises(detectors.DetectorError, match="fit needs at least two images, got 1"):
+        detectors.Default(gaussian(shape=SHAPE)).fit(DIGITS[:1])
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (1, 9, 1), (4, 4, 5)])
+def test_images_of_any_shape(shape):
+    rng = np.random.RandomState(0)
+    images = rng.randint(0, 128, [30, *shape]).astype(np.uint8)
+    detector = detectors.Default(tfd.Independent(tfd.Normal(tf.fill(shape, 64.0), 40.0), 3)).fit(images)
+    assert np.isfinite(detector.score(images)).all()
+    assert detector.score(images + 120).min() > detector.score(images).mean()
