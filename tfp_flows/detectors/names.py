@@ -14,6 +14,8 @@ NAMES = (
     "score_test",
     "local_intrinsic_dimension",
     "second_order",
+    "sitn",
+    "likelihood_path",
 )
 
 DEFAULT = "typicality"  # of detect, and of a run's report
