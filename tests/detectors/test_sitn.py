@@ -13,6 +13,7 @@ import tfp_flows
 from tests.detectors.models import DIGITS, HELD_OUT, gaussian, linear_flow, small_glow
 from tfp_flows import detectors
 from tfp_flows.detectors import goodness_of_fit, tails
+from tfp_flows.serving import stablehlo
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 SHAPE = (16, 16, 3)
@@ -240,3 +241,11 @@ def test_mistakes_get_one_line():
     flow = tfd.TransformedDistribution(_NoMoments([4, 4, 1]), tfb.Shift(tf.zeros([4, 4, 1])))
     with pytest.raises(detectors.DetectorError, match="sitn: the flow's prior, _NoMoments, has neither"):
         detectors.SITN(tfp_flows.Dequantized(flow)).statistics(np.zeros([2, 4, 4, 1], np.uint8))
+
+
+def test_the_score_is_stablehlo_without_custom_calls():
+    """Sorting and Fourier transforms have operations of their own there."""
+    detector = detectors.SITN(small_glow(), "all").fit(DIGITS[:30])
+    spec = tf.TensorSpec([2, 8, 8, 1], tf.uint8, name="images")
+    text = stablehlo.lower(detector.graph_score, spec).text
+    assert "stablehlo.fft" in text and "stablehlo.sort" in text and "custom_call" not in text

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+# What tfd.Independent(...) and tfd.Sample(...) return, whatever their members are.
+REPEATING: tuple[type, ...] = (tfd.Independent.__bases__[0], tfd.Sample.__bases__[0])
 LAGS = (1, 2, 4)  # of `autocorrelation`, along rows and columns
 SMALLEST_MEAN = 1e-8  # of a power spectrum
 FAR = 30.0  # standard deviations, from where on the normal's tail is its density over the distance
@@ -30,8 +32,8 @@ def normal_scores(prior: tfd.Distribution, z: tf.Tensor) -> tf.Tensor:
       NotImplementedError: If it has neither.
     """
     each = prior
-    while type(each).__name__.lstrip("_") in ("Independent", "Sample"):
-        each = each.distribution
+    while isinstance(each, REPEATING):
+        each = each.distribution  # type: ignore[attr-defined]
     if each.event_shape != [] or isinstance(each, tfd.Normal):
         return tf.cast((z - prior.mean()) / prior.stddev(), tf.float64)
     # From the nearer end, lest a probability close to 1 be rounded.

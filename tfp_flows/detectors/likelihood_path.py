@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.detectors import copula, models
 from tfp_flows.detectors.detector import Detector
@@ -62,7 +63,7 @@ class LikelihoodPath(Detector):
         path = [tf.cast(value, tf.float64) for value in (x - mu_x, mu_z, sigma_z, sigma_x)]
         return tf.stack([_norm(value) for value in path], axis=-1)
 
-    def _moments(self, distribution, method: str) -> tuple[tf.Tensor, tf.Tensor]:
+    def _moments(self, distribution: tfd.Distribution, method: str) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and standard deviation of what the model's `method` gave."""
         try:
             return distribution.mean(), distribution.stddev()
