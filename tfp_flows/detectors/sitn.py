@@ -41,9 +41,9 @@ class SITN(Detector):
     continuous one (flow matching); published AUROC: CIFAR-10/SVHN 0.946, CIFAR-10/CelebA 0.671.
 
     Ours, a discrete flow (Glow on FashionMNIST after 7,000 steps), AUROC of 500 images a set, "paper" and
-    "all": MNIST 0.48 and 0.66, half contrast 0.99 and 0.99, constants 1.00 and 1.00, noise 0.97 and 1.00; mean
-    of 27 foreign sets 0.80 and 0.85 (density of states: 0.82). A Glow's latents of digits are as normal as
-    those of its own images.
+    "all": MNIST 0.48 and 0.66, half contrast 0.99 and 0.99, constants 1.00 and 1.00, noise 0.97 and 1.00;
+    mean of 27 foreign sets 0.80 and 0.85 (density of states: 0.82). A Glow's latents of digits are as normal
+    as those of its own images.
 
     #### References
 
