@@ -28,7 +28,9 @@ class LikelihoodPath(Detector):
     `score_map` is (x - mu_x)^2 of each pixel, summed over channels; it sums to u^2.
 
     Published AUROC, COPOD: FashionMNIST/MNIST 1.00, CIFAR-10/SVHN 0.99, CIFAR-10/CIFAR-100 0.62;
-    Mahalanobis: 0.97, 0.99, 0.58 (authors).
+    Mahalanobis: 0.97, 0.99, 0.58 (authors). Ours, a VAE on FashionMNIST after 4,000 steps, 250 images a set,
+    COPOD and Mahalanobis: MNIST 0.96 and 0.98, half contrast 0.55 and 0.79, constants 0.86 and 0.91, noise
+    1.00 and 1.00. COPOD adds up tails of columns, and misses what is unusual only together.
 
     #### References
 
