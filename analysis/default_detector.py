@@ -37,7 +37,7 @@ REAL = ("mnist", "fashion_mnist", "cifar10", "svhn_cropped", "digits", "photos")
 COLUMNS = ("likelihood", "typicality", "density of states", "complexity, PNG")  # beside the default
 MOST_TESTS = 4
 NUM_CODES = 2
-CACHE_FORMAT = 1  # of the statistics
+CACHE_FORMAT = 2  # of the statistics
 
 Scores = dict[str, np.ndarray]  # of each set
 
@@ -135,9 +135,10 @@ def judged(statistics: dict[str, np.ndarray]) -> Judged:
     single = {"default": {name: detector.score_statistics(rows) for name, rows in statistics.items()}}
     for title, score in _scores_of_terms(groups["validation"].likelihood).items():
         single[title] = {name: score(group.likelihood) for name, group in groups.items()}
-        tail = {k: tf.constant(v) for k, v in tails.fit_tail(single[title]["validation"]).items()}
+        tail = tails.fit_tails(single[title]["validation"][:, np.newaxis])
+        tail = {key: tf.constant(value) for key, value in tail.items()}
         tests[title] = {
-            name: tails.log_tail(tf.constant(values, tf.float64), tail).numpy()
+            name: tails.log_tails(tf.constant(values)[:, tf.newaxis], tail).numpy()[:, 0]
             for name, values in single[title].items()
         }
     return Judged(single, tests, float(np.mean(detector.p_value_of_scores(own) <= ALPHA)))

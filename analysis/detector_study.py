@@ -159,12 +159,17 @@ def _of_run(
     found.append(_candidate("score test", detectors.ScoreTest, {}, [run], limits))
     if isinstance(model, LatentVariableModel):
         found.append(_candidate("likelihood regret", detectors.LikelihoodRegret, {}, [run], limits))
+        found.append(_candidate("likelihood path", detectors.LikelihoodPath, {}, [run], limits))
     if is_flow(model):
         exact = int(np.prod(image_shape)) <= LARGEST_JACOBIAN
         settings = {"num_probes": None if exact else PROBES}
         title = "local intrinsic dimension" + ("" if exact else " (estimated)")
         found.append(_candidate(title, detectors.LocalIntrinsicDimension, settings, [run], limits))
         found.append(_candidate("second order", detectors.SecondOrder, {}, [run], limits))
+        found.append(
+            _candidate("SITN (the paper's tests)", detectors.SITN, {"tests": "paper"}, [run], limits)
+        )
+        found.append(_candidate("SITN (all tests)", detectors.SITN, {"tests": "all"}, [run], limits))
     return found
 
 

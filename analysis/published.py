@@ -76,6 +76,9 @@ NUMBERS = (
     ),
     Published("score_test", FASHION_MNIST, 0.96, "Glow", "Bergamin 2022", True, "read"),
     Published("score_test", CIFAR10, 0.87, "Glow", "Bergamin 2022", True, "read"),
+    Published("sitn", CIFAR10, 0.946, "flow matching", "Bomatter 2026", True, "read"),
+    Published("likelihood_path", FASHION_MNIST, 1.00, "VAE", "Huang 2024", True, "read"),
+    Published("likelihood_path", CIFAR10, 0.99, "VAE", "Huang 2024", True, "read"),
 )
 
 

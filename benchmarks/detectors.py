@@ -46,6 +46,7 @@ class Size:
     regret_steps: int = 100
 
 
+OF_VAE = ("likelihood_regret", "likelihood_path")  # told in the cost of a VAE's log_prob
 TINY = Size((8, 8, 1), 1, 1, 4, 16, 8, 2, 2)
 
 
@@ -89,6 +90,8 @@ def make_detectors(size):
         "score_test": (detectors.ScoreTest(glow, num_fisher_images=size.fitted), glow, 3),
         "local_intrinsic_dimension": (detectors.LocalIntrinsicDimension(glow), glow, None),
         "second_order": (detectors.SecondOrder(glow), glow, None),
+        "sitn": (detectors.SITN(glow), glow, 1),
+        "likelihood_path": (detectors.LikelihoodPath(vae), vae, None),
     }
 
 
@@ -110,7 +113,7 @@ def measure(size, rounds):
         if traces != 1:
             raise RuntimeError(f"{name}: its statistics were traced {traces} times")
         config = {**_flow_size(size), "batch": len(images), "evaluations": evaluations}
-        against = "log_prob of the VAE" if name == "likelihood_regret" else "log_prob"
+        against = "log_prob of the VAE" if name in OF_VAE else "log_prob"
         yield entries.entry(
             f"detector_{name}", seconds["score"], seconds["log_prob"], against, config, len(images)
         )

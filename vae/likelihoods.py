@@ -9,7 +9,10 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfp_flows.distributions.discretized_logistic import discretized_logistic_log_prob
+from tfp_flows.distributions.discretized_logistic import (
+    discretized_logistic_log_prob,
+    discretized_logistic_moments,
+)
 from tfp_flows.numerics import noise
 
 NUM_LEVELS = 256
@@ -110,6 +113,12 @@ class DiscretizedLogistic(_Elementwise):
     def _log_prob(self, value):
         return discretized_logistic_log_prob(value, self._parameter, self._scale, 0.0, HIGH)
 
+    def _mean(self):
+        return discretized_logistic_moments(self._parameter, self._scale)[0]
+
+    def _variance(self):
+        return discretized_logistic_moments(self._parameter, self._scale)[1]
+
     def _sample_n(self, n, seed=None):
         u = tf.maximum(self._uniform(n, seed), 1e-30)
         value = self._parameter + self._scale * (tf.math.log(u) - tf.math.log1p(-u))
@@ -128,6 +137,12 @@ class BlackOrWhite(_Elementwise):
         signed = tf.where(value > 0, self._parameter, -self._parameter)
         possible = (value == 0) | (value == HIGH)
         return tf.where(possible, -tf.nn.softplus(-signed), tf.cast(-float("inf"), self.dtype))
+
+    def _mean(self):
+        return HIGH * tf.sigmoid(self._parameter)
+
+    def _variance(self):
+        return HIGH**2 * tf.sigmoid(self._parameter) * tf.sigmoid(-self._parameter)
 
     def _sample_n(self, n, seed=None):
         white = self._uniform(n, seed) < tf.sigmoid(self._parameter)

@@ -24,11 +24,17 @@ CASES = {
     "score_test": lambda: detectors.ScoreTest(small_glow(), num_fisher_images=8),
     "local_intrinsic_dimension": lambda: detectors.LocalIntrinsicDimension(small_glow()),
     "second_order": lambda: detectors.SecondOrder(small_glow()),
+    "sitn": lambda: detectors.SITN(small_glow()),
+    "likelihood_path": lambda: detectors.LikelihoodPath(small_vae()),
 }
 
 
 # The same with other values of the settings that are declared not to matter to the statistics.
-OTHERS = {"density_of_states": lambda: detectors.DensityOfStates(small_glow(), "svm")}
+OTHERS = {
+    "density_of_states": lambda: detectors.DensityOfStates(small_glow(), "svm"),
+    "sitn": lambda: detectors.SITN(small_glow(), "all"),
+    "likelihood_path": lambda: detectors.LikelihoodPath(small_vae(), "mahalanobis"),
+}
 
 
 def test_every_kind_with_settings_that_do_not_matter_is_tried_with_others():

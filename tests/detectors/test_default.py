@@ -57,7 +57,8 @@ def test_the_score_is_the_harmonic_mean_of_the_tests():
     detector = _fitted(small_glow())
     found = np.stack(list(detector.tests(HELD_OUT).values()))
     assert list(detector.tests(HELD_OUT)) == ["likelihood", "texture", "layout"]
-    expected = -np.log(len(found) / (1.0 / found).sum(axis=0))
+    weights = np.array([detector.fitted[f"{name}_weight"] for name in detector.TESTS])
+    expected = np.log((weights[:, np.newaxis] / found).sum(axis=0) / weights.sum())
     np.testing.assert_allclose(detector.score(HELD_OUT), expected, rtol=1e-5, atol=1e-6)
     assert (found > 0).all() and (found <= 1).all()
 
@@ -83,8 +84,10 @@ def test_held_out_rows_look_as_strange_as_new_ones():
     surprise = mixture.surprise(tf.constant(new), arrays)
 
     def share_called_strange(reference):
-        tail = {name: tf.constant(value) for name, value in tails.fit_tail(reference).items()}
-        return float(np.mean(tails.log_tail(surprise, tail).numpy() < np.log(0.05)))
+        tail = {
+            name: tf.constant(value) for name, value in tails.fit_tails(reference[:, np.newaxis]).items()
+        }
+        return float(np.mean(tails.log_tails(surprise[:, tf.newaxis], tail).numpy() < np.log(0.05)))
 
     own = mixture.surprise(tf.constant(rows), arrays).numpy()
     assert share_called_strange(own) > 0.2
@@ -109,3 +112,14 @@ def test_images_of_any_shape(shape):
     detector = detectors.Default(tfd.Independent(tfd.Normal(tf.fill(shape, 64.0), 40.0), 3)).fit(images)
     assert np.isfinite(detector.score(images)).all()
     assert detector.score(images + 120).min() > detector.score(images).mean()
+
+
+def test_a_test_counts_by_what_it_knows():
+    """Columns that depend on each other can be told from shuffled ones, independent ones cannot."""
+    rng = np.random.RandomState(0)
+    independent = rng.normal(size=[400, 6])
+    dependent = independent @ rng.normal(size=[6, 6]) + 3.0 * independent[:, :1]
+    weights = [
+        float(default._fit_test(rows, mixture.fit_normal)["weight"]) for rows in (independent, dependent)
+    ]
+    assert weights[0] < 0.02 and weights[1] > 0.5, weights

@@ -55,3 +55,14 @@ def test_any_shape(shape):
     ):
         found = function(tf.constant(images)).numpy()
         assert found.shape == (4, size) and np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (5, 7, 1), (1, 9, 2), (1, 1, 1)])
+def test_smaller_images_are_means_of_blocks(shape):
+    images = _images(3, *shape)
+    half, quarter = (x.numpy() for x in image_statistics.smaller(tf.constant(images)))
+    height, width = (max(side // 2, 1) for side in shape[:2])
+    for i, j in np.ndindex(height, width):
+        block = images[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean(axis=(1, 2))
+        assert (abs(half[:, i, j] - block) <= 0.5).all()
+    assert quarter.shape[1:3] == (max(height // 2, 1), max(width // 2, 1))

@@ -5,7 +5,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flows.distributions.discretized_logistic import discretized_logistic_log_prob
+from tfp_flows.distributions.discretized_logistic import (
+    discretized_logistic_log_prob,
+    discretized_logistic_moments,
+)
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 LEVELS = np.arange(256.0)
@@ -48,3 +51,18 @@ def test_gradients_stay_finite_and_single_precision_agrees(dtype):
             assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
         exact = discretized_logistic_log_prob(*(np.float64(v) for v in (x, loc, scale)))
         np.testing.assert_allclose(log_prob, exact, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_moments_are_those_of_the_probabilities(dtype):
+    loc, scale = (v.ravel() for v in np.meshgrid([-40.0, 0.2, 127.3, 254.9, 300.0], [1e-2, 0.5, 9.0, 200.0]))
+    probability = np.exp(discretized_logistic_log_prob(LEVELS[:, None], loc, scale))
+    mean = (LEVELS[:, None] * probability).sum(axis=0)
+    variance = ((LEVELS[:, None] - mean) ** 2 * probability).sum(axis=0)
+    found = discretized_logistic_moments(tf.constant(loc, dtype), tf.constant(scale, dtype))
+    assert [m.dtype for m in found] == [dtype, dtype]
+    single = dtype == "float32"
+    np.testing.assert_allclose(found[0], mean, rtol=1e-5, atol=1e-3 if single else 1e-9)
+    np.testing.assert_allclose(
+        found[1], variance, rtol=1e-3 if single else 1e-8, atol=0.05 if single else 1e-7
+    )

@@ -49,6 +49,7 @@ def servables():
             yield Servable(model, family, detectors.Typicality(model).fit(_images()).calibrate(_images()))
     vae = _model("vae", CONFIGS["vae"][1], PROTOCOLS["vae"][1])
     yield Servable(vae, registry.family("vae"), detectors.DensityOfStates(vae).fit(_images()))
+    yield Servable(vae, registry.family("vae"), detectors.LikelihoodPath(vae).fit(_images()))
     family, model = registry.family("glow"), _model("glow", CONFIGS["glow"][0])
     yield Servable(model, family, detectors.Typicality(model).fit(_images()), jit_compile=True)
     for detector in _detectors(model, _model("glow", CONFIGS["glow"][0])):
@@ -88,6 +89,7 @@ def _detectors(model, other):
     yield detectors.OutlierExposure(model)
     yield from (detectors.DensityOfStates(model, density) for density in ("kde", "svm"))
     yield detectors.InputComplexity(model)
+    yield detectors.SITN(model, "all")
     yield detectors.LikelihoodRatio(model, [other])
     yield detectors.WAIC([model, other])
     yield detectors.Critics(SHAPE, num_members=2, num_steps=1, width=2)

@@ -154,6 +154,20 @@ def test_samples_have_the_likelihoods_probabilities(likelihood):
     assert np.abs(found - cumulative).max() < 1.95 / np.sqrt(len(drawn))  # Kolmogorov, p = 0.001
 
 
+@pytest.mark.parametrize("likelihood", ["categorical", "logistic", "bernoulli"])
+def test_decoders_know_their_mean_and_variance(likelihood):
+    """Of each pixel and channel, against sums over all pairs of levels of two channels."""
+    kind = LIKELIHOODS[likelihood]
+    outputs = 2 * np.random.default_rng(2).standard_normal([1, 1, kind.num_outputs(2, 3)])
+    distribution = kind.distribution(tf.constant(outputs), 2, 3)
+    every = np.array(list(itertools.product(range(256), repeat=2)), np.float64)
+    probability = np.exp(distribution.log_prob(every[:, None, None, :]))
+    mean = probability @ every
+    np.testing.assert_allclose(distribution.mean()[0, 0], mean, rtol=1e-5)
+    np.testing.assert_allclose(distribution.variance()[0, 0], probability @ (every - mean) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(distribution.stddev() ** 2, distribution.variance(), rtol=1e-6)
+
+
 def test_elbo_is_reconstruction_less_kl():
     model = vae.VAE((4, 4, 1), likelihood="logistic", dtype=tf.float64, **SMALL)
     images = _images((4, 4, 1))

@@ -13,11 +13,13 @@ from .gradients import ScoreTest as ScoreTest
 from .input_complexity import InputComplexity as InputComplexity
 from .likelihood import Likelihood as Likelihood
 from .likelihood import OutlierExposure as OutlierExposure
+from .likelihood_path import LikelihoodPath as LikelihoodPath
 from .likelihood_ratio import LikelihoodRatio as LikelihoodRatio
 from .likelihood_regret import LikelihoodRegret as LikelihoodRegret
 from .loading import load as load
 from .local_intrinsic_dimension import LocalIntrinsicDimension as LocalIntrinsicDimension
 from .registry import DETECTORS as DETECTORS
 from .second_order import SecondOrder as SecondOrder
+from .sitn import SITN as SITN
 from .typicality import Typicality as Typicality
 from .waic import WAIC as WAIC

@@ -1,5 +1,6 @@
 """The detector to begin with: three complementary tests in one, fitted to own images alone."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,27 +16,33 @@ from tfp_flows.distributions.protocols import DensityModel
 FOLDS = 4
 PNG_CHANNELS = 4  # PNG has no images of more
 LIKELIHOOD_COMPONENTS, LAYOUT_COMPONENTS, LAYOUT_SIZE = 4, 20, 24
+NUM_TEXTURE = image_statistics.NUM_DETAILS + image_statistics.NUM_SMALLER
+LEAST_KNOWLEDGE = 0.1  # so that no test counts for nothing
+Fit = Callable[[np.ndarray], mixture.Arrays]
 
 
 class Default(surprise.MapOfSurprise, Detector):
-    """score(x) = log (1/3) sum_m 1 / p_m(x), the harmonic mean of three tests' tail fractions p_m.
+    """score(x) = log (sum_m w_m / p_m(x)) / sum_m w_m, the harmonic mean of three tail fractions.
 
     Each test is a density of statistics, fitted to in-distribution images; p_m(x) is the share of held-out
-    images that are as unlikely under it as x (`tails.log_tail`, which goes on beyond the largest of them):
+    images that are as unlikely under it as x (`tails.log_tails`, which go on beyond the largest of them):
 
       * likelihood: what log p(x) consists of (`terms.terms_of`) together with the lengths of two lossless
         codes, PNG's and `code_length.adaptive_bits`: a mixture of 4 normal distributions. A likelihood that
         is high only because the image is simple is found by it, and so is one that is split unusually;
-      * texture: the same with statistics of fine detail (`image_statistics.details`): one normal
-        distribution, its covariance shrunk as Ledoit and Wolf do;
+      * texture: the same with statistics of fine detail (`image_statistics.details`), and the code's length
+        of the image at half and a quarter of its size: one normal distribution, its covariance shrunk as
+        Ledoit and Wolf do;
       * layout: where light and colour are on a grid of 8 x 8 (`image_statistics.layout`), its 24 principal
         components and what they leave out: a mixture of 20 normal distributions.
 
-    The harmonic mean is small where one of the p_m is, and as small as the smallest but for a factor of 3:
-    an image needs to be strange in one way only, and tests that find nothing cost little. As a p-value it
-    would be valid up to a constant whatever the dependence [2]; here `calibrate` makes it exact. Of
-    images that are few, mixtures have fewer components. No foreign image is seen.
+    The harmonic mean is small where one of the p_m is: an image needs to be strange in one way only, and
+    tests that find nothing cost little. As a p-value it would be valid up to a constant whatever the
+    dependence [2]; here `calibrate` makes it exact. A test counts by what it knows of the data: w_m = (2 A_m -
+    1)^2, A_m the probability that it finds a fitted row whose columns were shuffled among all rows
+    stranger than a held-out one. Photographs of anything have hardly a layout, and so theirs counts little.
 
+    Of few images, mixtures have fewer components. No foreign image is seen; there is nothing to set.
     `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m
     analysis.default_detector` is the study by which members and rule were chosen: see docs/default.md.
 
@@ -80,24 +87,29 @@ class Default(surprise.MapOfSurprise, Detector):
         if images.shape[-1] <= PNG_CHANNELS:
             codes.append(tf.cast(png_bits(images), tf.float32))
         said = tf.cast(terms.terms_of(self.models[0], images), tf.float64)
-        seen = [tf.stack(codes, axis=-1), image_statistics.details(images), image_statistics.layout(images)]
+        seen = [
+            tf.stack(codes, axis=-1),
+            image_statistics.details(images),
+            tf.stack(
+                [code_length.adaptive_bits(small) for small in image_statistics.smaller(images)], axis=-1
+            ),
+            image_statistics.layout(images),
+        ]
         return tf.concat([said, *(tf.cast(part, tf.float64) for part in seen)], axis=-1)
 
     def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
-        groups = groups_of(statistics)
         found = {}
-        for name, fit in _FITS.items():
-            rows = getattr(groups, name)
-            arrays = fit(rows)
-            arrays |= tails.fit_tail(_held_out(rows, fit))
+        for name, rows in groups_of(statistics)._asdict().items():
+            arrays = _fit_test(rows, _FITS[name])
             found |= {f"{name}_{key}": value for key, value in arrays.items()}
         return found
 
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         logs = tf.stack(log_tails(statistics, fitted), axis=-1)
-        return tf.reduce_logsumexp(-logs, axis=-1) - tf.math.log(tf.cast(len(self.TESTS), tf.float64))
+        weights = tf.stack([fitted[f"{name}_weight"] for name in self.TESTS])
+        return tf.reduce_logsumexp(tf.math.log(weights / tf.reduce_sum(weights)) - logs, axis=-1)
 
     def _needed(self) -> tuple[str, ...]:
         return tuple(f"{name}_means" for name in self.TESTS)
@@ -112,10 +124,15 @@ class Groups(NamedTuple):
 
 
 def groups_of(statistics: Any) -> Groups:
-    """Statistics `[B, S]` by test: terms and codes, then details, then the layout."""
-    layout = statistics[:, -image_statistics.NUM_LAYOUT :]
-    texture = statistics[:, : -image_statistics.NUM_LAYOUT]
-    return Groups(texture[:, : -image_statistics.NUM_DETAILS], texture, layout)
+    """Statistics `[B, S]` by test: terms and codes; these and details; the layout."""
+    texture, layout = _before_and_after(statistics, image_statistics.NUM_LAYOUT)
+    likelihood, _ = _before_and_after(texture, NUM_TEXTURE)
+    return Groups(likelihood, texture, layout)
+
+
+def _before_and_after(statistics: Any, last: int) -> tuple[Any, Any]:
+    """All but the last columns, and those."""
+    return statistics[:, :-last], statistics[:, -last:]
 
 
 def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
@@ -123,16 +140,40 @@ def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Te
     found = []
     for name, rows in groups_of(statistics)._asdict().items():
         arrays = {key.removeprefix(f"{name}_"): v for key, v in fitted.items() if key.startswith(f"{name}_")}
-        found.append(tails.log_tail(_surprise(rows, arrays), arrays))
+        found.append(tails.log_tails(_surprise(rows, arrays)[:, tf.newaxis], arrays)[:, 0])
     return found
 
 
 def _surprise(rows: tf.Tensor, arrays: dict[str, tf.Tensor]) -> tf.Tensor:
     """-log density of rows under one test: `[B]`."""
-    return mixture.surprise(_reduced(rows, arrays) if "axes" in arrays else rows, arrays)
+    return mixture.surprise(_coordinates(rows, arrays), arrays)
 
 
-def _held_out(rows: np.ndarray, fit: Any) -> np.ndarray:
+def _coordinates(rows: tf.Tensor, arrays: dict[str, Any]) -> tf.Tensor:
+    """What a test's density is one of."""
+    return _reduced(rows, arrays) if "axes" in arrays else rows
+
+
+def _fit_test(rows: np.ndarray, fit: Fit) -> mixture.Arrays:
+    """The arrays of one test: its density, its tail, its weight."""
+    arrays = fit(rows)
+    held_out = _held_out(rows, fit)
+    coordinates = _coordinates(tf.constant(rows), arrays).numpy()
+    rng = np.random.RandomState(0)
+    shuffled = np.stack([rng.permutation(column) for column in coordinates.T], axis=1)
+    knows = _probability_of_more(held_out, mixture.surprise(tf.constant(shuffled), arrays).numpy())
+    weight = np.array(max(2.0 * knows - 1.0, LEAST_KNOWLEDGE) ** 2)
+    return arrays | tails.fit_tails(held_out[:, np.newaxis]) | {"weight": weight}
+
+
+def _probability_of_more(reference: np.ndarray, values: np.ndarray) -> float:
+    """P(value > reference), ties counted half."""
+    ascending = np.sort(reference)
+    below = [np.searchsorted(ascending, values, side) for side in ("left", "right")]
+    return float(np.mean(below) / len(ascending))
+
+
+def _held_out(rows: np.ndarray, fit: Fit) -> np.ndarray:
     """The surprise of each row under a density that was fitted without it, fold by fold: `[n]`.
 
     That of rows fitted to is too small, the more so the more components there are: all others

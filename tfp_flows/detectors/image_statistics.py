@@ -8,6 +8,7 @@ PLANES = 3  # light and two differences of colours; the latter are zero in grey 
 GRID = 8
 NUM_DETAILS = PLANES * (3 * LEVELS + 2) + 3
 NUM_LAYOUT = PLANES * GRID * GRID
+NUM_SMALLER = 2
 LEAST = 0.1  # grey levels, in a logarithm
 LEAST_SHARE = 0.003  # of the pixels, in a logarithm: two or three pixels of a small image
 LEAST_CONTRAST = 8.0  # grey levels: the layout of an image with less is not blown up
@@ -62,6 +63,19 @@ def layout(images: tf.Tensor) -> tf.Tensor:
     centred = cells - tf.reduce_mean(cells, axis=[1, 2], keepdims=True)
     spread = tf.sqrt(tf.reduce_mean(centred**2, axis=[1, 2, 3], keepdims=True))
     return tf.reshape(centred / (spread + LEAST_CONTRAST), [-1, NUM_LAYOUT])
+
+
+def smaller(images: tf.Tensor) -> list[tf.Tensor]:
+    """Images uint8 `[B, H, W, C]` at half and at a quarter of their size, by means of blocks, rounded.
+
+    A side that has one pixel keeps it; an odd last row or column is left out.
+    """
+    found, values = [], tf.cast(images, tf.float32)
+    for _ in range(NUM_SMALLER):
+        block = [min(side, 2) for side in values.shape[1:3]]
+        values = tf.nn.avg_pool2d(values, block, block, "VALID")
+        found.append(tf.cast(tf.round(values), tf.uint8))
+    return found
 
 
 def _haar(x: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:

@@ -15,6 +15,8 @@ NAMES = (
     "score_test",
     "local_intrinsic_dimension",
     "second_order",
+    "sitn",
+    "likelihood_path",
 )
 
 DEFAULT = "default"  # of detect, and of a run's report

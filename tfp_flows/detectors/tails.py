@@ -8,33 +8,31 @@ import tensorflow as tf
 SHARE = 0.1  # of the scores, that the tail is fitted to
 LEAST = 10
 HEAVIEST = 0.5  # of the tail's shape; from there on its variance is infinite
+ASCENDING, TAIL = "ascending", "tail"  # names of the fitted arrays
 
 
-def fit_tail(scores: np.ndarray) -> dict[str, np.ndarray]:
-    """What `log_tail` needs of in-distribution scores `[n]`, n >= 2.
+def fit_tails(scores: np.ndarray) -> dict[str, np.ndarray]:
+    """What `log_tails` needs of in-distribution scores `[n, S]`, n >= 2: of each column by itself.
 
     Returns:
-      dict of `ascending` `[n]`, and of `tail` `[4]`: (u, sigma, xi, log share beyond u) of the generalised
-      Pareto distribution of what exceeds u, by its first two moments.
+      dict of `ascending` `[n, S]`, and of `tail` `[4, S]`: (u, sigma, xi, log share beyond u) of the
+      generalised Pareto distribution of what exceeds u, by its first two moments.
     """
-    ascending = np.sort(np.asarray(scores, np.float64))
+    ascending = np.sort(np.asarray(scores, np.float64), axis=0)
     n = len(ascending)
     k = min(max(int(SHARE * n), LEAST), n // 2)
     start = ascending[n - k - 1]
     excess = ascending[n - k :] - start
-    mean, variance = float(excess.mean()), float(excess.var())
-    spread = max(float(ascending.std()), 1e-9)
-    mean = max(mean, 1e-3 * spread)
-    ratio = mean**2 / variance if variance > 0 else 1.0
-    shape = float(np.clip(0.5 * (1.0 - ratio), 0.0, HEAVIEST))
-    return {
-        "ascending": ascending,
-        "tail": np.array([start, mean * (1.0 - shape), shape, np.log((k + 1) / (n + 1))]),
-    }
+    spread = np.maximum(ascending.std(axis=0), 1e-9 * (1.0 + abs(start)))
+    mean, variance = np.maximum(excess.mean(axis=0), 1e-3 * spread), excess.var(axis=0)
+    ratio = np.divide(mean**2, variance, out=np.ones_like(mean), where=variance > 0)
+    shape = np.clip(0.5 * (1.0 - ratio), 0.0, HEAVIEST)
+    beyond = np.full_like(mean, np.log((k + 1) / (n + 1)))
+    return {ASCENDING: ascending, TAIL: np.stack([start, mean * (1.0 - shape), shape, beyond])}
 
 
-def log_tail(scores: tf.Tensor, arrays: Any) -> tf.Tensor:
-    """log of the share of in-distribution scores that are as large: float64 `[B]`.
+def log_tails(scores: tf.Tensor, arrays: Any) -> tf.Tensor:
+    """log of the share of in-distribution scores that are as large, by column: `[B, S]` -> float64 `[B, S]`.
 
         log (1 + #{s_i >= s}) / (n + 1)                          up to u
         log P(s > u) - log(1 + xi (s - u) / sigma) / xi          beyond
@@ -46,12 +44,13 @@ def log_tail(scores: tf.Tensor, arrays: Any) -> tf.Tensor:
 
     [1]: James Pickands. Statistical inference using extreme order statistics. Annals of Statistics, 1975.
     """
-    ascending = arrays["ascending"]
-    start, scale, shape, beyond = tf.unstack(tf.cast(arrays["tail"], tf.float64))
-    count = tf.shape(ascending)[0]
-    at_least = count - tf.searchsorted(ascending, scores, side="left")
+    scores = tf.cast(scores, tf.float64)
+    ascending = tf.transpose(arrays[ASCENDING])
+    start, scale, shape, beyond = tf.unstack(tf.cast(arrays[TAIL], tf.float64))
+    count = tf.shape(ascending)[1]
+    at_least = count - tf.transpose(tf.searchsorted(ascending, tf.transpose(scores), side="left"))
     inside = tf.math.log(tf.cast(1 + at_least, tf.float64) / tf.cast(count + 1, tf.float64))
     excess = tf.nn.relu(scores - start) / scale
     curved = tf.math.log1p(shape * excess) / tf.maximum(shape, 1e-6)
     outside = beyond - tf.where(shape > 1e-6, curved, excess)
-    return tf.where(scores > start, tf.minimum(outside, beyond), inside)
+    return tf.where(scores > start, outside, inside)

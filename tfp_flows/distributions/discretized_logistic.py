@@ -35,3 +35,34 @@ def discretized_logistic_log_prob(
     is_low, is_high = x <= low, x >= high
     width = tf.where(is_low | is_high, zero, tf.math.log(-tf.math.expm1(-inverse_scale)))
     return tf.where(is_high, zero, log_below) + tf.where(is_low, zero, log_above) + width
+
+
+def discretized_logistic_moments(
+    loc: tf.Tensor, scale: tf.Tensor, low: int = 0, high: int = 255
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """(mean, variance) of a logistic variable that is rounded to low..high, the ends taking the tails.
+
+        E[X - low] = sum_k P(X > k),    E[(X - low)^2] = sum_k (2 (k - low) + 1) P(X > k),
+        P(X > k) = 1 / (1 + exp((k + 1/2 - loc) / scale)),    k = low..high - 1
+
+    Summed one after the other: the memory is that of `loc`.
+
+    Args:
+      loc: Floating tensor.
+      scale: Positive, of its shape.
+      low: The lowest integer.
+      high: The highest.
+
+    Returns:
+      Two tensors of the shape of `loc`.
+    """
+
+    def add(i: tf.Tensor, first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        k = tf.cast(i, loc.dtype)
+        above = tf.sigmoid((loc - (low + k + 0.5)) / scale)
+        return i + 1, first + above, second + (2.0 * k + 1.0) * above
+
+    zeros = tf.zeros_like(loc)
+    start = (tf.constant(0), zeros, zeros)
+    _, first, second = tf.while_loop(lambda i, *_: i < high - low, add, start, parallel_iterations=1)
+    return low + first, tf.maximum(second - first**2, 0.0)
