@@ -13,7 +13,7 @@ TABLES = 2_000
 
 
 def conformal(calibration, scores):
-    """float32 p-values `[tables, m]` of scores, each table with calibration scores `[tables, n]` of its own."""
+    """float32 p-values `[tables, m]` of scores, each table with its own calibration scores `[tables, n]`."""
     n = calibration.shape[1]
     pairs = zip(np.sort(calibration, axis=1), scores, strict=True)
     ranks = np.stack([1 + n - np.searchsorted(own, row, "left") for own, row in pairs])
