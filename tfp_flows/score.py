@@ -2,32 +2,24 @@ r"""Scores images of a folder, an archive, TFRecords or any other set with an ex
 
     python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
     python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
-    python -m tfp_flows.score --model=exported --images=tfrecord:GLOB --out=scores.csv \
-        --runner=DirectRunner --beam_args="--direct_num_workers=2 --direct_running_mode=multi_processing"
+    python -m tfp_flows.score --model=exported --images=tfrecord:GLOB --out=scores.csv --runner=DirectRunner
 
 One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
 where p_value <= alpha). Pictures are prepared as those were that the model was trained on, where the name
 has no operations of its own. Where no p-value can be that small, for want of calibration images, nothing is
-scored, unless --allow_unattainable. An image that cannot be read becomes a row of OUT.errors.csv, and the
-exit status is 3.
+scored. An image that cannot be read is a row of OUT.errors.csv, and the exit status is 3.
+
+With --fdr=0.1 instead of --alpha there is a q_value too, and "out" is where q_value <= 0.1: of those called
+out, 10 % at most are expected to be own images, however many are scored. The last pass makes it; OUT.part
+has none. --group_by=folder writes OUT.groups.csv, a p-value a folder. See docs/many_images.md.
 
 A job that was interrupted, or failed, leaves OUT.part, OUT.errors.part and OUT.progress.json, and says so.
-The same command goes on with it: what has a row is left out by what it is, so that images may be added and
-removed in between. It does not go on with another model, alpha or source. While it runs, OUT.lock keeps
-others from writing OUT. SIGTERM and SIGHUP end it as SIGINT does; the exit status is 143, 129 or 130.
+The same command, with the same model, level and source, goes on with it: images may be added and removed in
+between. OUT.lock keeps others from writing OUT. SIGTERM, SIGHUP and SIGINT end it: status 143, 129 or 130.
 
-With --fdr=0.1 there is a column q_value, and the verdict is "out" where q_value <= 0.1: of the images called
-out, 10 % at most are expected to be the model's own kind, however many are scored (Benjamini and Hochberg).
-It takes the place of --alpha. The column is made when all images are scored; in OUT.part there is none.
---storey finds more where many images are foreign. --group_by=folder writes OUT.groups.csv: one p-value for
-all images of a folder. See docs/many_images.md.
-
-With --maps=DIR each image that is called out (--maps_of=all: every image) gets a picture DIR/KEY.png: the
-image beside itself under its heat map, in one scale of colours for all. A job that goes on makes those
-that are missing. With --fdr they are made at the end, for which the images are scored again. How keys
-become names: see tfp_flows.scoring.maps.
-
-A key that is not plain text is escaped: see tfp_flows.scoring.escaping.
+With --maps=DIR each image that is called out gets a picture DIR/KEY.png: the image beside itself under its
+heat map; with --fdr at the end, for which the images are scored again. Keys are escaped in tables and names
+of files: see tfp_flows.scoring.escaping and tfp_flows.scoring.maps.
 
 With --runner the job runs on Apache Beam: the same rows, in any order, in files like
 scores-00000-of-00004.csv; a job that was interrupted begins anew.
@@ -56,16 +48,10 @@ def define_flags() -> None:
     flags.DEFINE_string("detector", None, "Instead: folder of a detector, from tfp_flows.detect.")
     flags.DEFINE_string("images", None, f"Images to score: {commands.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Table to write: .csv or .parquet.")
-    flags.DEFINE_float(
-        "alpha", 0.05, "p-value at or below which an image is out of distribution; not with --fdr."
-    )
-    flags.DEFINE_float(
-        "fdr", None, "Instead of --alpha: share, at most, of own images expected among those called out."
-    )
-    flags.DEFINE_bool("storey", False, "With --fdr: estimate the share of own images, to find more.")
-    flags.DEFINE_enum(
-        "group_by", None, ["folder"], "One p-value for all images of a folder: OUT.groups.csv."
-    )
+    flags.DEFINE_float("alpha", 0.05, "p-value at or below which it is out.")
+    flags.DEFINE_float("fdr", None, "Instead of --alpha: q-value up to which it is out.")
+    flags.DEFINE_bool("storey", False, "With --fdr: finds more.")
+    flags.DEFINE_enum("group_by", None, ["folder"], "A p-value a folder: OUT.groups.csv.")
     commands.define_unattainable_flag()
     flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
     flags.DEFINE_bool(

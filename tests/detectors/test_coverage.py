@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from tests.detectors.test_false_discoveries import conformal
+from tests.detectors.tables import conformal
 from tfp_flows import detectors
 from tfp_flows.detectors import calibration, coverage
 

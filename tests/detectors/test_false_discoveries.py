@@ -6,34 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.detectors.tables import lond, proportions, tables
 from tfp_flows import detectors
 from tfp_flows.detectors import false_discoveries, online
-
-TABLES = 2_000
-
-
-def conformal(calibration, scores):
-    """float32 p-values `[tables, m]` of scores, each table with its own calibration scores `[tables, n]`."""
-    n = calibration.shape[1]
-    pairs = zip(np.sort(calibration, axis=1), scores, strict=True)
-    ranks = np.stack([1 + n - np.searchsorted(own, row, "left") for own, row in pairs])
-    return ranks.astype(np.float32) / np.float32(n + 1)
-
-
-def tables(n, m, share, shift, seed=0, decimals=None, num_tables=TABLES):
-    """(p-values `[tables, m]`, whether foreign); decimals: scores are rounded, so that they repeat."""
-    rng = np.random.default_rng(seed)
-    foreign = rng.random((num_tables, m)) < share
-    calibration, scores = rng.normal(size=(num_tables, n)), rng.normal(size=(num_tables, m))
-    scores = scores + shift * foreign
-    if decimals is not None:
-        calibration, scores = np.round(calibration, decimals), np.round(scores, decimals)
-    return conformal(calibration, scores), foreign
-
-
-def proportions(selected, foreign):
-    """The false discovery proportion of each table."""
-    return (selected & ~foreign).sum(axis=1) / np.maximum(1, selected.sum(axis=1))
 
 
 def within(found, bound):
@@ -123,15 +98,6 @@ def test_alpha_alone_calls_mostly_own_images_where_few_are_foreign():
     p, foreign = tables(500, 200, 0.02, 4)
     assert proportions(p <= np.float32(0.05), foreign).mean() > 0.6
     assert within(proportions(np.stack([detectors.select(row).selected for row in p]), foreign), 0.1)
-
-
-def lond(p, fdr, horizon=None):
-    """The rule on many streams side by side, as its formula says."""
-    called = np.zeros(p.shape, bool)
-    for t in range(p.shape[1]):
-        level = fdr * online.weight(t + 1, horizon) * (called.sum(axis=1) + 1)
-        called[:, t] = p[:, t] <= level.astype(np.float32)
-    return called
 
 
 @pytest.mark.parametrize("horizon", [None, 300])

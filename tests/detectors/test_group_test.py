@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.detectors.test_false_discoveries import conformal
+from tests.detectors.tables import conformal
 from tfp_flows import detectors
 from tfp_flows.detectors import group_test
 
