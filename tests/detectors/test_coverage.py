@@ -32,6 +32,14 @@ def test_false_alarms_by_integration():
     assert coverage.false_alarms(0.99, 9) == (0.9, *coverage.false_alarms(0.95, 9)[1:])
 
 
+def test_the_rate_in_a_sentence():
+    assert coverage.rate_text(0.05, 1_000) == (
+        "Of the model's own kind 5.00% are called so at 0.05; given 1,000 calibration images, "
+        "3.92% to 6.18% for 90% of such sets."
+    )
+    assert coverage.rate_text(0.01, 50) == calibration.unattainable(0.01, 50)
+
+
 def test_expectations_are_a_small_aligned_table():
     text = coverage.expectations(1_000)
     lines = text.splitlines()

@@ -89,6 +89,17 @@ def expectations(num_calibration: int) -> str:
     return "\n".join(lines)
 
 
+def rate_text(alpha: float, num_calibration: int) -> str:
+    """How many own images are called out of distribution at a level, and how sure that is, in a sentence."""
+    if not calibration.attainable(alpha, num_calibration):
+        return calibration.unattainable(alpha, num_calibration)
+    found = false_alarms(alpha, num_calibration)
+    return (
+        f"Of the model's own kind {found.expected:.2%} are called so at {alpha:g}; "
+        f"given {num_calibration:,} calibration images, {found.low:.2%} to {found.high:.2%} for {COVERAGE:.0%} of such sets."
+    )
+
+
 def foreign_needed(fdr: float, num_images: int, num_calibration: int) -> int:
     """How many of m images must be stranger than all n calibration images before `select` finds any.
 
