@@ -96,7 +96,8 @@ def rate_text(alpha: float, num_calibration: int) -> str:
     found = false_alarms(alpha, num_calibration)
     return (
         f"Of the model's own kind {found.expected:.2%} are called so at {alpha:g}; "
-        f"given {num_calibration:,} calibration images, {found.low:.2%} to {found.high:.2%} for {COVERAGE:.0%} of such sets."
+        f"given {num_calibration:,} calibration images, {found.low:.2%} to "
+        f"{found.high:.2%} for {COVERAGE:.0%} of such sets."
     )
 
 
