@@ -139,6 +139,8 @@ def test_the_folder_of_a_key():
         group_rows([Scored("a/1", 0.4, "in")], 5)
     with pytest.raises(scoring.ScoringError, match="`num_calibration`"):
         scoring.Ending(group_by="folder")
+    with pytest.raises(scoring.ScoringError, match="must be 'folder' or None, got 'camera'"):
+        scoring.Ending(group_by="camera", num_calibration=5)
 
 
 class _Dying:

@@ -35,7 +35,9 @@ class Ending:
     groups: list[GroupRow] | None = None
 
     def __post_init__(self) -> None:
-        """Refuses groups whose p-values cannot be combined, for want of the number of calibration images."""
+        """Refuses groups that there cannot be."""
+        if self.group_by not in (None, "folder"):
+            raise ScoringError(f"`group_by` must be 'folder' or None, got {self.group_by!r}.")
         if self.group_by is not None and self.num_calibration is None:
             raise ScoringError(
                 "`group_by`: it is not known how many calibration images the p-values are of; give "
