@@ -7,7 +7,8 @@ It is fitted to the validation images of the run's own data set and calibrated w
 neither was trained on, and no other image is seen. --calibrate_on=NAME calibrates with all images of another
 set instead, of the same kind, which the model must not have seen. What it was trained on all the same is
 left out, and said, and so is where the run's images are no longer those that it was trained on. Nothing is
-scored where the images are too few for a p-value of --alpha, unless --allow_unattainable.
+scored where the images are too few for a p-value of --alpha, unless --allow_unattainable. At the end it says
+how many false alarms to expect, and how sure that is: see docs/many_images.md.
 `tfp_flows.detectors.load` reads the folder.
 """
 
@@ -73,6 +74,7 @@ def main() -> None:
     )
     detector.save(FLAGS.out)
     print(summary(detector, used.fit, FLAGS.alpha, FLAGS.out, _of_how_many(used)))
+    print(detectors.coverage.expectations(used.calibration))
 
 
 def _of_how_many(used: "detectors.Used") -> str:

@@ -2,25 +2,24 @@ r"""Scores images of a folder, an archive, TFRecords or any other set with an ex
 
     python -m tfp_flows.score --model=exported --images=folder:PATH --out=scores.csv --alpha=0.05
     python -m tfp_flows.score --detector=detector --images=tfds:mnist --data_dir=DIR --out=scores.parquet
-    python -m tfp_flows.score --model=exported --images=tfrecord:GLOB --out=scores.csv \
-        --runner=DirectRunner --beam_args="--direct_num_workers=2 --direct_running_mode=multi_processing"
+    python -m tfp_flows.score --model=exported --images=tfrecord:GLOB --out=scores.csv --runner=DirectRunner
 
 One row per image: its key, log_prob, bits_per_dim and, with a detector, score, p_value and verdict ("out"
 where p_value <= alpha). Pictures are prepared as those were that the model was trained on, where the name
 has no operations of its own. Where no p-value can be that small, for want of calibration images, nothing is
-scored, unless --allow_unattainable. An image that cannot be read becomes a row of OUT.errors.csv, and the
-exit status is 3.
+scored. An image that cannot be read is a row of OUT.errors.csv, and the exit status is 3.
+
+With --fdr=0.1 instead of --alpha there is a q_value too, and "out" is where q_value <= 0.1: of those called
+out, 10 % at most are expected to be own images, however many are scored. The last pass makes it; OUT.part
+has none. --group_by=folder writes OUT.groups.csv, a p-value a folder. See docs/many_images.md.
 
 A job that was interrupted, or failed, leaves OUT.part, OUT.errors.part and OUT.progress.json, and says so.
-The same command goes on with it: what has a row is left out by what it is, so that images may be added and
-removed in between. It does not go on with another model, alpha or source. While it runs, OUT.lock keeps
-others from writing OUT. SIGTERM and SIGHUP end it as SIGINT does; the exit status is 143, 129 or 130.
+The same command, with the same model, level and source, goes on with it: images may be added and removed in
+between. OUT.lock keeps others from writing OUT. SIGTERM, SIGHUP and SIGINT end it: status 143, 129 or 130.
 
-With --maps=DIR each image that is called out (--maps_of=all: every image) gets a picture DIR/KEY.png: the
-image beside itself under its heat map, in one scale of colours for all. A job that goes on makes those
-that are missing. How keys become names: see tfp_flows.scoring.maps.
-
-A key that is not plain text is escaped: see tfp_flows.scoring.escaping.
+With --maps=DIR each image that is called out gets a picture DIR/KEY.png: the image beside itself under its
+heat map; with --fdr at the end, for which the images are scored again. Keys are escaped in tables and names
+of files: see tfp_flows.scoring.escaping and tfp_flows.scoring.maps.
 
 With --runner the job runs on Apache Beam: the same rows, in any order, in files like
 scores-00000-of-00004.csv; a job that was interrupted begins anew.
@@ -34,11 +33,12 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from tfp_flows import commands, data, scoring
+from tfp_flows import commands, data, detectors, scoring
 from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
+KINDS_WITH_FOLDERS = ("folder", "tfrecord")
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
 
 
@@ -48,7 +48,10 @@ def define_flags() -> None:
     flags.DEFINE_string("detector", None, "Instead: folder of a detector, from tfp_flows.detect.")
     flags.DEFINE_string("images", None, f"Images to score: {commands.DATASET_HELP}")
     flags.DEFINE_string("out", None, "Table to write: .csv or .parquet.")
-    flags.DEFINE_float("alpha", 0.05, "p-value at or below which an image is out of distribution.")
+    flags.DEFINE_float("alpha", 0.05, "p-value at or below which it is out.")
+    flags.DEFINE_float("fdr", None, "Instead of --alpha: q-value up to which it is out.")
+    flags.DEFINE_bool("storey", False, "With --fdr: finds more.")
+    flags.DEFINE_enum("group_by", None, ["folder"], "A p-value a folder: OUT.groups.csv.")
     commands.define_unattainable_flag()
     flags.DEFINE_integer("batch_size", 128, "Images scored at once.", lower_bound=1)
     flags.DEFINE_bool(
@@ -77,14 +80,23 @@ def main() -> None:
     """Scores, and says how many."""
     if not 0 < FLAGS.alpha < 1:
         raise scoring.ScoringError(f"--alpha must be in (0, 1), got {FLAGS.alpha}.")
+    if FLAGS.fdr is not None:
+        if not 0 < FLAGS.fdr < 1:
+            raise scoring.ScoringError(f"--fdr must be in (0, 1), got {FLAGS.fdr}.")
+        if FLAGS["alpha"].present:
+            raise scoring.ScoringError("--fdr and --alpha: verdicts are by one of the two; leave one out.")
+    elif FLAGS.storey:
+        raise scoring.ScoringError("--storey is for q-values: give --fdr too.")
     with _last_words():
-        counts = _score_here() if FLAGS.runner is None else _score_on_beam()
+        counts, ending = _score_here() if FLAGS.runner is None else (_score_on_beam(), None)
     others = ""
     if FLAGS.runner is None:
         with contextlib.suppress(data.DataError):  # such as a folder that is gone by now
             left_alone = data.streams.left_alone(FLAGS.images)
             others = f" ({left_alone})" if left_alone else ""
     print(f"{counts.scored:,} images scored, {counts.failed:,} could not be read: {FLAGS.out}{others}")
+    for line in ending.lines() if ending else []:
+        print(line)
     if counts.failed:
         print(f"The reasons are in {FLAGS.out}.errors.csv.")
         sys.exit(SOME_FAILED)
@@ -108,19 +120,20 @@ def _last_words() -> Iterator[None]:
         raise
 
 
-def _score_here() -> "scoring.Counts":
+def _score_here() -> "tuple[scoring.Counts, scoring.Ending]":
     """Scores in this process."""
     if FLAGS["beam_args"].present or FLAGS["num_shards"].present:
         raise scoring.ScoringError("--beam_args and --num_shards are for jobs on Beam: give --runner too.")
     path = FLAGS.model or FLAGS.detector
     digest = scoring.digest(path)
-    level = None if FLAGS.allow_unattainable else FLAGS.alpha
+    level = None if FLAGS.allow_unattainable or FLAGS.fdr is not None else FLAGS.alpha
     scorer, preparation = (
         scoring.of_export(path, FLAGS.batch_size, level, FLAGS.trust)
         if FLAGS.model
         else scoring.of_detector(path, level, FLAGS.trust)
     )
     sizes.check_batch_size(FLAGS.batch_size, preparation.image_shape)
+    ending = _ending(scorer)
     images = data.names.with_operations(FLAGS.images, preparation.text)
     job = scoring.Job(_source(images, FLAGS.data_dir, FLAGS.split), digest, FLAGS.alpha)
     open_stream = functools.partial(
@@ -134,7 +147,28 @@ def _score_here() -> "scoring.Counts":
     maps = None
     if FLAGS.maps is not None:
         maps = scoring.MapFiles(scorer, FLAGS.maps, FLAGS.maps_of, digest)
-    return scoring.score_stream(scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress, maps)
+    counts = scoring.score_stream(
+        scorer, open_stream, FLAGS.out, job, FLAGS.batch_size, FLAGS.progress, maps, ending
+    )
+    return counts, ending
+
+
+def _ending(scorer: "scoring.MappingScorer") -> "scoring.Ending":
+    """What is made of all rows at the end; what cannot be is refused before anything is scored."""
+    wanted = "--fdr" if FLAGS.fdr is not None else "--group_by" if FLAGS.group_by is not None else None
+    if wanted is None:
+        return scoring.Ending(FLAGS.alpha)
+    path, count = FLAGS.model or FLAGS.detector, scorer.num_calibration
+    if not scorer.gives_p_values:
+        raise scoring.ScoringError(f"{wanted} needs p-values, and {path} gives none: calibrate a detector.")
+    if FLAGS.fdr is not None and count is not None and not (FLAGS.allow_unattainable or FLAGS.storey):
+        detectors.coverage.need_fdr(FLAGS.fdr, count)
+    if FLAGS.group_by and data.names.take_apart(FLAGS.images).source.kind not in KINDS_WITH_FOLDERS:
+        raise scoring.ScoringError(
+            f"--group_by=folder: images of {FLAGS.images} have no folders; take folder:PATH, or "
+            f"tfrecord:GLOB whose records have paths as their keys."
+        )
+    return scoring.Ending(FLAGS.alpha, FLAGS.fdr, FLAGS.storey, FLAGS.group_by, count)
 
 
 def _source(images: str, data_dir: str | None, split: str) -> str:
@@ -152,6 +186,13 @@ def _score_on_beam() -> "scoring.Counts":
     if FLAGS.maps is not None:
         raise scoring.ScoringError(
             "--maps: not with --runner; score the images whose maps you want without."
+        )
+    if FLAGS.fdr is not None or FLAGS.group_by is not None:
+        wanted = "--fdr" if FLAGS.fdr is not None else "--group_by"
+        stem, ending = os.path.splitext(FLAGS.out)
+        raise scoring.ScoringError(
+            f"{wanted}: not with --runner; q-values need all rows: when the job is done without it, "
+            f"tfp_flows.scoring.select_in_tables('{stem}-*-of-*{ending}', 'selected{ending}') adds them."
         )
     if FLAGS.detector:
         raise scoring.ScoringError("--runner: export the detector with tfp_flows.export, and give --model.")

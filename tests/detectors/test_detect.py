@@ -13,6 +13,7 @@ def test_detect_command(run, tmp_path):
     result = forked.command("tfp_flows.detect", *flags, "--detector=density_of_states", "--set=density=svm")
     assert result.returncode == 0, result.stderr
     assert "fitted to 40 images, calibrated with 40" in result.stdout and "can be exported" in result.stdout
+    assert result.stdout.endswith(detectors.coverage.expectations(40) + "\n")
     detector = detectors.load(out)
     assert detector.settings == {"density": "svm"} and len(detector.calibration_scores) == 40
     validation = data.load("digits", "validation", max_images=40).images

@@ -67,14 +67,14 @@ def dying(at):
     return score
 
 
-def run(name, out, function=scorer, batch_size=2, job=None):
+def run(name, out, function=scorer, batch_size=2, job=None, ending=None, maps=None):
     """Scores a stream by its name."""
 
     def opened(skip):
         return streams.stream(name, SHAPE, skip=skip)
 
     job = job or scoring.Job(name, "model", 0.05)
-    return scoring.score_stream(function, opened, out, job, batch_size, progress=False)
+    return scoring.score_stream(function, opened, out, job, batch_size, False, maps, ending)
 
 
 def rows(path):

@@ -85,8 +85,7 @@ def define_unattainable_flag() -> None:
     flags.DEFINE_bool(
         "allow_unattainable",
         False,
-        "Go on where the calibration images are too few for a p-value of --alpha: nothing will be called "
-        "out of distribution.",
+        "Go on where calibration images are too few for any alarm at the level.",
     )
 
 

@@ -1,15 +1,19 @@
 from . import calibration as calibration
+from . import coverage as coverage
 from .critics import Critics as Critics
 from .default import Default as Default
 from .density_of_states import DensityOfStates as DensityOfStates
 from .detector import Detector as Detector
 from .errors import DetectorError as DetectorError
+from .false_discoveries import Selection as Selection
+from .false_discoveries import select as select
 from .fitting import Used as Used
 from .fitting import check_divisions as check_divisions
 from .fitting import fit_and_calibrate as fit_and_calibrate
 from .fitting import of_runs as of_runs
 from .gradients import GradientNorms as GradientNorms
 from .gradients import ScoreTest as ScoreTest
+from .group_test import group_p_value as group_p_value
 from .input_complexity import InputComplexity as InputComplexity
 from .likelihood import Likelihood as Likelihood
 from .likelihood import OutlierExposure as OutlierExposure
@@ -18,6 +22,7 @@ from .likelihood_ratio import LikelihoodRatio as LikelihoodRatio
 from .likelihood_regret import LikelihoodRegret as LikelihoodRegret
 from .loading import load as load
 from .local_intrinsic_dimension import LocalIntrinsicDimension as LocalIntrinsicDimension
+from .online import OnlineFDR as OnlineFDR
 from .registry import DETECTORS as DETECTORS
 from .second_order import SecondOrder as SecondOrder
 from .sitn import SITN as SITN

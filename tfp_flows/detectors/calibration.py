@@ -12,6 +12,8 @@ from tfp_flows.detectors.errors import DetectorError
 if TYPE_CHECKING:  # levels are known without it
     import tensorflow as tf
 
+_CLOSE = 0.05  # of a step 1 / (n + 1): how near p-values, which are float32, come to the grid
+
 
 def p_value(scores: "tf.Tensor", calibration_scores: "np.ndarray | tf.Tensor") -> "tf.Tensor":
     """The conformal p-value of each score, against those of held-out in-distribution images.
@@ -99,6 +101,14 @@ def threshold(alpha: float, ascending: np.ndarray) -> float:
     """
     k = rank(alpha, len(ascending))
     return float(ascending[-k]) if k else float("inf")
+
+
+def ranks_of_p_values(p_values: npt.ArrayLike, num_calibration: int) -> np.ndarray:
+    """k of each p-value k / (n + 1), as near as float32 comes to it: int64 `[m]`; 0 where it is none."""
+    steps = np.asarray(p_values, np.float64) * (num_calibration + 1)
+    ranks = np.rint(steps)
+    good = (np.abs(steps - ranks) <= _CLOSE) & (ranks >= 1) & (ranks <= num_calibration + 1)
+    return np.where(good, ranks, 0).astype(np.int64)
 
 
 def unattainable(alpha: float, num_calibration: int) -> str:

@@ -38,7 +38,7 @@ class Default(surprise.MapOfSurprise, Detector):
 
     The harmonic mean is small where one of the p_m is: an image needs to be strange in one way only, and
     tests that find nothing cost little. As a p-value it would be valid up to a constant whatever the
-    dependence [2]; here `calibrate` makes it exact. A test counts by what it knows of the data: w_m = (2 A_m -
+    dependence [2]; here `calibrate` makes it exact. A test counts by what it knows of the data: w_m = (2 A_m
     1)^2, A_m the probability that it finds a fitted row whose columns were shuffled among all rows
     stranger than a held-out one. Photographs of anything have hardly a layout, and so theirs counts little.
 

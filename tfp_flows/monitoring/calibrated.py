@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from tfp_flows.checks import archives, files
 from tfp_flows.checks.errors import UserError
+from tfp_flows.detectors import calibration as levels
 from tfp_flows.monitoring.errors import MonitoringError
 
 MOST_CALIBRATION = 2**20  # images that are looked for, where a number is guessed
@@ -75,10 +76,7 @@ class Calibrated:
 
     def ranks_of_p_values(self, p_values: np.ndarray) -> np.ndarray:
         """K of each p-value K / (n + 1): int64 `[m]`; 0 where it is none of these."""
-        steps = np.asarray(p_values, np.float64) * (self.num_calibration + 1)
-        ranks = np.rint(steps)
-        good = (np.abs(steps - ranks) <= _CLOSE) & (ranks >= 1) & (ranks <= self.num_calibration + 1)
-        return np.where(good, ranks, 0).astype(np.int64)
+        return levels.ranks_of_p_values(p_values, self.num_calibration)
 
 
 def guess_num_calibration(p_values: np.ndarray) -> int | None:

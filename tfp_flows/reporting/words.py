@@ -3,7 +3,7 @@
 import importlib.metadata
 
 from tfp_flows.data import names, printable
-from tfp_flows.detectors import calibration
+from tfp_flows.detectors import calibration, coverage
 from tfp_flows.reporting.findings import Findings
 
 
@@ -69,7 +69,7 @@ def how(found: Findings) -> list[str]:
         f"seed {spec.training['seed']}.",
         f"The detector ({found.detector.name}) was fitted to {used.fit:,} validation images and calibrated "
         f"with {used.calibration:,} others of the same set; neither were trained on. It is in "
-        f"{found.folder}.",
+        f"{found.folder}. {coverage.rate_text(found.own.alpha, used.calibration)}",
     ]
     for each in found.judged:
         name = printable(names.understood(each.images.name).text)

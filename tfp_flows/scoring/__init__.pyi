@@ -1,7 +1,13 @@
+from .ending import Ending as Ending
 from .escaping import escape as escape
 from .escaping import unescape as unescape
+from .finished import select_in_tables as select_in_tables
+from .groups import GroupRow as GroupRow
+from .groups import group_rows as group_rows
 from .maps import MapFiles as MapFiles
+from .maps import MappingScorer as MappingScorer
 from .maps import relative_path as relative_path
+from .q_values import QValues as QValues
 from .scorers import digest as digest
 from .scorers import need_level_of_export as need_level_of_export
 from .scorers import of_detector as of_detector

@@ -4,11 +4,12 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from tfp_flows import runs
 from tfp_flows.scoring.escaping import unescape
-from tfp_flows.scoring.table import csv_text, table_schema
+from tfp_flows.scoring.q_values import QValues
+from tfp_flows.scoring.table import Q_COLUMNS, csv_text, table_schema
 
 RECORD = "record"  # the last column, which the finished table does not have
 _BLOCK = 1 << 20  # bytes of text that become a piece of a Parquet file, at least
@@ -68,26 +69,29 @@ class GrowingTable:
         with runs.naming_file(self.path):
             os.truncate(self.path, end)
 
-    def publish(self, target: pathlib.Path) -> None:
+    def without_record(self) -> Iterator[bytes]:
+        """The header and all lines, without the last column, in which are neither commas nor quotes."""
+        with runs.naming_file(self.path), open(self.path, "rb") as source:
+            for line in source:
+                yield line[: line.rindex(b",")] + b"\n"
+
+    def publish(self, target: pathlib.Path, q_values: QValues | None = None) -> None:
         """Writes the finished table: .parquet as such, else as CSV; it is there as a whole or not at all.
+
+        Args:
+          target: Its path.
+          q_values: What is added to the rows, or None.
 
         Raises:
           OSError: If that fails; `filename` says where.
         """
-        temporary = target.with_name(target.name + ".tmp")
-        with runs.naming_file(target):
-            try:
-                if target.suffix == ".parquet":
-                    self._write_parquet(temporary)
-                else:
-                    self._write_csv(temporary)
-                runs.sync(temporary)
-                os.replace(temporary, target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
-                raise
-            runs.sync(target.parent)
+        with whole(target) as temporary:
+            if target.suffix == ".parquet":
+                self._write_parquet(temporary, q_values)
+            else:
+                lines = self.without_record()
+                with open(temporary, "wb") as file:
+                    file.writelines(q_values.csv_lines(lines) if q_values else lines)
 
     def _write(self, mode: str, data: bytes) -> None:
         with runs.naming_file(self.path), open(self.path, mode) as file:
@@ -107,11 +111,7 @@ class GrowingTable:
                 end += len(line)
                 yield line, end
 
-    def _write_csv(self, target: pathlib.Path) -> None:
-        with open(self.path, "rb") as source, open(target, "wb") as file:
-            _write_without_record(source, file)
-
-    def _write_parquet(self, target: pathlib.Path) -> None:
+    def _write_parquet(self, target: pathlib.Path, q_values: QValues | None) -> None:
         import pyarrow.csv
         import pyarrow.parquet
 
@@ -124,16 +124,31 @@ class GrowingTable:
             null_values=[""],  # and not "nan", which is a number here
             strings_can_be_null=False,
         )
+        made = table_schema(Q_COLUMNS) if q_values else schema
         with pyarrow.csv.open_csv(self.path, read_options=read, convert_options=convert) as reader:
-            with open(target, "wb") as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
+            with open(target, "wb") as file, pyarrow.parquet.ParquetWriter(file, made) as writer:
                 for batch in reader:
-                    writer.write_batch(batch)
+                    writer.write_batch(q_values.batch(batch) if q_values else batch)
 
 
-def _write_without_record(source: BinaryIO, target: BinaryIO) -> None:
-    """Copies a table without its last column, in which there are neither commas nor quotes."""
-    for line in source:
-        target.write(line[: line.rindex(b",")] + b"\n")
+@contextlib.contextmanager
+def whole(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A path to write to: afterwards what was written there is at `target`; after an exception nothing is.
+
+    Raises:
+      OSError: If that fails; `filename` says where.
+    """
+    temporary = target.with_name(target.name + ".tmp")
+    with runs.naming_file(target):
+        try:
+            yield temporary
+            runs.sync(temporary)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        runs.sync(target.parent)
 
 
 def _quoted(line: str) -> str:

@@ -5,7 +5,7 @@
     OUT.progress.json   the job, and how far it was when it was last interrupted
 
 The two tables are all that counts for going on. When all is done they are written once more, under their own
-names.
+names; what needs all rows, as q-values do, is computed then, from OUT.part. OUT comes last.
 """
 
 import contextlib
@@ -17,22 +17,28 @@ from typing import Any
 
 from tfp_flows import runs
 from tfp_flows.scoring.done import Done
+from tfp_flows.scoring.ending import Ending, scored_rows
+from tfp_flows.scoring.groups import group_rows, groups_text
 from tfp_flows.scoring.growing import Entry, GrowingTable
+from tfp_flows.scoring.q_values import QValues, counts_of_lines
 from tfp_flows.scoring.table import COLUMNS, ERROR_COLUMNS, Counts, ScoringError, table_schema
 
 FORMAT = 2
-_OTHER = {"images": "other images"}
+_OTHER = {"images": "other images", "group_by": "other groups", "storey": "another use of storey"}
 
 
 class Journal:
     """The files of one job."""
 
-    def __init__(self, out: str | os.PathLike, job: Mapping[str, object]) -> None:
+    def __init__(
+        self, out: str | os.PathLike, job: Mapping[str, object], ending: Ending | None = None
+    ) -> None:
         """Looks at nothing but the name.
 
         Args:
           out: Path of the table.
           job: What makes the job the same one when it is started again.
+          ending: What is made of all rows at the end, or None. What came of it is written there.
 
         Raises:
           ScoringError: If `out` ends in neither .csv nor .parquet.
@@ -45,8 +51,10 @@ class Journal:
         self._rows = GrowingTable(self._beside(".part"), COLUMNS)
         self._errors = GrowingTable(self._beside(".errors.part"), ERROR_COLUMNS)
         self._final_errors = self._beside(".errors.csv")
+        self._final_groups = self._beside(".groups.csv")
         self._progress = self._beside(".progress.json")
         self._job = dict(job)
+        self._ending = ending or Ending()
         # Counts and sizes of the tables, changed at once: an interruption finds both of one moment.
         self._reached = (Counts(0, 0), (0, 0))
 
@@ -97,11 +105,22 @@ class Journal:
                 if done(identity):
                     yield key
 
+    def q_values(self) -> QValues | None:
+        """Those of all rows so far; None where the ending has none."""
+        ending = self._ending
+        if ending.fdr is None:
+            return None
+        counts = counts_of_lines(self._rows.without_record())
+        return QValues(counts, ending.fdr, ending.storey, ending.num_calibration)
+
     def finish(self) -> None:
         """Writes the tables under their own names, and clears away what else there is."""
         self._errors.publish(self._final_errors)
+        q_values = self._ending.q_values = self.q_values()
+        if self._ending.group_by is not None:
+            self._write_groups(q_values)
         self._note(finished=True)
-        self._rows.publish(self._out)
+        self._rows.publish(self._out, q_values)
         self._clear()
 
     def pause(self) -> str:
@@ -121,12 +140,19 @@ class Journal:
             f"{self._progress.name}; the same command goes on from there."
         )
 
+    def _write_groups(self, q_values: QValues | None) -> None:
+        ending = self._ending
+        rows = scored_rows(self._rows.path, after=1, q_values=q_values)
+        ending.groups = group_rows(rows, ending.num_calibration or 0, ending.fdr, ending.alpha)
+        runs.write_atomically(self._final_groups, groups_text(ending.groups))
+
     def _beside(self, ending: str) -> pathlib.Path:
         return self._out.with_name(self._out.name + ending)
 
     def _begin_anew(self) -> None:
         self._clear()
         self._final_errors.unlink(missing_ok=True)
+        self._final_groups.unlink(missing_ok=True)
         self._rows.begin()
         self._errors.begin()
         self._reached = (Counts(0, 0), self._sizes())
@@ -139,7 +165,8 @@ class Journal:
 
     def _check(self, noted: dict[str, Any]) -> None:
         """Refuses another job's files, and such as somebody cut."""
-        changed = [name for name, value in self._job.items() if noted["job"].get(name) != value]
+        names = {**self._job, **noted["job"]}
+        changed = [name for name in names if noted["job"].get(name) != self._job.get(name)]
         if changed:
             words = " and ".join(_OTHER.get(name, f"another {name}") for name in changed)
             raise ScoringError(

@@ -46,6 +46,10 @@ class MappingScorer(Protocol):
         """Whether there are p-values, and so verdicts."""
 
     @property
+    def num_calibration(self) -> int | None:
+        """How many calibration images the p-values are of; None where there are none, or it is not known."""
+
+    @property
     def map_scale(self) -> heat.Scale | None:
         """The scale of pictures of its maps, if it says one."""
 

@@ -140,6 +140,12 @@ class DetectorScorer:
         return self._detector.calibration_scores is not None
 
     @property
+    def num_calibration(self) -> int | None:
+        """How many calibration images the p-values are of; None where there are none."""
+        scores = self._detector.calibration_scores
+        return None if scores is None else len(scores)
+
+    @property
     def map_scale(self) -> heat.Scale | None:
         """The scale of pictures of its maps, if it says one."""
         return self._detector.maps.scale

@@ -2,6 +2,7 @@
 
 OUT (.csv or .parquet)   one row per image that could be read
 OUT.errors.csv           one row per image that could not, with the reason
+OUT.groups.csv           one row per group of images, where there are groups
 
 While the job is unfinished there are other files beside OUT: see `tfp_flows.scoring.journal`.
 """
@@ -18,6 +19,7 @@ import tqdm
 from tfp_flows import runs
 from tfp_flows.data import streams
 from tfp_flows.scoring.done import Done
+from tfp_flows.scoring.ending import Ending
 from tfp_flows.scoring.growing import Entry
 from tfp_flows.scoring.journal import Journal
 from tfp_flows.scoring.maps import MapFiles
@@ -50,6 +52,7 @@ def score_stream(
     batch_size: int = 128,
     progress: bool = True,
     maps: MapFiles | None = None,
+    ending: Ending | None = None,
 ) -> Counts:
     """Scores every image of a stream.
 
@@ -67,7 +70,9 @@ def score_stream(
       batch_size: Images scored at once.
       progress: Whether to show a bar with images/s.
       maps: Pictures of heat maps to make besides, or None. Those of a batch are written before its rows; a
-        job that goes on makes those that are not there.
+        job that goes on makes those that are not there. Where verdicts are by q-values, which are known when
+        all is scored, they are made then, and the images are scored again for it.
+      ending: What is made of all rows at the end: q-values, groups. What came of it is written there.
 
     Returns:
       `Counts` over the whole job.
@@ -79,12 +84,14 @@ def score_stream(
       Exception: What the stream and the scorer raise. Any exception has a note (`__notes__`) that says which
         files are left and what for, where there are any.
     """
-    journal = Journal(out, dataclasses.asdict(job))
+    ending = ending or Ending(job.alpha)
+    journal = Journal(out, {**dataclasses.asdict(job), **ending.described()}, ending)
+    by_q_values = ending.fdr is not None
     pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
     with runs.locked(out, "out") as lock:
         done = journal.begin()
         if done is None:
-            if maps:
+            if maps and not by_q_values:  # else they were made before
                 _missing(maps, scorer, open_stream, job.alpha, batch_size)
             return journal.counts
         again = len(done) > 0
@@ -92,12 +99,14 @@ def score_stream(
             bar = tqdm.tqdm(unit="image", initial=len(done), disable=not progress, desc=job.images)
             with bar:
                 for batch in _batches(open_stream(done), batch_size):
-                    _score(scorer, batch, job.alpha, journal, lock, maps)
+                    _score(scorer, batch, job.alpha, journal, lock, None if by_q_values else maps)
                     bar.update(len(batch))
             if len(done):
                 warnings.warn(_vanished(journal, done, job.images), stacklevel=2)
-            if maps and again:
-                _missing(maps, scorer, open_stream, job.alpha, batch_size)
+            if maps and (again or by_q_values):
+                found = journal.q_values()
+                level = found.threshold if found else job.alpha
+                _missing(maps, scorer, open_stream, level, batch_size)
             lock.check("out")
             journal.finish()
         except BaseException as error:

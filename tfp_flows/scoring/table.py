@@ -2,6 +2,7 @@
 
     OUT (.csv or .parquet)   one row per image that could be read
     OUT.errors.csv           one row per image that could not, with the reason
+    OUT.groups.csv           one row per group of images, where there are groups: see `groups`
 
 Keys and reasons are escaped: see `tfp_flows.scoring.escaping`.
 """
@@ -59,6 +60,7 @@ class FailedImage(NamedTuple):
 
 COLUMNS = ScoredImage._fields
 ERROR_COLUMNS = FailedImage._fields
+Q_COLUMNS = (*COLUMNS[:-1], "q_value", "verdict")  # with verdicts by q-values
 
 
 class Counts(NamedTuple):
@@ -114,9 +116,9 @@ def _text(value: str | float | None) -> str | None:
     return np.format_float_positional(np.float32(value), trim="0")
 
 
-def table_schema() -> "pyarrow.Schema":
+def table_schema(columns: Sequence[str] = COLUMNS) -> "pyarrow.Schema":
     """`pyarrow.Schema` of the table as Parquet; raises `UserError` where pyarrow is not installed."""
     with extras.needed("parquet", "a .parquet table"):
         import pyarrow
-    numbers = [(name, pyarrow.float32()) for name in COLUMNS[1:-1]]
-    return pyarrow.schema([("key", pyarrow.string()), *numbers, ("verdict", pyarrow.string())])
+    texts = ("key", "verdict")
+    return pyarrow.schema([(c, pyarrow.string() if c in texts else pyarrow.float32()) for c in columns])

@@ -112,6 +112,11 @@ class ExportedModel:
         return "p_value" in self._function.structured_outputs
 
     @property
+    def num_calibration(self) -> int | None:
+        """How many calibration images the p-values are of; None where there are none, or it does not say."""
+        return (self._described["detector"] or {}).get("num_calibration")
+
+    @property
     def map_scale(self) -> heat.Scale | None:
         """The scale of pictures of its maps, if the export says one."""
         found = (self._described["detector"] or {}).get("map_scale")
