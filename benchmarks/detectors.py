@@ -69,11 +69,12 @@ def make_vae(size):
 def make_detectors(size):
     """{name: (detector, model that its cost is told in, evaluations of that model that it needs)}.
 
-    The critics have no density model; theirs is the cost of a Glow's.
+    Critics and foreign patches have no density model; theirs is the cost of a Glow's.
     """
     glow, vae = make_glow(size), make_vae(size)
     three = [make_glow(size, seed) for seed in (1, 2, 3)]
     critics = detectors.Critics(size.image, num_members=2, num_steps=2, batch_images=size.fitted)
+    patches = detectors.ForeignPatches(size.image, num_steps=2)
     regret = detectors.LikelihoodRegret(vae, num_steps=size.regret_steps)
     return {
         "likelihood": (detectors.Likelihood(glow), glow, 1),
@@ -89,6 +90,7 @@ def make_detectors(size):
         "score_test": (detectors.ScoreTest(glow, num_fisher_images=size.fitted), glow, 3),
         "local_intrinsic_dimension": (detectors.LocalIntrinsicDimension(glow), glow, None),
         "second_order": (detectors.SecondOrder(glow), glow, None),
+        "foreign_patches": (patches, glow, None),
     }
 
 

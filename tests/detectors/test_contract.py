@@ -23,6 +23,7 @@ CASES = {
     "score_test": lambda: detectors.ScoreTest(small_glow(), num_fisher_images=8),
     "local_intrinsic_dimension": lambda: detectors.LocalIntrinsicDimension(small_glow()),
     "second_order": lambda: detectors.SecondOrder(small_glow()),
+    "foreign_patches": lambda: detectors.ForeignPatches(SHAPE, num_steps=3, width=4, batch_images=8),
 }
 
 

@@ -91,6 +91,7 @@ def _detectors(model, other):
     yield detectors.LikelihoodRatio(model, [other])
     yield detectors.WAIC([model, other])
     yield detectors.Critics(SHAPE, num_members=2, num_steps=1, width=2)
+    yield detectors.ForeignPatches(SHAPE, num_steps=1, width=2)
 
 
 def write(found):

@@ -7,6 +7,7 @@ from .fitting import Used as Used
 from .fitting import check_divisions as check_divisions
 from .fitting import fit_and_calibrate as fit_and_calibrate
 from .fitting import of_runs as of_runs
+from .foreign_patches import ForeignPatches as ForeignPatches
 from .gradients import GradientNorms as GradientNorms
 from .gradients import ScoreTest as ScoreTest
 from .input_complexity import InputComplexity as InputComplexity

@@ -11,7 +11,6 @@ import numpy as np
 from tfp_flows import data
 from tfp_flows.data import names
 from tfp_flows.detectors import calibration
-from tfp_flows.detectors.critics import Critics
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
@@ -39,7 +38,7 @@ def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> D
     """The detector of the models of these runs.
 
     Args:
-      name: One of `DETECTORS`. Critics have a model of their own, and take the shape of its images alone.
+      name: One of `DETECTORS`. Those that need no model take the shape of the run's images alone.
       runs: The model's run first; then an ensemble's other members, or a ratio's backgrounds.
       settings: Constructor arguments of the detector.
 
@@ -49,7 +48,7 @@ def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> D
       RunError: If a run has no model.
     """
     kind = DETECTORS[name]
-    if kind is Critics:
+    if not kind.needs_model:
         return kind.of_models([], {"image_shape": runs[0].spec().image_shape, **settings})
     check_divisions(runs)
     return kind.of_models([load_model(run)[0] for run in runs], dict(settings))

@@ -18,6 +18,7 @@ class Hooks:
 
     Attributes:
       name: As in files and flags.
+      needs_model: Whether it looks at density models; one that does not takes the shape of images.
       prepares: Whether the statistics depend on what `fit` saw: then there is `_prepare`.
       log_prob_first: Whether the first statistic is log p(x) under the first model, in nats.
       cost: Of the statistics of an image: "fast" is a pass or a few through each model, "slow" a gradient or
@@ -33,6 +34,7 @@ class Hooks:
     """
 
     name: ClassVar[str] = "detector"
+    needs_model: ClassVar[bool] = True
     prepares: ClassVar[bool] = False
     log_prob_first: ClassVar[bool] = True
     cost: ClassVar[Literal["fast", "slow", "jacobian"]] = "fast"

@@ -80,7 +80,7 @@ class Maps:
 
     def shared(self) -> bool:
         """Whether the models say what a map is made of."""
-        return self._stored is not None or (bool(self._hooks.models) and not self._hooks._no_map())
+        return self._stored is not None or not (self._statistics.alone or self._hooks._no_map())
 
     def check(self) -> None:
         """Raises `DetectorError`, in one line, where there is no map of this score and model."""
@@ -118,6 +118,7 @@ class Maps:
     def compiled(self) -> tf.types.experimental.PolymorphicFunction:
         """The shares as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
         if self._compiled is None:
+            self._hooks._before_tracing()
             spec = tf.TensorSpec([None, *self._statistics.known_image_shape()], tf.uint8)
             function = tf.function(self._hooks._graph_shares, input_signature=[spec], autograph=False)
             function.get_concrete_function()

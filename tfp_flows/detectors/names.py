@@ -14,6 +14,7 @@ NAMES = (
     "score_test",
     "local_intrinsic_dimension",
     "second_order",
+    "foreign_patches",
 )
 
 DEFAULT = "typicality"  # of detect, and of a run's report

@@ -3,6 +3,7 @@
 from tfp_flows.detectors.critics import Critics
 from tfp_flows.detectors.density_of_states import DensityOfStates
 from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.foreign_patches import ForeignPatches
 from tfp_flows.detectors.gradients import GradientNorms, ScoreTest
 from tfp_flows.detectors.input_complexity import InputComplexity
 from tfp_flows.detectors.likelihood import Likelihood, OutlierExposure
@@ -29,5 +30,6 @@ DETECTORS: dict[str, type[Detector]] = {
         ScoreTest,
         LocalIntrinsicDimension,
         SecondOrder,
+        ForeignPatches,
     )
 }
