@@ -14,13 +14,15 @@ from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions.protocols import DensityModel
 
 WEIGHTS = "network"  # name of the fitted array
-SHARE = 1 / 32  # of the pixels of an image, of which the score is made
+MOST_IMAGES = 4_096
 
 
 class ForeignPatches(Detector):
-    """score(x) = mean of the 1/32 largest log-odds in the map of x, less the same of an ordinary image.
+    """score(x) = sum_hw w_hw map(x)_hw, w = softmax(map(x)), less the same of an ordinary image.
 
         map(x)_hw = log P_hw - log(1 - P_hw),    P_hw: the pixel is of a patch, a small U-Net says of x
+
+    The score is the mean of the map over the few pixels that it marks most.
 
     `fit` trains the network on its images, into which patches of each other, of other places, of the image
     itself with other contrast, colours or sharpness, of noise and of one colour are pasted, with sharp, soft
@@ -45,6 +47,8 @@ class ForeignPatches(Detector):
     exportable = True
     prepares = True
     needs_model = False
+    fit_split = "train"
+    most_fit_images = MOST_IMAGES
 
     def __init__(
         self,
@@ -103,9 +107,8 @@ class ForeignPatches(Detector):
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         log_odds = self._log_odds(images)
-        pixels = log_odds.shape[1] * log_odds.shape[2]
-        largest, _ = tf.math.top_k(tf.reshape(log_odds, [-1, pixels]), max(1, round(SHARE * pixels)))
-        return tf.reduce_mean(largest, axis=1, keepdims=True)
+        by_pixel = tf.reshape(log_odds, [-1, log_odds.shape[1] * log_odds.shape[2]])
+        return tf.reduce_sum(tf.nn.softmax(by_pixel) * by_pixel, axis=1, keepdims=True)
 
     def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         return {"ordinary": np.median(statistics[:, 0])}

@@ -19,6 +19,10 @@ class Hooks:
     Attributes:
       name: As in files and flags.
       needs_model: Whether it looks at density models; one that does not takes the shape of images.
+      fit_split: The split of a run's data that `fitting.fit_and_calibrate` fits it to; "train" where no
+        model is looked at, which would know these images.
+      most_fit_images: Of a fixed random sample that it takes of this split, where nobody says how many; None
+        for all.
       prepares: Whether the statistics depend on what `fit` saw: then there is `_prepare`.
       log_prob_first: Whether the first statistic is log p(x) under the first model, in nats.
       cost: Of the statistics of an image: "fast" is a pass or a few through each model, "slow" a gradient or
@@ -35,6 +39,8 @@ class Hooks:
 
     name: ClassVar[str] = "detector"
     needs_model: ClassVar[bool] = True
+    fit_split: ClassVar[Literal["train", "validation"]] = "validation"
+    most_fit_images: ClassVar[int | None] = None
     prepares: ClassVar[bool] = False
     log_prob_first: ClassVar[bool] = True
     cost: ClassVar[Literal["fast", "slow", "jacobian"]] = "fast"
