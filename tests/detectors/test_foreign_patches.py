@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.detectors.models import DIGITS, HELD_OUT, SHAPE
 from tfp_flows import data, detectors
-from tfp_flows.detectors import patch_network, patch_sources, pasting
+from tfp_flows.detectors import foreign_patches, pasting, patch_network, patch_sources
 
 TINY = dict(num_steps=120, width=8, batch_images=16)
 
@@ -75,7 +75,7 @@ def test_it_repeats_itself_and_goes_to_disk_and_back(tmp_path):
     loaded = detectors.load(tmp_path / "d")
     np.testing.assert_allclose(loaded.score_map(HELD_OUT[:9]), one.score_map(HELD_OUT[:9]), atol=1e-5)
     assert loaded.maps.scale == one.maps.scale
-    loaded.fitted[detectors.foreign_patches.WEIGHTS] = np.zeros(7, np.float32)
+    loaded.fitted[foreign_patches.WEIGHTS] = np.zeros(7, np.float32)
     broken = detectors.ForeignPatches(SHAPE, **settings)
     broken.fitted = loaded.fitted
     with pytest.raises(detectors.DetectorError, match=r"the network has [\d,]+ weights, not \[7\]"):
@@ -107,7 +107,6 @@ def test_what_is_pasted_is_where_the_labels_say():
     images = data.load("photos", "validation", max_images=200).images
     found, labels = pasting.pasted(images, images[::-1], np.random.default_rng(0))
     changed = (found != images).any(-1)
-    assert not changed[labels == 0].any() or (labels.max((1, 2)) == 0).any()
     with_patch = labels.max((1, 2)) > 0
     assert not (changed & (labels == 0))[with_patch].any(), "changed outside its patch"
     assert 0.8 < with_patch.mean() < 0.97 and changed[labels > 0.5].mean() > 0.85
