@@ -49,6 +49,7 @@ class ForeignPatches(Detector):
     needs_model = False
     fit_split = "train"
     most_fit_images = MOST_IMAGES
+    unseen_by_formulas = (WEIGHTS,)
 
     def __init__(
         self,

@@ -33,6 +33,8 @@ class Hooks:
       finite_statistics: Whether `fit` refuses statistics that are not finite. False for a score that fits
         nothing to them: there no mean can be spoilt.
       may_be_infinite: Names of the fitted arrays in which infinity has a meaning.
+      unseen_by_formulas: Names of the fitted arrays that statistics are made of, and that formulas need not
+        hold.
       settings: Constructor arguments other than models, JSON-ready.
       models: The density models that it looks at.
     """
@@ -48,6 +50,7 @@ class Hooks:
     settings_of_statistics: ClassVar[tuple[str, ...] | None] = None
     finite_statistics: ClassVar[bool] = True
     may_be_infinite: ClassVar[tuple[str, ...]] = ()
+    unseen_by_formulas: ClassVar[tuple[str, ...]] = ()
     settings: dict
     models: list[DensityModel]
 

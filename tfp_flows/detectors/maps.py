@@ -107,8 +107,7 @@ class Maps:
 
     def of_shares(self, shares: tf.Tensor) -> tf.Tensor:
         """Shares `[B, H, W, T]` -> map float32 `[B, H, W]`, in a graph or not."""
-        fitted = {name: tf.constant(value) for name, value in self._formula.fitted.items()}
-        found = self._hooks._map_formula(tf.cast(shares, tf.float64), fitted)
+        found = self._hooks._map_formula(tf.cast(shares, tf.float64), self._formula.constants())
         return tf.cast(found, tf.float32)
 
     def in_graph(self, images: tf.Tensor) -> tf.Tensor:
