@@ -130,6 +130,8 @@ def fitted(name: str, run: runs.Run | None, dataset: str, where: dict) -> detect
 def main(arguments: Sequence[str]) -> None:
     """Prints the tables of a run, or of a set."""
     del arguments
+    if bool(FLAGS.run) == bool(FLAGS.dataset):
+        raise app.UsageError("give --run or --dataset, one of them.")
     run = runs.Run(FLAGS.run) if FLAGS.run else None
     where: dict = {"data_dir": FLAGS.data_dir}
     if run is not None:
