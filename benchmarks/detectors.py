@@ -70,13 +70,15 @@ def make_vae(size):
 def make_detectors(size):
     """{name: (detector, model that its cost is told in, evaluations of that model that it needs)}.
 
-    The critics have no density model; theirs is the cost of a Glow's.
+    Critics and foreign patches have no density model; theirs is the cost of a Glow's.
     """
     glow, vae = make_glow(size), make_vae(size)
     three = [make_glow(size, seed) for seed in (1, 2, 3)]
     critics = detectors.Critics(size.image, num_members=2, num_steps=2, batch_images=size.fitted)
+    patches = detectors.ForeignPatches(size.image, num_steps=2)
     regret = detectors.LikelihoodRegret(vae, num_steps=size.regret_steps)
     return {
+        "default": (detectors.Default(glow), glow, 1),
         "likelihood": (detectors.Likelihood(glow), glow, 1),
         "typicality": (detectors.Typicality(glow), glow, 1),
         "density_of_states": (detectors.DensityOfStates(glow), glow, 1),
@@ -92,6 +94,7 @@ def make_detectors(size):
         "second_order": (detectors.SecondOrder(glow), glow, None),
         "sitn": (detectors.SITN(glow), glow, 1),
         "likelihood_path": (detectors.LikelihoodPath(vae), vae, None),
+        "foreign_patches": (patches, glow, None),
     }
 
 

@@ -4,7 +4,8 @@ r"""Fits a detector of foreign images to a trained model, calibrates and saves i
         --out=runs/glow_fashion_mnist/detector --data_dir=DIR
 
 It is fitted to the validation images of the run's own data set and calibrated with its calibration images:
-neither was trained on, and no other image is seen. --calibrate_on=NAME calibrates with all images of another
+neither was trained on, and no other image is seen. A score that looks at no model (foreign_patches) is
+fitted to training images instead. --calibrate_on=NAME calibrates with all images of another
 set instead, of the same kind, which the model must not have seen. What it was trained on all the same is
 left out, and said, and so is where the run's images are no longer those that it was trained on. Nothing is
 scored where the images are too few for a p-value of --alpha, unless --allow_unattainable. At the end it says
@@ -82,8 +83,8 @@ def _of_how_many(used: "detectors.Used") -> str:
     if (used.fit, used.calibration) == (used.fit_total, used.calibration_total):
         return ""
     return (
-        f"Those are fixed random samples of {used.fit_total:,} validation and {used.calibration_total:,} "
-        f"calibration images.\n"
+        f"Those are fixed random samples of {used.fit_total:,} {used.fit_split} and "
+        f"{used.calibration_total:,} calibration images.\n"
     )
 
 

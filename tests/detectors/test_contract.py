@@ -26,6 +26,7 @@ CASES = {
     "second_order": lambda: detectors.SecondOrder(small_glow()),
     "sitn": lambda: detectors.SITN(small_glow()),
     "likelihood_path": lambda: detectors.LikelihoodPath(small_vae()),
+    "foreign_patches": lambda: detectors.ForeignPatches(SHAPE, num_steps=3, width=4, batch_images=8),
 }
 
 

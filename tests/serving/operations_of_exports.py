@@ -50,6 +50,7 @@ def servables():
     vae = _model("vae", CONFIGS["vae"][1], PROTOCOLS["vae"][1])
     yield Servable(vae, registry.family("vae"), detectors.DensityOfStates(vae).fit(_images()))
     yield Servable(vae, registry.family("vae"), detectors.LikelihoodPath(vae).fit(_images()))
+    yield Servable(vae, registry.family("vae"), detectors.Default(vae).fit(_images()))
     family, model = registry.family("glow"), _model("glow", CONFIGS["glow"][0])
     yield Servable(model, family, detectors.Typicality(model).fit(_images()), jit_compile=True)
     for detector in _detectors(model, _model("glow", CONFIGS["glow"][0])):
@@ -85,6 +86,7 @@ def _model(name, config, protocol=None):
 
 
 def _detectors(model, other):
+    yield detectors.Default(model)
     yield detectors.Likelihood(model)
     yield detectors.OutlierExposure(model)
     yield from (detectors.DensityOfStates(model, density) for density in ("kde", "svm"))
@@ -93,6 +95,7 @@ def _detectors(model, other):
     yield detectors.LikelihoodRatio(model, [other])
     yield detectors.WAIC([model, other])
     yield detectors.Critics(SHAPE, num_members=2, num_steps=1, width=2)
+    yield detectors.ForeignPatches(SHAPE, num_steps=1, width=2)
 
 
 def write(found):

@@ -62,6 +62,28 @@ def test_an_export_without_maps_says_so(runs):
         ExportedModel(out).score_map(IMAGES)
 
 
+def test_the_map_of_a_score_without_a_model(runs):
+    detector = detectors.ForeignPatches((8, 8, 1), num_steps=3, width=4, batch_images=8)
+    detector.fit(HELD_OUT[:60]).calibrate(HELD_OUT[60:]).save(runs / "patches")
+    serving.export(Run(runs / "glow"), runs / "of_patches", runs / "patches")
+    model = ExportedModel(runs / "of_patches", batch_size=8)
+    np.testing.assert_allclose(model.score_map(IMAGES), detector.score_map(IMAGES), atol=1e-5)
+    np.testing.assert_allclose(model(IMAGES)["score"], detector.score(IMAGES), atol=1e-5)
+    np.testing.assert_allclose(model(IMAGES)["p_value"], detector.p_value(IMAGES))
+    assert model.map_scale == pytest.approx(detector.maps.scale)
+    pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
+    from tfp_flows.serving import run_stablehlo
+
+    run, out = Run(runs / "glow"), runs / "of_patches_stablehlo"
+    serving.export(run, out, runs / "patches", export_format="stablehlo", batch_sizes=(4,))
+    found = run_stablehlo.Model(out)
+    np.testing.assert_allclose(
+        found("score_map", images=IMAGES)["map"], detector.score_map(IMAGES), atol=1e-4
+    )
+    scores = found("serving_default", images=IMAGES)["score"]
+    np.testing.assert_allclose(scores, detector.score(IMAGES), atol=1e-4)
+
+
 def test_as_stablehlo_too(runs, typical):
     pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
     from tfp_flows.serving import run_stablehlo

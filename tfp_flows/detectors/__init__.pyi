@@ -11,6 +11,7 @@ from .fitting import Used as Used
 from .fitting import check_divisions as check_divisions
 from .fitting import fit_and_calibrate as fit_and_calibrate
 from .fitting import of_runs as of_runs
+from .foreign_patches import ForeignPatches as ForeignPatches
 from .gradients import GradientNorms as GradientNorms
 from .gradients import ScoreTest as ScoreTest
 from .group_test import group_p_value as group_p_value

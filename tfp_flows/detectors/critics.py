@@ -44,6 +44,7 @@ class Critics(Detector):
     log_prob_first = False
     exportable = True
     prepares = True
+    needs_model = False
 
     def __init__(
         self,

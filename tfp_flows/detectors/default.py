@@ -38,9 +38,12 @@ class Default(surprise.MapOfSurprise, Detector):
 
     The harmonic mean is small where one of the p_m is: an image needs to be strange in one way only, and
     tests that find nothing cost little. As a p-value it would be valid up to a constant whatever the
-    dependence [2]; here `calibrate` makes it exact. A test counts by what it knows of the data: w_m = (2 A_m
-    1)^2, A_m the probability that it finds a fitted row whose columns were shuffled among all rows
-    stranger than a held-out one. Photographs of anything have hardly a layout, and so theirs counts little.
+    dependence [2]; here `calibrate` makes it exact. A test counts by what it knows of the data:
+
+        w_m = (2 A_m - 1)^2
+
+    A_m is the probability that a row of statistics whose columns were shuffled among all rows looks stranger
+    than a held-out one. Photographs of anything have hardly a layout in common, so theirs counts little.
 
     Of few images, mixtures have fewer components. No foreign image is seen; there is nothing to set.
     `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m

@@ -11,7 +11,6 @@ import numpy as np
 from tfp_flows import data
 from tfp_flows.data import names
 from tfp_flows.detectors import calibration
-from tfp_flows.detectors.critics import Critics
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
@@ -27,19 +26,21 @@ class Used:
       calibration: It was calibrated with.
       fit_total: Of how many `fit` is a fixed random sample.
       calibration_total: Likewise.
+      fit_split: "training" or "validation": the images that it was fitted to.
     """
 
     fit: int
     calibration: int
     fit_total: int
     calibration_total: int
+    fit_split: str = "validation"
 
 
 def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> Detector:
     """The detector of the models of these runs.
 
     Args:
-      name: One of `DETECTORS`. Critics have a model of their own, and take the shape of its images alone.
+      name: One of `DETECTORS`. Those that need no model take the shape of the run's images alone.
       runs: The model's run first; then an ensemble's other members, or a ratio's backgrounds.
       settings: Constructor arguments of the detector.
 
@@ -49,7 +50,7 @@ def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> D
       RunError: If a run has no model.
     """
     kind = DETECTORS[name]
-    if kind is Critics:
+    if not kind.needs_model:
         return kind.of_models([], {"image_shape": runs[0].spec().image_shape, **settings})
     check_divisions(runs)
     return kind.of_models([load_model(run)[0] for run in runs], dict(settings))
@@ -88,7 +89,8 @@ def fit_and_calibrate(
     """Fits a detector to a run's validation images, and calibrates it with its calibration images.
 
     Neither was trained on, and no other image is seen, but for those of `calibrate_on`. Images that were
-    trained on all the same, such as files that have been renamed, are left out, with a warning.
+    trained on all the same, such as files that have been renamed, are left out, with a warning. A detector
+    that looks at no model may be fitted to training images instead: see `Hooks.fit_split`.
 
     Args:
       detector: To be fitted; changed.
@@ -113,21 +115,25 @@ def fit_and_calibrate(
     """
     where: dict[str, Any] = dict(data_dir=data_dir, download=download, image_shape=spec.image_shape)
     where.update(division=spec.division, skip_unreadable=spec.skip_unreadable)
-    validation = data.load(spec.dataset, "validation", max_images=max_images, **where)
+    most = max_images or detector.most_fit_images
+    fitted_to = data.load(spec.dataset, detector.fit_split, max_images=most, **where)
     if calibrate_on is None:
         held_out = data.load(spec.dataset, "calibration", max_images=max_images, **where)
     else:
         _refuse_own(calibrate_on, spec)
         where["preparation"] = spec.preparation
         held_out = data.load(calibrate_on, data.ALL, max_images=max_images, **where)
-    validation, held_out = (_not_trained_on(images, trained_on) for images in (validation, held_out))
+    held_out = _not_trained_on(held_out, trained_on)
+    if detector.fit_split != "train":
+        fitted_to = _not_trained_on(fitted_to, trained_on)
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
-    detector.fit(validation, "fit" if progress else None)
+    detector.fit(fitted_to, "fit" if progress else None)
     detector.calibrate(held_out.images, "calibrate" if progress else None)
     detector.preparation = spec.preparation
-    totals = (images.total or len(images) for images in (validation, held_out))
-    return Used(len(validation), len(held_out), *totals)
+    fit_total, calibration_total = (images.total or len(images) for images in (fitted_to, held_out))
+    called = "training" if detector.fit_split == "train" else detector.fit_split
+    return Used(len(fitted_to), len(held_out), fit_total, calibration_total, called)
 
 
 def _not_trained_on(images: data.ImageSet, trained_on: Sequence[TrainedOn | None]) -> data.ImageSet:

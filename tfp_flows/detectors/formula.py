@@ -53,6 +53,11 @@ class Formula:
         if any(name not in self.fitted for name in self._hooks._needed()):
             raise DetectorError(f"{self._hooks.name}: call fit first, with in-distribution images.")
 
+    def constants(self) -> dict[str, tf.Tensor]:
+        """What was fitted, as formulas are given it."""
+        unseen = self._hooks.unseen_by_formulas
+        return {name: tf.constant(array) for name, array in self.fitted.items() if name not in unseen}
+
     def __call__(self, statistics: np.ndarray) -> np.ndarray:
         """The score of each row of statistics `[N, S]`: float32 `[N]`.
 
@@ -69,6 +74,6 @@ class Formula:
 
     def in_graph(self, statistics: tf.Tensor) -> tf.Tensor:
         """The same inside a graph: float64 `[B, S]` -> float32 `[B]`."""
-        score = self._hooks._formula(statistics, {k: tf.constant(v) for k, v in self.fitted.items()})
+        score = self._hooks._formula(statistics, self.constants())
         score = tf.where(tf.math.is_nan(score), tf.constant(np.inf, score.dtype), score)
         return tf.cast(score, tf.float32)

@@ -18,6 +18,11 @@ class Hooks:
 
     Attributes:
       name: As in files and flags.
+      needs_model: Whether it looks at density models; one that does not takes the shape of images.
+      fit_split: The split of a run's data that `fitting.fit_and_calibrate` fits it to; "train" where no
+        model is looked at, which would know these images.
+      most_fit_images: Of a fixed random sample that it takes of this split, where nobody says how many; None
+        for all.
       prepares: Whether the statistics depend on what `fit` saw: then there is `_prepare`.
       log_prob_first: Whether the first statistic is log p(x) under the first model, in nats.
       cost: Of the statistics of an image: "fast" is a pass or a few through each model, "slow" a gradient or
@@ -28,11 +33,16 @@ class Hooks:
       finite_statistics: Whether `fit` refuses statistics that are not finite. False for a score that fits
         nothing to them: there no mean can be spoilt.
       may_be_infinite: Names of the fitted arrays in which infinity has a meaning.
+      unseen_by_formulas: Names of the fitted arrays that statistics are made of, and that formulas need not
+        hold.
       settings: Constructor arguments other than models, JSON-ready.
       models: The density models that it looks at.
     """
 
     name: ClassVar[str] = "detector"
+    needs_model: ClassVar[bool] = True
+    fit_split: ClassVar[Literal["train", "validation"]] = "validation"
+    most_fit_images: ClassVar[int | None] = None
     prepares: ClassVar[bool] = False
     log_prob_first: ClassVar[bool] = True
     cost: ClassVar[Literal["fast", "slow", "jacobian"]] = "fast"
@@ -40,6 +50,7 @@ class Hooks:
     settings_of_statistics: ClassVar[tuple[str, ...] | None] = None
     finite_statistics: ClassVar[bool] = True
     may_be_infinite: ClassVar[tuple[str, ...]] = ()
+    unseen_by_formulas: ClassVar[tuple[str, ...]] = ()
     settings: dict
     models: list[DensityModel]
 

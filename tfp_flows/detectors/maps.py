@@ -80,7 +80,7 @@ class Maps:
 
     def shared(self) -> bool:
         """Whether the models say what a map is made of."""
-        return self._stored is not None or (bool(self._hooks.models) and not self._hooks._no_map())
+        return self._stored is not None or not (self._statistics.alone or self._hooks._no_map())
 
     def check(self) -> None:
         """Raises `DetectorError`, in one line, where there is no map of this score and model."""
@@ -107,8 +107,7 @@ class Maps:
 
     def of_shares(self, shares: tf.Tensor) -> tf.Tensor:
         """Shares `[B, H, W, T]` -> map float32 `[B, H, W]`, in a graph or not."""
-        fitted = {name: tf.constant(value) for name, value in self._formula.fitted.items()}
-        found = self._hooks._map_formula(tf.cast(shares, tf.float64), fitted)
+        found = self._hooks._map_formula(tf.cast(shares, tf.float64), self._formula.constants())
         return tf.cast(found, tf.float32)
 
     def in_graph(self, images: tf.Tensor) -> tf.Tensor:
@@ -118,6 +117,7 @@ class Maps:
     def compiled(self) -> tf.types.experimental.PolymorphicFunction:
         """The shares as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
         if self._compiled is None:
+            self._hooks._before_tracing()
             spec = tf.TensorSpec([None, *self._statistics.known_image_shape()], tf.uint8)
             function = tf.function(self._hooks._graph_shares, input_signature=[spec], autograph=False)
             function.get_concrete_function()

@@ -17,6 +17,7 @@ NAMES = (
     "second_order",
     "sitn",
     "likelihood_path",
+    "foreign_patches",
 )
 
 DEFAULT = "default"  # of detect, and of a run's report

@@ -4,6 +4,7 @@ from tfp_flows.detectors.critics import Critics
 from tfp_flows.detectors.default import Default
 from tfp_flows.detectors.density_of_states import DensityOfStates
 from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.foreign_patches import ForeignPatches
 from tfp_flows.detectors.gradients import GradientNorms, ScoreTest
 from tfp_flows.detectors.input_complexity import InputComplexity
 from tfp_flows.detectors.likelihood import Likelihood, OutlierExposure
@@ -35,5 +36,6 @@ DETECTORS: dict[str, type[Detector]] = {
         SecondOrder,
         SITN,
         LikelihoodPath,
+        ForeignPatches,
     )
 }

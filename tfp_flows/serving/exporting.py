@@ -79,7 +79,7 @@ def _load_detector(path: str | os.PathLike, model: Any) -> detectors.Detector:
     """The detector, with `model` in the place of its own copy of the same run."""
     detector = detectors.load(path)
     detector.check_exportable()
-    if not detector.models and detector.name != detectors.Critics.name:
+    if not detector.models and detector.needs_model:
         raise detectors.DetectorError(f"`detector`: {path} is not of a run, but of a stored model.")
     own = model.run_reference
     loaded: list[Any] = detector.models
