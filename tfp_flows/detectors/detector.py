@@ -36,12 +36,12 @@ class Detector(Hooks):
     #### Example
 
     ```python
-    detector = detectors.Typicality(model)      # anything with log_prob
+    detector = detectors.Default(model)         # anything with log_prob
     detector.fit(validation_images)             # uint8 [N, H, W, C]
     detector.calibrate(calibration_images)
     detector.score(images)                      # float32 [N]
     detector.predict(images, alpha=0.05)        # bool [N], True: out of distribution
-    detector.save("typicality")
+    detector.save("detector")
     ```
 
     What a subclass declares and implements: see `Hooks`.
@@ -206,6 +206,13 @@ class Detector(Hooks):
     def score_statistics(self, statistics: np.ndarray) -> np.ndarray:
         """The score from the statistics `[N, S]`: float32 `[N]`."""
         return self.formula(statistics)
+
+    def tests(self, images: Pictures) -> dict[str, np.ndarray]:
+        """How each of the tests that a score combines judges images: tail fractions float64 `[N]`, by name.
+
+        Empty where the score is no combination.
+        """
+        return {}
 
     def score_map(self, images: Pictures) -> np.ndarray:
         """Where in each image the score comes from: float32 `[N, H, W]`, higher = more out of distribution.

@@ -40,6 +40,7 @@ class Explanation:
       no_map: Why there is no map; "" where there is one.
       scale: Of the map's colours, or None.
       calibration_scores: Those of held-out in-distribution pictures, ascending, or None.
+      tests: Tail fraction under each test that the score combines, by name; empty where it combines none.
     """
 
     image: np.ndarray
@@ -54,10 +55,12 @@ class Explanation:
     no_map: str
     scale: heat.Scale | None
     calibration_scores: np.ndarray | None
+    tests: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         p_value = "" if self.p_value is None else f", p = {self.p_value:.3g}"
-        return f"{printable(self.key)}: {self.detector} {self.score:.4g}{p_value}: {self.words}"
+        said = f"{self.words}{self._by_test()}"
+        return f"{printable(self.key)}: {self.detector} {self.score:.4g}{p_value}: {said}"
 
     __repr__ = __str__
 
@@ -95,10 +98,17 @@ class Explanation:
         return (
             '<div style="max-width:560px;font:14px/1.45 system-ui,sans-serif">'
             f'<p style="margin:0 0 6px"><b style="color:{colour}">{_text(self.words)}</b><br>'
-            f"{_text(self.key)}: {_text(self.detector)} score {self.score:.4g}, p-value {p_value}</p>"
+            f"{_text(self.key)}: {_text(self.detector)} score {self.score:.4g}, p-value {p_value}"
+            f"{_text(self._by_test())}</p>"
             f'<div style="display:flex;gap:8px;flex-wrap:wrap">{figures}</div>{self._histogram()}'
             f'<p style="margin:4px 0;font-size:12px;opacity:.75">{_text(remark)}</p></div>'
         )
+
+    def _by_test(self) -> str:
+        """How each test judges, the strictest first: "; layout 0.0002, texture 0.3"; "" if there is none."""
+        ordered = sorted(self.tests.items(), key=lambda item: item[1])
+        words = ", ".join(f"{name} {value:.2g}" for name, value in ordered)
+        return f"; {words}" if words else ""
 
     def _histogram(self) -> str:
         """Where the score lies among those of held-out in-distribution pictures, as SVG; "" if none."""
@@ -153,6 +163,7 @@ def explain(detector: "Detector", images: pictures.Pictures, alpha: float) -> Ex
     scores = detector.score(array)
     known = detector.calibration_scores
     p_values = [None] * len(array) if known is None else detector.p_value_of_scores(scores).tolist()
+    tests = detector.tests(array)
     no_map = detector.maps.why_none()
     maps: np.ndarray | list[None] = [None] * len(array) if no_map else detector.score_map(array)
     scale = None if no_map else detector.maps.scale or heat.scale_of(np.asarray(maps))
@@ -169,6 +180,7 @@ def explain(detector: "Detector", images: pictures.Pictures, alpha: float) -> Ex
             no_map=no_map,
             scale=scale,
             calibration_scores=known,
+            tests={name: float(values[i]) for name, values in tests.items()},
         )
         for i in range(len(array))
     ]

@@ -47,7 +47,7 @@ def likelier(found: Findings) -> str:
 def weak(found: Findings, label: str, area: float) -> str:
     """What to do where the score hardly tells a set from the model's own images."""
     name = found.detector.name
-    others = [each for each in ("input_complexity", "density_of_states", "typicality") if each != name]
+    others = [each for each in ("default", "foreign_patches", "input_complexity") if each != name]
     return (
         f"{name} does not tell {label} well from the model's own images (AUROC {area:.2f}; 0.5 is chance). "
         f"Another score may: python -m tfp_flows.detect --run={found.run.folder} --detector={others[0]} "
