@@ -100,13 +100,15 @@ def real_sets(names: Sequence[str], own: str, shape: tuple[int, ...], where: dic
     return found
 
 
-def sets_of(spec: "runs.RunSpec", names: Sequence[str], where: dict, own_images: int, most: int) -> dict:
+def sets_of(
+    spec: "runs.RunSpec", names: Sequence[str], where: dict, limits: Sequence[int | None], most: int
+) -> dict:
     """Every set that a run is judged with, uint8 `[N, H, W, C]` by name; own splits first."""
     shape = spec.image_shape
     load = dict(image_shape=shape, division=spec.division, **where)
     own = {
         split: np.asarray(data.as_array(data.load(spec.dataset, split, max_images=limit, **load).images))
-        for split, limit in zip(OWN, (None, None, own_images), strict=True)
+        for split, limit in zip(OWN, limits, strict=True)
     }
     made = foreign_sets.made(own["test"][:most])
     simple = {
@@ -246,7 +248,8 @@ def main(arguments: Sequence[str]) -> None:
     found: dict[str, Judged] = {}
     for path in FLAGS.runs:
         run = runs.Run(path)
-        sets = sets_of(run.spec(), FLAGS.foreign, where, FLAGS.own_images, FLAGS.max_images)
+        limits = (FLAGS.fit_images, FLAGS.fit_images, FLAGS.own_images)
+        sets = sets_of(run.spec(), FLAGS.foreign, where, limits, FLAGS.max_images)
         found[run.folder.name] = judged(statistics_of(run, sets, cache))
     kinds = combinations(list(next(iter(found.values())).tests))
     by_kind = {run: {kind: combined(one.tests, kind) for kind in kinds} for run, one in found.items()}
@@ -296,5 +299,6 @@ if __name__ == "__main__":
     )
     flags.DEFINE_integer("max_images", 1000, "Images of each foreign set.")
     flags.DEFINE_integer("own_images", 2000, "Own test images.")
+    flags.DEFINE_integer("fit_images", None, "Validation images, and calibration images; None: all.")
     flags.DEFINE_string("out", None, "Folder for the tables.", required=True)
     app.run(main)
