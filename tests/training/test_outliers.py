@@ -123,11 +123,22 @@ def test_noise_has_the_size_that_is_said():
     assert changes[0] < 0.4 * changes[1]
 
 
-def test_each_image_has_each_kind_as_often_and_the_given_ones_are_one_more():
-    images, given = np.full([3000, 2, 2, 1], 10, np.uint8), np.full([3000, 2, 2, 1], 99, np.uint8)
-    made = outliers.drawn(tf.constant(images), tf.constant(given), ("inverted", "outlined"), SEED).numpy()
-    shares = [(made[:, 0, 0, 0] == level).mean() for level in (245, 0, 99)]
-    assert sum(shares) == 1 and all(abs(share - 1 / 3) < 4 * (2 / 9 / 3000) ** 0.5 for share in shares)
+def test_each_image_has_each_kind_as_often_and_half_have_a_second_one():
+    """Inverted or outlined, 10 becomes 245 or 0, or both in either order; given ones are 99."""
+    images, given = np.full([9000, 2, 2, 1], 10, np.uint8), np.full([9000, 2, 2, 1], 99, np.uint8)
+    kinds = ("inverted", "outlined")
+
+    def check(given, expected):
+        made = outliers.drawn(tf.constant(images), given, kinds, SEED).numpy()[:, 0, 0, 0]
+        levels, counts = np.unique(made, return_counts=True)
+        assert dict(zip(levels, counts / 9000, strict=True)) == pytest.approx(expected, abs=0.02)
+
+    check(None, {245: 1 / 4, 0: 1 / 2, 255: 1 / 4})
+    # 99 by either turn; 156 = 255 - 99; a second 0 of inverted or given ones
+    check(
+        tf.constant(given),
+        {245: 1 / 6, 0: 1 / 6 + 1 / 6, 255: 1 / 12, 99: 1 / 6 + 1 / 6, 156: 1 / 12},
+    )
     assert outliers.drawn(images, given, (), SEED) is given
     assert outliers.drawn(images, None, (), SEED) is None
 

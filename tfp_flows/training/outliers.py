@@ -16,7 +16,9 @@ def drawn(
 ) -> tf.Tensor | None:
     """One outlier for each image.
 
-    Of K kinds, given outliers being one more, each image has each with probability 1 / K.
+    Of K kinds, given outliers being one more, each image has each with probability 1 / K. Half of them, by
+    chance, then have a second kind, another one: outlines of what was shrunk, inverted photographs. So K
+    kinds are about K^2 / 2.
 
     Args:
       images: uint8 `[B, H, W, C]`, own images, of which outliers are made.
@@ -29,9 +31,27 @@ def drawn(
     """
     if not kinds:
         return given
-    which, *of_kinds = Seed.of(seed).split(1 + len(kinds))
-    choices = [outlier_kinds.KINDS[kind](images, own) for kind, own in zip(kinds, of_kinds, strict=True)]
+    which, further, again, *of_kinds = Seed.of(seed).split(3 + 2 * len(kinds))
+    batch, count = tf.shape(images)[:1], len(kinds) + (given is not None)
+    first = _integers(batch, count, which)
+    once = _made(images, given, first, kinds, of_kinds[: len(kinds)])
+    if count == 1:
+        return once
+    second = (first + 1 + _integers(batch, count - 1, further)) % count
+    twice = _made(once, given, second, kinds, of_kinds[len(kinds) :])
+    return tf.where(tf.reshape(_integers(batch, 2, again), [-1, 1, 1, 1]) > 0, twice, once)
+
+
+def _made(
+    images: tf.Tensor, given: tf.Tensor | None, which: tf.Tensor, kinds: tuple[str, ...], seeds: list[Seed]
+) -> tf.Tensor:
+    """Of each image the kind `which`, int32 `[B]`; the given outliers come after all kinds."""
+    choices = [outlier_kinds.KINDS[kind](images, seed) for kind, seed in zip(kinds, seeds, strict=True)]
     choices += [] if given is None else [given]
-    chosen = tf.cast(len(choices) * noise.uniform(tf.shape(images)[:1], which), tf.int32)
-    made = tf.gather(tf.stack(choices, axis=1), chosen, axis=1, batch_dims=1)
+    made = tf.gather(tf.stack(choices, axis=1), which, axis=1, batch_dims=1)
     return tf.ensure_shape(made, images.shape)
+
+
+def _integers(shape: tf.Tensor, count: int, seed: Seed) -> tf.Tensor:
+    """0, ..., count - 1, each as likely."""
+    return tf.cast(count * noise.uniform(shape, seed), tf.int32)
