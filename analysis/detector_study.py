@@ -49,7 +49,7 @@ class Candidate:
       runs: The runs of its density models.
       limit: Largest number of images of a set.
       run_dataset: What its models were trained on; None without models.
-      outliers: Outlier sets that a model was trained beside, or "".
+      outliers: Outlier sets and kinds that a model was trained beside, or "".
     """
 
     title: str
@@ -115,7 +115,8 @@ def candidates(
         name = f"{len(roles.ensemble)} seeds of {roles.ensemble[0].folder.name}"
         found.append(_candidate("WAIC", detectors.WAIC, {}, roles.ensemble, limits, name))
     for run in roles.outlier_exposed:
-        outliers = run.spec().training.get("outlier_dataset", "")
+        settings = (run.spec().training.get(name) for name in ("outlier_dataset", "outlier_kinds"))
+        outliers = "+".join(filter(None, settings))
         if not outliers:
             raise AnalysisError(f"`outlier_exposed`: {run.folder} was trained without `outlier_dataset`.")
         found.append(

@@ -28,7 +28,7 @@ def define_flags() -> None:
     flags.DEFINE_string("report", None, "Folder to write to.")
     flags.DEFINE_list("ensemble", [], "Runs that differ in --seed alone, for WAIC.")
     flags.DEFINE_list("backgrounds", [], "Runs trained with --mutation_rate, for likelihood ratios.")
-    flags.DEFINE_list("outlier_exposed", [], "Runs trained with --outlier_dataset.")
+    flags.DEFINE_list("outlier_exposed", [], "Runs trained with --outlier_dataset or --outlier_kinds.")
     flags.DEFINE_bool("critics", True, "Train an ensemble of Wasserstein critics too.")
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
     flags.DEFINE_bool("download", False, "Let TFDS download a data set that is not in --data_dir.")

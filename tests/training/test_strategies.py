@@ -35,6 +35,7 @@ TRAINING = dict(
     ema_decay=0.5,
     mutation_rate=0.1,
     outlier_dataset="photos",
+    outlier_kinds="shuffled+mutated+smooth",
 )
 # Trains each family on one logical CPU; there, in two parts side by side; and on two CPUs for two GPUs.
 WHERE = """

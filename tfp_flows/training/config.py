@@ -8,6 +8,10 @@ from tfp_flows.checks.errors import UserError
 OPTIMIZERS = ("adam", "adamax", "rmsprop")
 STRATEGIES = ("none", "mirrored", "multi_worker")  # see `training.strategies`
 MIXED_PRECISION = ("none", "bfloat16")
+OUTLIER_KINDS = (  # see `training.outlier_kinds`
+    *("blurred", "faded", "inverted", "binarized", "outlined", "shuffled", "permuted", "turned", "enlarged"),
+    *("shrunk", "blended", "mutated", "grained", "smooth", "constant", "noise"),
+)
 
 
 def _field(default, text, **metadata):
@@ -44,6 +48,11 @@ class TrainingConfig:
     outlier_dataset: str = _field(
         "", "Images to be made less likely than the training images (outlier exposure); several joined by +."
     )
+    outlier_kinds: str = _field(
+        "",
+        "Outliers that are made from the training images at every step, one kind an image, several joined "
+        f"by +: {', '.join(OUTLIER_KINDS)}.",
+    )
     outlier_margin: float = _field(
         1.0, "How much less likely, in bits per dimension, an outlier must be before it costs nothing."
     )
@@ -78,6 +87,9 @@ class TrainingConfig:
             )
         if self.optimizer not in OPTIMIZERS:
             raise UserError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        for kind in filter(None, self.outlier_kinds.split("+")):
+            if kind not in OUTLIER_KINDS:
+                raise UserError(f"`outlier_kinds` are {', '.join(OUTLIER_KINDS)}, got {kind!r}.")
         if self.mixed_precision not in MIXED_PRECISION:
             raise UserError(
                 f"`mixed_precision` must be one of {', '.join(MIXED_PRECISION)}, "

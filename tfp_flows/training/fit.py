@@ -250,8 +250,13 @@ def _check_settings(
         raise UserError("`outlier_dataset` only names them: give `outlier_images`, an array.")
     if outliers is not None and examples.condition is not None:
         raise UserError("`outlier_images` have no `conditions`: only one of the two can be given.")
-    if config.mutation_rate and examples.values.dtype != np.uint8:
-        raise UserError("`mutation_rate` is for uint8 images.")
+    if config.outlier_kinds and examples.condition is not None:
+        raise UserError("`outlier_kinds` have no `conditions`: only one of the two can be given.")
+    for name in ("mutation_rate", "outlier_kinds"):
+        if getattr(config, name) and examples.values.dtype != np.uint8:
+            raise UserError(f"`{name}` is for uint8 images.")
+    if config.outlier_kinds and examples.values.ndim != 4:
+        raise UserError(f"`outlier_kinds` are for images [N, H, W, C], got {list(examples.values.shape)}.")
 
 
 def _subject(family: Family | None, model: DensityModel, examples: Examples) -> Subject:

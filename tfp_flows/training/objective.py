@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_flows.numerics import Seed, SeedLike
 from tfp_flows.training import mutation
+from tfp_flows.training import outliers as foreign
 from tfp_flows.training.config import TrainingConfig
 from tfp_flows.training.subject import Subject
 
@@ -18,9 +19,9 @@ def make_loss(subject: Subject, config: TrainingConfig) -> Loss:
         L = mean_i [ b(x_i) + w max(0, m + b(x_i) - b(o_i)) ],        b(x) = -log p(x) / (D ln 2)
 
     x_i are training images, mutated first where `config.mutation_rate` is positive (Ren et al. 2019); o_i
-    are outliers, if there are any: the margin ranking loss of outlier exposure for density models
-    (Hendrycks et al. 2019, section 4.4), with margin m = `outlier_margin` and weight w = `outlier_weight`.
-    No public code of that version is known.
+    are outliers, given or made (`outliers.drawn`), if there are any: the margin ranking loss of outlier
+    exposure for density models (Hendrycks et al. 2019, section 4.4), with margin m = `outlier_margin` and
+    weight w = `outlier_weight`. No public code of that version is known.
 
     Args:
       subject: What is trained.
@@ -37,6 +38,7 @@ def make_loss(subject: Subject, config: TrainingConfig) -> Loss:
     [2]: Jie Ren et al. Likelihood ratios for out-of-distribution detection. NeurIPS 2019.
          https://arxiv.org/abs/1906.02845
     """
+    kinds = foreign.names(config.outlier_kinds)
 
     def bits_per_dim(images: tf.Tensor, seed: SeedLike, condition: tf.Tensor | None = None) -> tf.Tensor:
         given = {} if condition is None else {"condition": condition}
@@ -48,7 +50,8 @@ def make_loss(subject: Subject, config: TrainingConfig) -> Loss:
         seed: SeedLike,
         condition: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        mutation_seed, outlier_seed = Seed.of(seed).split(2)
+        mutation_seed, outlier_seed, kinds_seed = Seed.of(seed).split(3)
+        outliers = foreign.drawn(images, outliers, kinds, kinds_seed)
         if config.mutation_rate > 0:
             images = mutation.mutate(images, config.mutation_rate, mutation_seed)
         bits = bits_per_dim(images, seed, condition)
