@@ -34,7 +34,7 @@ FLAGS = flags.FLAGS
 ALPHA = 0.05
 OWN = ("validation", "calibration", "test")
 REAL = ("mnist", "fashion_mnist", "cifar10", "svhn_cropped", "digits", "photos")
-COLUMNS = ("likelihood", "typicality", "density of states", "complexity, PNG")  # beside the default
+COLUMNS = ("-log p", "typicality", "density of states", "complexity, PNG")  # beside the default
 MOST_TESTS = 4
 NUM_CODES = 2
 CACHE_FORMAT = 2  # of the statistics
@@ -152,7 +152,7 @@ def _scores_of_terms(fitted_to: np.ndarray) -> dict[str, Callable[[np.ndarray], 
     states = detectors.DensityOfStates.without_models({"density": "kde"})
     states.fit_statistics(fitted_to[:, :-NUM_CODES])
     return {
-        "likelihood": lambda rows: -rows[:, 0],
+        "-log p": lambda rows: -rows[:, 0],
         "typicality": lambda rows: abs(rows[:, 0] - mean),
         "density of states": lambda rows: states.score_statistics(rows[:, :-NUM_CODES]),
         "complexity, PNG": lambda rows: -rows[:, 0] / LN2 - rows[:, -1],
