@@ -271,11 +271,29 @@ def test_damaged_files_are_refused(exported, tmp_path, digits):
         run_stablehlo.Model(folder)
 
 
+def test_the_default_without_png_is_the_same_under_xla(runs, tmp_path, digits):
+    run = Run(runs / "glow")
+    detector = detectors.Default(load_model(run)[0], png=False)
+    detector.fit(data.load("digits", "validation").images).calibrate(
+        data.load("digits", "calibration").images
+    )
+    detector.save(tmp_path / "detector")
+    out = tmp_path / "out"
+    serving.export(run, out, tmp_path / "detector", export_format="stablehlo", batch_sizes=[4])
+    found = run_stablehlo.Model(out)("serving_default", images=digits[:7])
+    np.testing.assert_allclose(found["score"], detector.score(digits[:7]), rtol=1e-3, atol=1e-3)
+
+
 def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
     run = Run(runs / "glow")
     model, _ = load_model(run)
     images = data.load("digits", "validation").images[:30]
     detectors.InputComplexity(model).fit(images).save(tmp_path / "png")
+    detectors.Default(model).fit(images).save(tmp_path / "default")
+    with pytest.raises(detectors.DetectorError, match="or fit it with `set` png=false"):
+        serving.export(
+            run, tmp_path / "out", tmp_path / "default", export_format="stablehlo", batch_sizes=[1]
+        )
     with pytest.raises(detectors.DetectorError, match="input_complexity: XLA cannot compile this score"):
         serving.export(run, tmp_path / "out", tmp_path / "png", export_format="stablehlo", batch_sizes=[1])
     assert not (tmp_path / "out").exists()

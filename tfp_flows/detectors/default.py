@@ -45,7 +45,7 @@ class Default(surprise.MapOfSurprise, Detector):
     A_m is the probability that a row of statistics whose columns were shuffled among all rows looks stranger
     than a held-out one. Photographs of anything have hardly a layout in common, so theirs counts little.
 
-    Of few images, mixtures have fewer components. No foreign image is seen; there is nothing to set.
+    Of few images, mixtures have fewer components. No foreign image is seen; nothing needs to be set.
     `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m
     analysis.default_detector` is the study by which members and rule were chosen: see docs/default.md.
 
@@ -60,19 +60,21 @@ class Default(surprise.MapOfSurprise, Detector):
 
     name = "default"
     exportable = True
+    for_xla = "png=false"
     TESTS: ClassVar[tuple[str, ...]] = ("likelihood", "texture", "layout")
 
-    def __init__(self, model: DensityModel, batch_size: int = 256):
+    def __init__(self, model: DensityModel, png: bool = True, batch_size: int = 256):
         """Takes the density model.
 
         Args:
           model: Anything with `log_prob` of images; a flow's and a VAE's terms are looked at too.
+          png: Whether PNG is one of the codes. XLA, and so StableHLO, has none.
           batch_size: Images at once; has no influence on the result but for rounding.
 
         Raises:
           DetectorError: If it has no `log_prob`.
         """
-        super().__init__([model], {}, batch_size)
+        super().__init__([model], {"png": bool(png)}, batch_size)
 
     def tests(self, images: Pictures) -> dict[str, np.ndarray]:
         """The tail fraction of each image under each test, float64 `[N]`: the smaller, the stranger.
@@ -87,7 +89,7 @@ class Default(surprise.MapOfSurprise, Detector):
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         codes = [code_length.adaptive_bits(images)]
-        if images.shape[-1] <= PNG_CHANNELS:
+        if self.settings["png"] and images.shape[-1] <= PNG_CHANNELS:
             codes.append(tf.cast(png_bits(images), tf.float32))
         said = tf.cast(terms.terms_of(self.models[0], images), tf.float64)
         seen = [

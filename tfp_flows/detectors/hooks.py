@@ -35,6 +35,7 @@ class Hooks:
       may_be_infinite: Names of the fitted arrays in which infinity has a meaning.
       unseen_by_formulas: Names of the fitted arrays that statistics are made of, and that formulas need not
         hold.
+      for_xla: A setting, as NAME=VALUE, with which XLA can compile the score where it else cannot; or "".
       settings: Constructor arguments other than models, JSON-ready.
       models: The density models that it looks at.
     """
@@ -51,6 +52,7 @@ class Hooks:
     finite_statistics: ClassVar[bool] = True
     may_be_infinite: ClassVar[tuple[str, ...]] = ()
     unseen_by_formulas: ClassVar[tuple[str, ...]] = ()
+    for_xla: ClassVar[str] = ""
     settings: dict
     models: list[DensityModel]
 

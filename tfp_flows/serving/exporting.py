@@ -116,8 +116,10 @@ def _lowered(
                 continue
             if detector is None:
                 raise stablehlo.LoweringError(f"XLA cannot compile this model: {error}") from error
+            other = f", or fit it with `set` {detector.for_xla}" if detector.for_xla else ""
             raise detectors.DetectorError(
-                f"{detector.name}: XLA cannot compile this score ({error}); use `format={SAVED_MODEL}`."
+                f"{detector.name}: XLA cannot compile this score ({error}); "
+                f"use `format={SAVED_MODEL}`{other}."
             ) from error
         for size, program in zip(batch_sizes, programs, strict=True):
             bundle.add(name, size, program)
