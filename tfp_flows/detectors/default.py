@@ -105,7 +105,7 @@ class Default(surprise.MapOfSurprise, Detector):
     def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
-        found = {}
+        found = {"typical": np.median(statistics, axis=0)}  # `load` tries the formula on as many statistics
         for name, rows in groups_of(statistics)._asdict().items():
             arrays = _fit_test(rows, _FITS[name])
             found |= {f"{name}_{key}": value for key, value in arrays.items()}
