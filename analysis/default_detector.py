@@ -48,11 +48,13 @@ class Judged(NamedTuple):
     Attributes:
       single: dict from the name of a score to `Scores`.
       tests: dict from the name of a test to log tail fractions, `Scores`.
+      weights: dict from the name of a test of the default to its weight.
       false_alarms: Share of own test images that the calibrated default calls foreign at 0.05.
     """
 
     single: dict[str, Scores]
     tests: dict[str, Scores]
+    weights: dict[str, float]
     false_alarms: float
 
 
@@ -71,7 +73,8 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Fisher": lambda logs: -logs.sum(axis=0),
     "smallest": lambda logs: -logs.min(axis=0),
 }
-DEFAULT = Combination("harmonic mean", default.Default.TESTS)
+WEIGHTED = "weighted harmonic mean"
+DEFAULT = Combination(WEIGHTED, default.Default.TESTS)
 
 
 def fitting_name(name: str, shape: tuple[int, ...]) -> str:
@@ -143,7 +146,8 @@ def judged(statistics: dict[str, np.ndarray]) -> Judged:
             name: tails.log_tails(tf.constant(values)[:, tf.newaxis], tail).numpy()[:, 0]
             for name, values in single[title].items()
         }
-    return Judged(single, tests, float(np.mean(detector.p_value_of_scores(own) <= ALPHA)))
+    weights = {test: float(detector.fitted[f"{test}_weight"]) for test in default.Default.TESTS}
+    return Judged(single, tests, weights, float(np.mean(detector.p_value_of_scores(own) <= ALPHA)))
 
 
 def _scores_of_terms(fitted_to: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -172,15 +176,21 @@ def areas(scores: Scores) -> dict[str, float]:
 
 
 def combinations(tests: Sequence[str]) -> list[Combination]:
-    """Every combination of up to four tests."""
+    """Every combination of up to four tests; of those of the default also with their weights."""
     several = [c for size in range(2, MOST_TESTS + 1) for c in itertools.combinations(tests, size)]
-    return [Combination("", (test,)) for test in tests] + [Combination(r, c) for c in several for r in RULES]
+    weighted = [Combination(WEIGHTED, c) for c in several if set(c) <= set(default.Default.TESTS)]
+    plain = [Combination(rule, c) for c in several for rule in RULES]
+    return [Combination("", (test,)) for test in tests] + plain + weighted
 
 
-def combined(tests: dict[str, Scores], combination: Combination) -> dict[str, float]:
+def combined(one: Judged, combination: Combination) -> dict[str, float]:
     """The AUROC of each foreign set under a combination."""
-    names, rule = combination.tests, RULES.get(combination.rule, lambda logs: -logs[0])
-    return areas({name: rule(np.stack([tests[t][name] for t in names])) for name in tests[names[0]]})
+    names = combination.tests
+    weights = [one.weights[test] if combination.rule == WEIGHTED else 1.0 for test in names]
+    rule = RULES.get(combination.rule, RULES["harmonic mean"])
+    shift = np.log(weights)[:, np.newaxis]
+    of_set = {name: np.stack([one.tests[test][name] for test in names]) for name in one.tests[names[0]]}
+    return areas({name: rule(logs - shift) for name, logs in of_set.items()})
 
 
 def left_out(found: dict[str, dict[Combination, dict[str, float]]]) -> dict[str, Combination]:
@@ -252,7 +262,7 @@ def main(arguments: Sequence[str]) -> None:
         sets = sets_of(run.spec(), FLAGS.foreign, where, limits, FLAGS.max_images)
         found[run.folder.name] = judged(statistics_of(run, sets, cache))
     kinds = combinations(list(next(iter(found.values())).tests))
-    by_kind = {run: {kind: combined(one.tests, kind) for kind in kinds} for run, one in found.items()}
+    by_kind = {run: {kind: combined(one, kind) for kind in kinds} for run, one in found.items()}
     chosen = left_out(by_kind)
     text, rows = report(found, by_kind, chosen)
     runs.write_atomically(pathlib.Path(FLAGS.out) / "default_detector.md", text)
@@ -277,16 +287,18 @@ def report(
         columns |= {title: areas(one.single[title]) for title in COLUMNS}
         rows = table(columns)
         every += [[run, *row] for row in rows]
-        alarms = f"Own test images called foreign at {ALPHA}: {100 * one.false_alarms:.1f} %."
+        weights = ", ".join(f"{test} {weight:.2f}" for test, weight in one.weights.items())
+        alarms = f"Own test images called foreign at {ALPHA}: {100 * one.false_alarms:.1f} %. "
+        alarms += f"Weights: {weights}."
         pieces.append(f"### {run}\n\n{alarms}\n\n{markdown(['foreign set', *columns], rows)}")
     means = {kind: np.mean([list(of[kind].values()) for of in by_kind.values()]) for kind in by_kind[run]}
     ranked = sorted(means, key=lambda kind: -means[kind])
-    place = next(i for i, kind in enumerate(ranked, 1) if set(kind.tests) == set(DEFAULT.tests))
+    place = 1 + ranked.index(DEFAULT)
     best = [[str(kind), float(means[kind])] for kind in ranked[:10]]
     pieces.append(
-        f"### Combinations\n\nOf {len(ranked)} combinations the default's tests are at place {place} by the "
-        f"mean of all sets and runs. Without one set or another {len(set(chosen.values()))} different ones "
-        f"were chosen.\n\n{markdown(['combination', 'mean'], best)}"
+        f"### Combinations\n\nOf {len(ranked)} combinations the default is at place {place} by the mean of all "
+        f"sets and runs ({means[DEFAULT]:.3f}). Without one set or another {len(set(chosen.values()))} "
+        f"different ones were chosen.\n\n{markdown(['combination', 'mean'], best)}"
     )
     return "\n\n".join(pieces) + "\n", every
 

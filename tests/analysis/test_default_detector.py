@@ -76,7 +76,10 @@ def test_the_study_judges_what_the_detector_scores(own):
     ours = [found.tests[name]["noise"] for name in detector.TESTS]
     np.testing.assert_allclose(ours, logs, rtol=1e-4, atol=1e-5)
     kinds = default_detector.combinations(list(found.tests))
-    by_kind = {"run": {kind: default_detector.combined(found.tests, kind) for kind in kinds}}
+    by_kind = {"run": {kind: default_detector.combined(found, kind) for kind in kinds}}
+    assert by_kind["run"][default_detector.DEFAULT] == pytest.approx(
+        default_detector.areas(found.single["default"]), abs=1e-6
+    )
     text, rows = default_detector.report({"run": found}, by_kind, default_detector.left_out(by_kind))
     assert [row[1] for row in rows].count("noise") == 1 and "### run" in text
     assert all(np.isfinite(row[2:]).all() for row in rows[1:])
