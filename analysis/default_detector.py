@@ -296,8 +296,8 @@ def report(
     place = 1 + ranked.index(DEFAULT)
     best = [[str(kind), float(means[kind])] for kind in ranked[:10]]
     pieces.append(
-        f"### Combinations\n\nOf {len(ranked)} combinations the default is at place {place} by the mean of all "
-        f"sets and runs ({means[DEFAULT]:.3f}). Without one set or another {len(set(chosen.values()))} "
+        f"### Combinations\n\nOf {len(ranked)} combinations the default is at place {place} by the mean of "
+        f"all sets and runs ({means[DEFAULT]:.3f}). Without one set or another {len(set(chosen.values()))} "
         f"different ones were chosen.\n\n{markdown(['combination', 'mean'], best)}"
     )
     return "\n\n".join(pieces) + "\n", every
