@@ -144,6 +144,7 @@ def _of_run(
         ("input complexity (PNG)", detectors.InputComplexity, {"compressor": "png"}),
         ("input complexity (JPEG XL)", detectors.InputComplexity, {"compressor": "jpegxl"}),
         ("input complexity (best of 4)", detectors.InputComplexity, {"compressor": "best"}),
+        ("default", detectors.Default, {}),
     ]
     found = [_candidate(title, kind, settings, [run], limits) for title, kind, settings in simple]
     own = [b for b in backgrounds if kinship.same_model(b.spec(), spec)]

@@ -143,7 +143,7 @@ def test_command_page_and_cache(runs):
     out = runs / "report"
     with open(out / "tables" / "detectors_noise.csv", newline="", encoding="utf-8") as file:
         rows = {row["score"]: row for row in csv.DictReader(file)}
-    assert len(rows) == 14 and list(rows)[:2] == ["likelihood", "typicality"]
+    assert len(rows) == 17 and list(rows)[:2] == ["likelihood", "typicality"]
     assert rows["outlier exposure"]["label-free"] == "no" and rows["WAIC"]["label-free"] == "yes"
     assert rows["gradient norms"]["own images"] == "12"
     html = (out / "index.html").read_text(encoding="utf-8")
