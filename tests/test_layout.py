@@ -45,6 +45,7 @@ DRAWS = (
     "tfp_flows.pages.faces",
     "analysis.figures",
     "analysis.detector_figures",
+    "analysis.foreign_sets",  # letters of its fonts
 )
 KNOWS_FLAGS = (
     "tfp_flows.commands.flags",
