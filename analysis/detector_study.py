@@ -136,7 +136,7 @@ def _of_run(
     image_shape: tuple[int, ...],
 ) -> list[Candidate]:
     spec = run.spec()
-    simple = [
+    simple: list[tuple[str, type[detectors.Detector], dict]] = [
         ("likelihood", detectors.Likelihood, {}),
         ("typicality", detectors.Typicality, {}),
         ("density of states (KDE)", detectors.DensityOfStates, {"density": "kde"}),
