@@ -115,10 +115,10 @@ def candidates(
         name = f"{len(roles.ensemble)} seeds of {roles.ensemble[0].folder.name}"
         found.append(_candidate("WAIC", detectors.WAIC, {}, roles.ensemble, limits, name))
     for run in roles.outlier_exposed:
-        settings = (run.spec().training.get(name) for name in ("outlier_dataset", "outlier_kinds"))
-        outliers = "+".join(filter(None, settings))
+        named = (run.spec().training.get(name) for name in ("outlier_dataset", "outlier_kinds"))
+        outliers = "+".join(filter(None, named))
         if not outliers:
-            raise AnalysisError(f"`outlier_exposed`: {run.folder} was trained without `outlier_dataset`.")
+            raise AnalysisError(f"`outlier_exposed`: {run.folder} was trained without `outlier_dataset` and `outlier_kinds`.")
         found.append(
             _candidate("outlier exposure", detectors.OutlierExposure, {}, [run], limits, outliers=outliers)
         )
