@@ -118,7 +118,8 @@ def candidates(
         named = (run.spec().training.get(name) for name in ("outlier_dataset", "outlier_kinds"))
         outliers = "+".join(filter(None, named))
         if not outliers:
-            raise AnalysisError(f"`outlier_exposed`: {run.folder} was trained without `outlier_dataset` and `outlier_kinds`.")
+            lacks = "was trained without `outlier_dataset` and `outlier_kinds`"
+            raise AnalysisError(f"`outlier_exposed`: {run.folder} {lacks}.")
         found.append(
             _candidate("outlier exposure", detectors.OutlierExposure, {}, [run], limits, outliers=outliers)
         )
