@@ -123,3 +123,14 @@ def test_a_test_counts_by_what_it_knows():
         float(default._fit_test(rows, mixture.fit_normal)["weight"]) for rows in (independent, dependent)
     ]
     assert weights[0] < 0.02 and weights[1] > 0.5, weights
+
+
+def test_an_explanation_says_which_test_found_it():
+    detector = _fitted(gaussian(shape=SHAPE)).calibrate(HELD_OUT)
+    found = detector.explain(np.full(SHAPE, 200, np.uint8))
+    assert found.tests == {name: float(p[0]) for name, p in detector.tests(found.image[None]).items()}
+    strictest = min(found.tests, key=found.tests.get)
+    assert f"of its own kind, {100 * found.tests[strictest]:.2g} % by {strictest}" in str(found)
+    assert f"% by {strictest}" in found._repr_html_()
+    plain = detectors.Likelihood(gaussian(shape=SHAPE)).fit(DIGITS).calibrate(HELD_OUT)
+    assert plain.tests(HELD_OUT) == {} and " % by " not in str(plain.explain(HELD_OUT[0]))

@@ -105,10 +105,10 @@ class Explanation:
         )
 
     def _by_test(self) -> str:
-        """How each test judges, the strictest first: "; layout 0.0002, texture 0.3"; "" if there is none."""
+        """How each test judges, the strictest first; "" if there is none."""
         ordered = sorted(self.tests.items(), key=lambda item: item[1])
-        words = ", ".join(f"{name} {value:.2g}" for name, value in ordered)
-        return f"; {words}" if words else ""
+        words = ", ".join(f"{100 * value:.2g} % by {name}" for name, value in ordered)
+        return f"; as strange are, of its own kind, {words}" if words else ""
 
     def _histogram(self) -> str:
         """Where the score lies among those of held-out in-distribution pictures, as SVG; "" if none."""
