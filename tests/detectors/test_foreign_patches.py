@@ -109,7 +109,8 @@ def test_what_is_pasted_is_where_the_labels_say():
     changed = (found != images).any(-1)
     with_patch = labels.max((1, 2)) > 0
     assert not (changed & (labels == 0))[with_patch].any(), "changed outside its patch"
-    assert 0.8 < with_patch.mean() < 0.97 and changed[labels > 0.5].mean() > 0.85
+    assert 0.7 < with_patch.mean() < 0.97  # a tenth is untouched; dark patches in dark places do not count
+    assert changed[labels > 0.5].mean() > 0.85
     shift = abs(found.astype(int) - images)[~with_patch].mean((1, 2, 3))
     assert (shift < pasting.VISIBLE).all(), "an untouched image has changed"
     whole = (labels > 0).all((1, 2))

@@ -129,14 +129,14 @@ def test_planted_faults_are_found(fault, statistic, by_paper):
 
 
 def test_the_score_is_the_papers_largest_quantile_and_goes_on():
-    """Same order of images as the maximum over statistics of their quantiles in those of `fit`."""
+    """As the maximum over statistics of their quantiles in those of `fit`; the upper tenth is smoothed."""
     fit, own = _statistics(_latents(50, seed=1)), _statistics(_latents(80, seed=2))
     score = _detector("paper", count=50).score_statistics(own)
     quantiles = [np.searchsorted(np.sort(fit[:, s]), own[:, s], side="left") / 50 for s in (0, 1)]
     largest = np.max(quantiles, axis=0)
-    order = np.argsort(score, kind="stable")
-    assert (np.diff(largest[order]) >= 0).all()
-    inside = largest < 1
+    inside = largest < 0.8
+    assert 0.4 < inside.mean() < 0.8
+    assert score[~inside].min() > score[inside].max()
     np.testing.assert_allclose(score[inside], -np.log(51 / 51 - largest[inside] * 50 / 51), rtol=1e-5)
     far = np.repeat(own[:1], 3, axis=0)
     far[:, 0] = [50.0, 100.0, np.nan]

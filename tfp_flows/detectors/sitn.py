@@ -26,8 +26,8 @@ class SITN(Detector):
 
     Neither depends on the length of z, which is all that log p(z) depends on. In-distribution images (those
     given to `fit`) say how large T_s gets, since trained latents are not exactly normal. The order of images
-    is that of the largest of the paper's quantiles 1 - p_s, up to ties: beyond the largest fitted value p_s
-    goes on (see `tails`).
+    is that of the largest of the paper's quantiles 1 - p_s, but for the upper tenth, where p_s is that of a
+    smooth tail without an end (see `tails`).
 
     `tests="all"` adds four, which are ours, two-sided where a small value is as rare: correlation of
     neighbours (`goodness_of_fit.autocorrelation`), the means of channels, kurtosis, and the power of z
