@@ -134,3 +134,13 @@ def test_an_explanation_says_which_test_found_it():
     assert f"% by {strictest}" in found._repr_html_()
     plain = detectors.Likelihood(gaussian(shape=SHAPE)).fit(DIGITS).calibrate(HELD_OUT)
     assert plain.tests(HELD_OUT) == {} and " % by " not in str(plain.explain(HELD_OUT[0]))
+
+
+def test_an_image_that_the_model_gives_no_number_is_foreign():
+    class Overflows(FlatIsLikely):
+        def log_prob(self, x):
+            black = tf.reduce_all(x == 0.0, axis=[1, 2, 3])
+            return tf.where(black, -np.inf, super().log_prob(x))
+
+    detector = _fitted(Overflows())
+    assert np.isposinf(detector.score(np.zeros([2, *SHAPE], np.uint8))).all()

@@ -52,3 +52,9 @@ def test_columns_are_judged_by_themselves():
     together = tails.log_tails(tf.constant(asked), tensors).numpy()
     alone = [_log_tail(asked[:, i], tails.fit_tails(scores[:, i : i + 1])) for i in range(3)]
     np.testing.assert_allclose(together, np.stack(alone, axis=1), rtol=1e-12)
+
+
+def test_what_is_no_number_stays_none_and_infinity_is_the_end():
+    for scores in (np.arange(40.0), np.random.RandomState(5).standard_t(3, 400)):
+        found = _log_tail([np.nan, np.inf, -np.inf], tails.fit_tails(scores[:, np.newaxis]))
+        assert np.isnan(found[0]) and found[1] == -np.inf and found[2] == 0.0

@@ -38,7 +38,8 @@ def log_tails(scores: tf.Tensor, arrays: Any) -> tf.Tensor:
         log P(s > u) - log(1 + xi (s - u) / sigma) / xi          beyond
 
     u is the 90th percentile. The second line is the generalised Pareto distribution, the limit of every
-    tail (xi = 0: exponential). It has no floor, so that strong evidence is not cut at 1 / (n + 1).
+    tail (xi = 0: exponential). It has no floor, so that strong evidence is not cut at 1 / (n + 1). NaN
+    stays NaN.
 
     #### References
 
@@ -53,4 +54,5 @@ def log_tails(scores: tf.Tensor, arrays: Any) -> tf.Tensor:
     excess = tf.nn.relu(scores - start) / scale
     curved = tf.math.log1p(shape * excess) / tf.maximum(shape, 1e-6)
     outside = beyond - tf.where(shape > 1e-6, curved, excess)
-    return tf.where(scores > start, outside, inside)
+    found = tf.where(scores > start, outside, inside)
+    return tf.where(tf.math.is_nan(scores), scores, found)
