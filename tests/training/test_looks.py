@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
 import tfp_flows
+from pixelcnn.model import PixelCNN
 from tests import forked
 from tfp_flows import data
 from tfp_flows.training import drawing, looks, views
@@ -156,6 +157,18 @@ def test_a_vae_shows_its_posterior():
     found, bound = views.terms(model, images), model.elbo(images, seed=views.SEED, shared_noise=True)
     np.testing.assert_allclose(found["log_p_x_given_z"] - found["kl"], bound.elbo, rtol=1e-6)
     assert views.samples(model, 3).images.shape == (3, 8, 8, 1)
+
+
+def test_a_pixelcnn_shows_samples():
+    """Always the same ones, until its weights change; it has no latent to decode."""
+    model = PixelCNN((4, 4, 1), num_resnet=1, num_hierarchies=1, num_filters=4, num_logistic_mix=2)
+    first, again = (views.samples(model, 3) for _ in range(2))
+    assert first.images.shape == (3, 4, 4, 1) and first.images.dtype == np.uint8 and first.not_finite == 0
+    np.testing.assert_array_equal(first.images, again.images)
+    for variable in model.trainable_variables:
+        variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, [1, 2], dtype=variable.dtype))
+    assert (views.samples(model, 3).images != first.images).any()
+    assert views.reconstructions(model, first.images) is None
 
 
 def test_other_models_have_neither():
