@@ -106,4 +106,4 @@ def test_the_operations_of_the_run_are_said_once():
 def test_a_weak_score_is_said_with_another_to_try(judged, detector):
     run = types.SimpleNamespace(folder="runs/mine")
     said = words.weak(types.SimpleNamespace(detector=detector, run=run), "strange", 0.503)
-    assert "AUROC 0.50" in said and "--detector=input_complexity" in said and "--run=runs/mine" in said
+    assert "AUROC 0.50" in said and "--detector=default" in said and "--run=runs/mine" in said
