@@ -60,6 +60,11 @@ def with_patch(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
 def shuffled_tiles(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     """Each image cut into 4 x 4 tiles that change places."""
     n, height, width, channels = images.shape
+    if height % 4 or width % 4:
+        inner = images[:, : height // 4 * 4, : width // 4 * 4]
+        changed = images.copy()
+        changed[:, : inner.shape[1], : inner.shape[2]] = shuffled_tiles(inner, rng)
+        return changed
     tiles = images.reshape([n, 4, height // 4, 4, width // 4, channels]).transpose(0, 1, 3, 2, 4, 5)
     tiles = tiles.reshape([n, 16, height // 4, width // 4, channels])
     tiles = np.stack([image[rng.permutation(16)] for image in tiles])
@@ -79,8 +84,9 @@ def inverted(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
 
 
 def turned(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """Each image a quarter turn to the left."""
-    return np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
+    """Each image a quarter turn to the left; a half turn where it is not square."""
+    quarters = 1 if images.shape[1] == images.shape[2] else 2
+    return np.ascontiguousarray(np.rot90(images, quarters, axes=(1, 2)))
 
 
 def enlarged(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
@@ -96,13 +102,14 @@ def shrunk(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     small = _resized(images, (height // 2, width // 2))
     one, two, three = (np.roll(small, k, axis=0) for k in (1, 2, 3))
     top, bottom = np.concatenate([small, one], axis=2), np.concatenate([two, three], axis=2)
-    return np.concatenate([top, bottom], axis=1)
+    return _resized(np.concatenate([top, bottom], axis=1), (height, width))
 
 
 def mirrored_halves(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     """The left half of each image and its mirror image."""
-    half = images[:, :, : images.shape[2] // 2]
-    return np.concatenate([half, half[:, :, ::-1]], axis=2)
+    width = images.shape[2]
+    half = images[:, :, : width - width // 2]
+    return np.concatenate([half, half[:, :, : width // 2][:, :, ::-1]], axis=2)
 
 
 def coarse(images: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
@@ -235,7 +242,7 @@ def made(own: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def _resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return operations.resize(images, size)
+    return images if images.shape[1:3] == size else operations.resize(images, size)
 
 
 def _coloured(grey: np.ndarray, channels: int, rng: np.random.RandomState) -> np.ndarray:

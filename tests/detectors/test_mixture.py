@@ -1,6 +1,9 @@
 """Mixtures of normal distributions, against scikit-learn and SciPy."""
 
+import warnings
+
 import numpy as np
+import pytest
 import scipy.stats
 import sklearn.mixture
 import tensorflow as tf
@@ -41,3 +44,12 @@ def test_more_columns_than_rows_and_constant_columns():
     rows = np.concatenate([_rows(5, 8), np.full([5, 1], 7.0)], axis=1)
     found = _surprise(np.concatenate([rows, rows + 50.0]), mixture.fit_normal(rows))
     assert np.isfinite(found).all() and found[5:].min() > found[:5].max()
+
+
+@pytest.mark.parametrize("distinct", [1, 2])
+def test_rows_that_repeat_are_a_density_without_a_warning(distinct):
+    rows = np.repeat(_rows(distinct, 3), 60, axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = _surprise(np.concatenate([rows, rows + 5.0]), mixture.fit_mixture(rows, 5))
+    assert np.isfinite(found).all() and found[len(rows) :].min() > found[: len(rows)].max()

@@ -1,5 +1,6 @@
 """The detector to begin with: three complementary tests in one, fitted to own images alone."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -40,10 +41,11 @@ class Default(surprise.MapOfSurprise, Detector):
     tests that find nothing cost little. As a p-value it would be valid up to a constant whatever the
     dependence [2]; here `calibrate` makes it exact. A test counts by what it knows of the data:
 
-        w_m = (2 A_m - 1)^2
+        w_m = max(2 A_m - 1, 0.1)^2
 
-    A_m is the probability that a row of statistics whose columns were shuffled among all rows looks stranger
-    than a held-out one. Photographs of anything have hardly a layout in common, so theirs counts little.
+    A_m is the probability that a row of statistics (of principal components of the layout) whose columns
+    were shuffled among all rows looks stranger than a held-out one. Photographs of anything have hardly a
+    layout in common, so theirs counts little.
 
     Of few images, mixtures have fewer components. No foreign image is seen; nothing needs to be set.
     `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m
@@ -83,9 +85,14 @@ class Default(surprise.MapOfSurprise, Detector):
           DetectorError: If `fit` must come first, or the images do not fit the model.
         """
         self.formula.check_fitted()
-        statistics = tf.constant(self.statistics(self._images(images)), tf.float64)
+        array = self._images(images)
+        if not len(array):
+            return {name: np.zeros([0]) for name in self.TESTS}
+        statistics = tf.constant(self.statistics(array), tf.float64)
         logs = log_tails(statistics, {name: tf.constant(value) for name, value in self.fitted.items()})
-        return {name: np.exp(log.numpy()) for name, log in zip(self.TESTS, logs, strict=True)}
+        # What is no number, as of a log p of minus infinity, is as strange as can be.
+        fractions = (np.nan_to_num(np.exp(log.numpy()), nan=0.0) for log in logs)
+        return dict(zip(self.TESTS, fractions, strict=True))
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         codes = [code_length.adaptive_bits(images)]
@@ -107,7 +114,7 @@ class Default(surprise.MapOfSurprise, Detector):
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
         found = {"typical": np.median(statistics, axis=0)}  # `load` tries the formula on as many statistics
         for name, rows in groups_of(statistics)._asdict().items():
-            arrays = _fit_test(rows, _FITS[name])
+            arrays = _fit_test(rows, _fit_of(name, len(rows)))
             found |= {f"{name}_{key}": value for key, value in arrays.items()}
         return found
 
@@ -196,11 +203,11 @@ def _fit_likelihood(rows: np.ndarray) -> mixture.Arrays:
     return mixture.fit_mixture(rows, int(np.clip(len(rows) // 100, 1, LIKELIHOOD_COMPONENTS)))
 
 
-def _fit_layout(rows: np.ndarray) -> mixture.Arrays:
+def _fit_layout(rows: np.ndarray, size: int) -> mixture.Arrays:
+    """Of `size` principal components: the same in every fold, or densities could not be compared."""
     centre = rows.mean(axis=0)
     _, _, axes = np.linalg.svd(rows - centre, full_matrices=False)
-    axes = axes[: int(np.clip(len(rows) // 20, 1, LAYOUT_SIZE))]
-    arrays = {"centre": centre, "axes": axes.T}
+    arrays = {"centre": centre, "axes": axes[:size].T}
     components = int(np.clip(len(rows) // 60, 1, LAYOUT_COMPONENTS))
     return mixture.fit_mixture(_reduced(tf.constant(rows), arrays).numpy(), components) | arrays
 
@@ -214,4 +221,8 @@ def _reduced(rows: tf.Tensor, arrays: Any) -> tf.Tensor:
     return tf.concat([components, left_out[:, tf.newaxis]], axis=-1)
 
 
-_FITS = {"likelihood": _fit_likelihood, "texture": mixture.fit_normal, "layout": _fit_layout}
+def _fit_of(test: str, num_images: int) -> Fit:
+    """How a test is fitted to so many images, and to each fold of them."""
+    size = int(np.clip(num_images // 20, 1, LAYOUT_SIZE))
+    layout = functools.partial(_fit_layout, size=size)
+    return {"likelihood": _fit_likelihood, "texture": mixture.fit_normal, "layout": layout}[test]

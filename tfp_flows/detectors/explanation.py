@@ -107,7 +107,7 @@ class Explanation:
     def _by_test(self) -> str:
         """How each test judges, the strictest first; "" if there is none."""
         ordered = sorted(self.tests.items(), key=lambda item: item[1])
-        words = ", ".join(f"{100 * value:.2g} % by {name}" for name, value in ordered)
+        words = ", ".join(f"{_percent(value)} by {name}" for name, value in ordered)
         return f"; as strange are, of its own kind, {words}" if words else ""
 
     def _histogram(self) -> str:
@@ -196,6 +196,10 @@ def _verdict(p_value: float | None, alpha: float, scores: np.ndarray | None) -> 
         share = f"of pictures of its own kind at most {100 * alpha:.3g} % score as high"
         return {"verdict": "out", "words": f"foreign to the model ({share})"}
     return {"verdict": "in", "words": f"not called foreign at {alpha:.3g}"}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share >= 1e-4 else "less than 0.01 %"
 
 
 def _figure(name: str, picture: bytes) -> str:

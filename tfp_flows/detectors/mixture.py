@@ -1,9 +1,11 @@
 """Densities of statistics: mixtures of normal distributions, fitted by scikit-learn, evaluated anywhere."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import sklearn.covariance
+import sklearn.exceptions
 import sklearn.mixture
 import tensorflow as tf
 
@@ -17,7 +19,7 @@ def fit_mixture(rows: np.ndarray, num_components: int) -> Arrays:
 
     Args:
       rows: `[n, d]`.
-      num_components: At most n.
+      num_components: At most n; there are no more than distinct rows.
 
     Returns:
       dict of `loc`, `scale` `[d]`, what rows are standardised by (a constant column has scale 1), and
@@ -25,8 +27,15 @@ def fit_mixture(rows: np.ndarray, num_components: int) -> Arrays:
       the matrices that whiten a component.
     """
     loc, scale = standardisation(rows)
-    mixture = sklearn.mixture.GaussianMixture(num_components, reg_covar=LEAST_VARIANCE, random_state=0)
-    mixture.fit((rows - loc) / scale)
+    standardised = (rows - loc) / scale
+    distinct = len(np.unique(standardised, axis=0))
+    mixture = sklearn.mixture.GaussianMixture(
+        min(num_components, distinct), reg_covar=LEAST_VARIANCE, random_state=0
+    )
+    with warnings.catch_warnings():
+        # A mixture that could still be a little better is a density all the same.
+        warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+        mixture.fit(standardised)
     return _arrays(loc, scale, mixture.weights_, mixture.means_, mixture.precisions_cholesky_)
 
 

@@ -37,9 +37,9 @@ def log_tails(scores: tf.Tensor, arrays: Any) -> tf.Tensor:
         log (1 + #{s_i >= s}) / (n + 1)                          up to u
         log P(s > u) - log(1 + xi (s - u) / sigma) / xi          beyond
 
-    u is the 90th percentile. The second line is the generalised Pareto distribution, the limit of every
-    tail (xi = 0: exponential). It has no floor, so that strong evidence is not cut at 1 / (n + 1). NaN
-    stays NaN.
+    u is the 90th percentile; of few scores, ten or half of them lie beyond it. The second line is the
+    generalised Pareto distribution, the limit of every tail (xi = 0: exponential). It has no floor, so that
+    strong evidence is not cut at 1 / (n + 1). NaN stays NaN.
 
     #### References
 

@@ -49,8 +49,13 @@ def _outlined(images: tf.Tensor, seed: Seed) -> tf.Tensor:
 
 
 def _shuffled(images: tf.Tensor, seed: Seed) -> tf.Tensor:
-    """Its cells in another order, of which a side has the divisor nearest 4 (28: 4 of 7 pixels)."""
+    """Its cells in another order, of which a side has the divisor nearest 4 (28: 4 of 7 pixels).
+
+    Pixels, where both sides are prime or so: no cells would be left to shuffle.
+    """
     rows, columns = (_cells(side) for side in images.shape[1:3])
+    if rows * columns < CELLS:
+        return _permuted(images, seed)
     height, width, channels = images.shape[1] // rows, images.shape[2] // columns, images.shape[3]
     swapped = [0, 1, 3, 2, 4, 5]  # rows of pixels in a cell and columns of cells
     cells = tf.transpose(tf.reshape(images, [-1, rows, height, columns, width, channels]), swapped)
