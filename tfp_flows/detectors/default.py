@@ -224,5 +224,9 @@ def _reduced(rows: tf.Tensor, arrays: Any) -> tf.Tensor:
 def _fit_of(test: str, num_images: int) -> Fit:
     """How a test is fitted to so many images, and to each fold of them."""
     size = int(np.clip(num_images // 20, 1, LAYOUT_SIZE))
-    layout = functools.partial(_fit_layout, size=size)
-    return {"likelihood": _fit_likelihood, "texture": mixture.fit_normal, "layout": layout}[test]
+    fits: dict[str, Fit] = {
+        "likelihood": _fit_likelihood,
+        "texture": mixture.fit_normal,
+        "layout": functools.partial(_fit_layout, size=size),
+    }
+    return fits[test]
