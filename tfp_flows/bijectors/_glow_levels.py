@@ -34,6 +34,7 @@ class Plan:
     coupling: str
     scale_form: str
     shift_first: bool
+    input_limit: float
     factor_out: str | None
     factor_out_scale_form: str | None
     factor_out_network: Factory | None
@@ -102,6 +103,8 @@ class Plan:
                 seed=seed,
                 dtype=self.dtype,
             )
+        if self.input_limit:
+            factory = networks.limited(factory, self.input_limit)
         if self.shift_first and self.coupling == "affine":
             return _shifting_first(factory, self.scale_form, owner)
         return factory
@@ -113,6 +116,8 @@ class Plan:
         network = self.factor_out_network or functools.partial(
             networks.ConvLayer, condition_channels=self.condition_channels, dtype=self.dtype
         )
+        if self.input_limit:
+            network = networks.limited(network, self.input_limit)
         if self.shift_first and self._mode() == "affine":
             network = _shifting_first(network, scale, name)
         return factor_out.FactorOut(
@@ -179,6 +184,8 @@ def checked(plan: Plan, name: str) -> Plan:
     """
     for field in ("levels", "steps_per_level", "hidden_channels"):
         arguments.check_count(getattr(plan, field), field, name)
+    if not 0 <= plan.input_limit < float("inf"):
+        raise UserError(f"{name}: `input_limit` must be positive, or 0 for none, got {plan.input_limit!r}.")
     if plan.condition_channels != 0:
         arguments.check_count(plan.condition_channels, "condition_channels", name)
     _check_choice(plan, "coupling", COUPLINGS, name)

@@ -56,7 +56,7 @@ class AffineCoupling(_coupling.Coupling):
         self,
         num_channels: int,
         network: _conditioner.Factory,
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         event_ndims: int = 3,
         swap: bool = False,
         dtype: tf.DType | npt.DTypeLike = tf.float32,

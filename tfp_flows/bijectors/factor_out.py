@@ -45,7 +45,7 @@ class FactorOut(_one_pass.OnePassBijector):
         network: _conditioner.Factory | None = None,
         rest: tfb.Bijector | None = None,
         mode: str = "affine",
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         num_leaving: int | None = None,
         event_ndims: int = 3,
         dtype: tf.DType | npt.DTypeLike = tf.float32,
