@@ -11,35 +11,35 @@ from tfp_flows.evaluation import inverse
 SHAPE = (8, 8, 3)
 
 
-def _far_from_its_data(**settings):
+def _trained_long(**settings):
     """A Glow whose networks say as much of extreme images as those of a long training do."""
-    config = tfp_flows.GlowConfig(levels=2, steps_per_level=8, hidden_channels=8, seed=1, **settings)
+    config = tfp_flows.GlowConfig(levels=2, steps_per_level=4, hidden_channels=8, seed=1, **settings)
     flow = tfp_flows.glow(config, SHAPE)
-    testing.perturb(flow, scale=0.1)
+    testing.perturb(flow, scale=0.03)
     for variable in flow.trainable_variables:
-        if "actnorm_log_scale" in variable.name:
-            variable.assign_add(0.3 * tf.ones_like(variable))
+        if "last_kernel" in variable.name:
+            variable.assign(3 * variable)
     return tfp_flows.Dequantized(flow)
 
 
 def test_case_52_extreme_images_come_back():
     extremes = np.stack(list(numerics.extreme_images(SHAPE, np.zeros(SHAPE, np.uint8)).values()))
-    before = numerics.inverse_error(_far_from_its_data(scale="sigmoid", input_limit=0.0), extremes)
-    assert before.not_finite or before.worst > 1
-    now = numerics.inverse_error(_far_from_its_data(), extremes)
+    before = numerics.inverse_error(_trained_long(scale="exp", input_limit=0.0), extremes)
+    assert before.not_finite
+    now = numerics.inverse_error(_trained_long(), extremes)
     assert not now.not_finite
     assert now.worst < 0.05
 
 
-def test_case_52_samples_are_finite_or_counted(tmp_path):
-    broken = _far_from_its_data(scale="exp", input_limit=0.0)
-    draws = broken.draws(64, seed=0)
+def test_case_52_samples_are_finite_or_counted():
+    before = _trained_long(scale="sigmoid", input_limit=0.0)
+    draws = before.draws(64, seed=0)
     count = int((~np.isfinite(draws)).any(axis=(1, 2, 3)).sum())
     assert 0 < count < 64
-    found = inverse.measured(broken, np.zeros([40, *SHAPE], np.uint8), draws)
+    found = inverse.measured(before, np.zeros([40, *SHAPE], np.uint8), draws)
     assert found["samples"].not_finite >= count
     assert f"{found['samples'].not_finite} of 64 not finite" in inverse.line(found)
-    assert np.isfinite(_far_from_its_data().draws(64, seed=0)).all()
+    assert np.isfinite(_trained_long().draws(64, seed=0)).all()
 
 
 def test_case_53_the_logarithm_is_that_of_the_scale():

@@ -62,7 +62,7 @@ class FactorOut(_one_pass.OnePassBijector):
           rest: `tfb.Bijector` on the channels that stay, which keeps their shape and has no batch of
             parameters; the identity if None.
           mode: "affine", "shift" or "none".
-          scale_form: "sigmoid", "exp" or "tanh", for mode "affine"; see `AffineCoupling`.
+          scale_form: "tanh", "sigmoid" or "exp", for mode "affine"; see `AffineCoupling`.
           num_leaving: Positive `int` below C; half of the channels if None.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           dtype: Floating dtype of inputs.

@@ -106,7 +106,7 @@ class Glow(fused_chain.FusedChain):
             the same first weights.
           hidden_channels: Width of the networks that are named, not made by a factory.
           coupling: "affine" or "additive".
-          scale_form: "sigmoid", "exp" or "tanh", of affine couplings: see `AffineCoupling`.
+          scale_form: "tanh", "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
           shift_first: z = s (x + t) in couplings and factor-outs, in the place of z = s x + t: as the code
             of the paper has it.
           input_limit: Networks see their inputs clipped to [-input_limit, input_limit], see
