@@ -1,10 +1,10 @@
 r"""How well the inverse of a run's flow is one.
 
-    python -m analysis.inverse --run=runs/glow_cifar10 --datasets=svhn_cropped,mnist@resize=32@rgb --data_dir=DIR
+    python -m analysis.inverse --run=runs/glow_cifar10 --datasets=svhn_cropped,mnist --data_dir=DIR
 
-prints a round trip, decode(encode(x)), of its own test images, of the named sets, of nine extreme images and of
-samples: the worst and the mean difference in grey levels, how many are not finite, and of samples whether log p
-is. `evaluate` says less, of fewer images.
+prints a round trip, decode(encode(x)), of its own test images, of the named sets, of nine extreme images and
+of samples: the worst and the mean difference in grey levels, how many are not finite, and of samples whether
+log p is. `evaluate` says less, of fewer images.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,16 @@
 """Kind 9: the inverse is an inverse."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import numerics, testing
+from tfp_flows import numerics, runs, testing, training
 from tfp_flows.bijectors import _conditioner
 from tfp_flows.evaluation import inverse
+from tfp_flows.serving import model_card
 
 SHAPE = (8, 8, 3)
 
@@ -40,6 +44,39 @@ def test_case_52_samples_are_finite_or_counted():
     assert found["samples"].not_finite >= count
     assert f"{found['samples'].not_finite} of 64 not finite" in inverse.line(found)
     assert np.isfinite(_trained_long().draws(64, seed=0)).all()
+
+
+@pytest.mark.parametrize("missing", [["input_limit"], ["scale", "input_limit"]])
+def test_case_52_a_run_that_was_begun_before_keeps_what_it_had(tmp_path, missing):
+    config = tfp_flows.GlowConfig(scale="sigmoid", input_limit=0.0)
+    values = dataclasses.asdict(training.TrainingConfig(steps=1))
+    saved = runs.RunSpec("glow", config, values, "digits", (8, 8, 1)).to_json()
+    for name in missing:
+        del saved["model"][name]
+    assert runs.RunSpec.from_json(saved).model == config
+    new = runs.RunSpec("glow", tfp_flows.GlowConfig(), values, "digits", (8, 8, 1))
+    assert (new.model.scale, new.model.input_limit) == ("tanh", 5.0)
+    assert runs.RunSpec.from_json(new.to_json()) == new
+
+
+def test_case_52_evaluations_and_model_cards_say_it(tmp_path):
+    """Of a tiny run; that of another step is not said of this one."""
+    run = runs.Run(tmp_path / "run")
+    found = {
+        "noise": numerics.InverseError(0.5, 0.25, 0, 32),
+        "samples": numerics.InverseError(float("nan"), float("nan"), 64, 64),
+    }
+    assert inverse.read(run) is None
+    run.evaluation.mkdir(parents=True)
+    inverse.write(run.evaluation, found, 7)
+    step, kept = inverse.read(run)
+    assert step == 7 and str(kept) == str(found)
+    said = "in grey levels: noise 0.5; samples 64 of 64 not finite."
+    assert inverse.line(kept).endswith(said)
+    assert next(line for line in model_card._inverse(run, 7) if line).endswith(said)
+    assert list(model_card._inverse(run, 8))[-1].endswith(" (At step 7.)")
+    (run.evaluation / inverse.FILE).write_text("{")
+    assert inverse.read(run) is None and not list(model_card._inverse(run, 7))
 
 
 def test_case_53_the_logarithm_is_that_of_the_scale():

@@ -105,7 +105,7 @@ def scale_and_shift(raw: tf.Tensor, scale_form: str, validate_args: bool, owner:
     """Splits the network's output into (scale, log scale, shift).
 
     "tanh": scale = exp(tanh(raw_scale)), from 1/e to e and 1 at the start; "sigmoid": scale =
-    sigmoid(raw_scale + 2), bounded by 1 and 0.88 at the start; "exp": scale = exp(raw_scale), 1 at the start.
+    sigmoid(raw_scale + 2), bounded by 1 and 0.88 at the start; "exp": scale = exp(raw_scale), 1 there.
     """
     raw_scale, shift = tf.split(raw, 2, axis=-1)
     scale, log_scale = _scale_and_log(raw_scale, scale_form)
