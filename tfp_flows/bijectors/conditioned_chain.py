@@ -19,9 +19,9 @@ class ConditionedChain(fused_chain.FusedChain):
         forward (latent -> data):  b_1(b_2(... b_n(z; h) ...; h); h)
         inverse (data -> latent):  b_1 first, b_n last
 
-    h is a vector `[..., K]`; the axes in front are those of the batch: they are broadcast against it from the
-    right, and anything else is refused. Members that have no `network` are given nothing. Keyword arguments
-    by members' names, as `FusedChain` takes them, go in its place.
+    h is a vector `[..., K]`; the axes in front are those of the batch: they are broadcast against it from
+    the right, and anything else is refused. Members that have no `network` are given nothing. Keyword
+    arguments by members' names, as `FusedChain` takes them, go in its place.
 
     #### Example
 

@@ -1,10 +1,11 @@
 """The detector to begin with: three complementary tests in one, fitted to own images alone."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.detectors import code_length, image_statistics, mixture, surprise, tails, terms
@@ -47,6 +48,9 @@ class Default(surprise.MapOfSurprise, Detector):
     were shuffled among all rows looks stranger than a held-out one. Photographs of anything have hardly a
     layout in common, so theirs counts little.
 
+    Of vectors there are two tests: likelihood, without codes; and mahalanobis, one normal distribution of
+    the vectors themselves, its covariance shrunk. `columns` says which columns are strange.
+
     Of few images, mixtures have fewer components. No foreign image is seen; nothing needs to be set.
     `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m
     analysis.default_detector` is the study by which members and rule were chosen: see docs/default.md.
@@ -64,12 +68,14 @@ class Default(surprise.MapOfSurprise, Detector):
     exportable = True
     for_xla = "png=false"
     TESTS: ClassVar[tuple[str, ...]] = ("likelihood", "texture", "layout")
+    TESTS_OF_VECTORS: ClassVar[tuple[str, ...]] = ("likelihood", "mahalanobis")
 
     def __init__(self, model: DensityModel, png: bool = True, batch_size: int = 256):
         """Takes the density model.
 
         Args:
-          model: Anything with `log_prob` of images; a flow's and a VAE's terms are looked at too.
+          model: Anything with `log_prob` of images or of vectors; a flow's and a VAE's terms are looked at
+            too.
           png: Whether PNG is one of the codes. XLA, and so StableHLO, has none.
           batch_size: Images at once; has no influence on the result but for rounding.
 
@@ -86,15 +92,39 @@ class Default(surprise.MapOfSurprise, Detector):
         """
         self.formula.check_fitted()
         array = self._images(images)
+        names = _tests_of(self.fitted)
         if not len(array):
-            return {name: np.zeros([0]) for name in self.TESTS}
+            return {name: np.zeros([0]) for name in names}
         statistics = tf.constant(self.statistics(array), tf.float64)
         logs = log_tails(statistics, {name: tf.constant(value) for name, value in self.fitted.items()})
         # What is no number, as of a log p of minus infinity, is as strange as can be.
         fractions = (np.nan_to_num(np.exp(log.numpy()), nan=0.0) for log in logs)
-        return dict(zip(self.TESTS, fractions, strict=True))
+        return dict(zip(names, fractions, strict=True))
+
+    def columns(self, vectors: npt.ArrayLike) -> np.ndarray:
+        """How strange each number of vectors is, given all others of its vector: float64 `[N, D]`.
+
+            r_i = (x_i - E[x_i | x_j, j != i]) / std[x_i | x_j, j != i] = (P (x - mu))_i / sqrt(P_ii)
+
+        of the normal distribution that `fit` found, P the inverse of its covariance: in standard deviations,
+        and with a sign.
+
+        Raises:
+          DetectorError: If `fit` must come first, or these are no vectors of the model's.
+        """
+        self.formula.check_fitted()
+        array = self._images(vectors)
+        if not self.statistics.are_vectors:
+            raise DetectorError(f"{self.name}: images [H, W, C] have no columns: see score_map.")
+        whitening = self.fitted["mahalanobis_precisions"][0]
+        precision = whitening @ whitening.T
+        standardised = (array - self.fitted["mahalanobis_loc"]) / self.fitted["mahalanobis_scale"]
+        return standardised @ precision / np.sqrt(np.diag(precision))
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
+        if self.statistics.are_vectors:
+            said = terms.terms_of(self.models[0], images)
+            return tf.concat([tf.cast(part, tf.float64) for part in (said, images)], axis=-1)
         codes = [code_length.adaptive_bits(images)]
         if self.settings["png"] and images.shape[-1] <= PNG_CHANNELS:
             codes.append(tf.cast(png_bits(images), tf.float32))
@@ -113,18 +143,20 @@ class Default(surprise.MapOfSurprise, Detector):
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
         found = {"typical": np.median(statistics, axis=0)}  # `load` tries the formula on as many statistics
-        for name, rows in groups_of(statistics)._asdict().items():
+        size = self.statistics.known_image_shape()[0] if self.statistics.are_vectors else None
+        for name, rows in _by_test(statistics, size).items():
             arrays = _fit_test(rows, _fit_of(name, len(rows)))
             found |= {f"{name}_{key}": value for key, value in arrays.items()}
         return found
 
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         logs = tf.stack(log_tails(statistics, fitted), axis=-1)
-        weights = tf.stack([fitted[f"{name}_weight"] for name in self.TESTS])
+        weights = tf.stack([fitted[f"{name}_weight"] for name in _tests_of(fitted)])
         return tf.reduce_logsumexp(tf.math.log(weights / tf.reduce_sum(weights)) - logs, axis=-1)
 
     def _needed(self) -> tuple[str, ...]:
-        return tuple(f"{name}_means" for name in self.TESTS)
+        names = self.TESTS_OF_VECTORS if self.statistics.are_vectors else self.TESTS
+        return tuple(f"{name}_means" for name in names)
 
 
 class Groups(NamedTuple):
@@ -142,6 +174,18 @@ def groups_of(statistics: Any) -> Groups:
     return Groups(likelihood, texture, layout)
 
 
+def _by_test(statistics: Any, size: int | None) -> dict[str, Any]:
+    """Statistics `[B, S]` by test, `size` being that of vectors, None of images."""
+    if size is None:
+        return groups_of(statistics)._asdict()
+    return dict(zip(Default.TESTS_OF_VECTORS, _before_and_after(statistics, size), strict=True))
+
+
+def _tests_of(fitted: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tests that arrays were fitted for."""
+    return Default.TESTS_OF_VECTORS if "mahalanobis_loc" in fitted else Default.TESTS
+
+
 def _before_and_after(statistics: Any, last: int) -> tuple[Any, Any]:
     """All but the last columns, and those."""
     return statistics[:, :-last], statistics[:, -last:]
@@ -150,7 +194,8 @@ def _before_and_after(statistics: Any, last: int) -> tuple[Any, Any]:
 def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
     """log p_m of statistics `[B, S]`, for each test: `[B]`."""
     found = []
-    for name, rows in groups_of(statistics)._asdict().items():
+    size = fitted["mahalanobis_loc"].shape[0] if "mahalanobis_loc" in fitted else None
+    for name, rows in _by_test(statistics, size).items():
         arrays = {key.removeprefix(f"{name}_"): v for key, v in fitted.items() if key.startswith(f"{name}_")}
         found.append(tails.log_tails(_surprise(rows, arrays)[:, tf.newaxis], arrays)[:, 0])
     return found
@@ -227,6 +272,7 @@ def _fit_of(test: str, num_images: int) -> Fit:
     fits: dict[str, Fit] = {
         "likelihood": _fit_likelihood,
         "texture": mixture.fit_normal,
+        "mahalanobis": mixture.fit_normal,
         "layout": functools.partial(_fit_layout, size=size),
     }
     return fits[test]

@@ -18,6 +18,8 @@ class Hooks:
 
     Attributes:
       name: As in files and flags.
+      takes_vectors: Whether it judges vectors `[D]` too, of a model of such; False where the score has a
+        meaning for images alone.
       needs_model: Whether it looks at density models; one that does not takes the shape of images.
       fit_split: The split of a run's data that `fitting.fit_and_calibrate` fits it to; "train" where no
         model is looked at, which would know these images.
@@ -41,6 +43,7 @@ class Hooks:
     """
 
     name: ClassVar[str] = "detector"
+    takes_vectors: ClassVar[bool] = True
     needs_model: ClassVar[bool] = True
     fit_split: ClassVar[Literal["train", "validation"]] = "validation"
     most_fit_images: ClassVar[int | None] = None

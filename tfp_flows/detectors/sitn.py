@@ -52,6 +52,7 @@ class SITN(Detector):
     """
 
     name = "sitn"
+    takes_vectors = False
     settings_of_statistics = ()  # all are computed; the formula takes those that count
     log_prob_first = False
     exportable = True

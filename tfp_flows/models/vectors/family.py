@@ -1,4 +1,4 @@
-"""Flows over vectors as a family: `fit` begins them with the data's normal distribution, `load` remakes them.
+"""Flows over vectors as a family: `fit` begins them at the data's normal distribution, `load` remakes them.
 
 No command trains or evaluates them: those are for images.
 """
@@ -61,8 +61,8 @@ def initialize(flow: Any, values: tf.Tensor, seed: object = 0, **condition: Any)
     if len(constant):
         named = ", ".join(map(str, constant[:MOST_NAMED])) + (", ..." if len(constant) > MOST_NAMED else "")
         raise UserError(
-            f"vector_flow: each column needs values that differ, but {len(constant)} of {len(scale)} "
-            f"hold one value alone (columns {named}), whose density is infinite: leave them out, or add noise."
+            f"vector_flow: a column must hold different values, but {len(constant)} of {len(scale)} hold "
+            f"one alone (columns {named}), whose density is infinite: leave them out, or add noise."
         )
     norm.shift.assign(tf.constant(-loc, norm.dtype))
     norm.log_scale.assign(tf.constant(-np.log(scale), norm.dtype))

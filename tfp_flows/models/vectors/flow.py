@@ -60,12 +60,12 @@ def vector_flow(
       size: D, at least 2.
       num_steps: Steps of actnorm, linear layer and coupling.
       hidden_units: Width of the two hidden layers of a coupling's network.
-      coupling: What a coupling does to a coordinate: "affine", "spline" (rational quadratic) or "mixture" (of
-        logistic distributions, its distribution function).
+      coupling: What a coupling does to a coordinate: "affine", "spline" (rational quadratic) or "mixture"
+        (the distribution function of a mixture of logistic distributions).
       scale_form: Of affine couplings: "tanh", "sigmoid" or "exp"; see `bijectors.AffineCoupling`.
       condition_size: K: every network is given a `condition` `[..., K]` too; 0 for none.
-      prior: Of each coordinate of z: "normal", "laplace", "logistic", "student_t" (its degrees of freedom are
-        trained: for data whose tails are heavy, which no bounded scale makes of light ones [2]); or a
+      prior: Of each coordinate of z: "normal", "laplace", "logistic", "student_t" (its degrees of freedom
+        are trained: for data whose tails are heavy, which no bounded scale makes of light ones [2]); or a
         `tfd.Distribution` of scalars or of events `[D]`.
       network: Factory `network(in_channels, out_channels)` of the couplings' networks, in the place of
         `networks.DenseNetwork`; it sees to seeds, dtype and condition itself.
