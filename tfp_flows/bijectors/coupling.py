@@ -1,4 +1,4 @@
-"""Coupling layers: one half of the channels is transformed given the other (NICE, RealNVP)."""
+"""The quick couplings: one part of an event is scaled and shifted given the other (NICE, RealNVP)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.bijectors import _conditioner, _coupling
-from tfp_flows.bijectors._one_pass import Pair
 
 
-class AffineCoupling(_coupling.Coupling):
+class AffineCoupling(_coupling.SplitBijector):
     """Scales and shifts one half of the channels, given the other half.
 
         inverse (image -> latent):  z_a = s(x_b) * x_a + t(x_b),   z_b = x_b
@@ -63,20 +62,23 @@ class AffineCoupling(_coupling.Coupling):
         validate_args: bool = False,
         name: str = "affine_coupling",
         scale: str | None = None,
+        split: str | npt.ArrayLike = "channels",
     ):
         """Creates the bijector and its network.
 
         Args:
-          num_channels: Even positive `int`, C.
-          network: Factory: `network(C // 2, C)` returns a callable that maps `[N, ..., C // 2]` to
-            `[N, ..., C]`, best a `tf.Module` or a Keras 2 model whose variables exist already.
+          num_channels: Positive `int`, C.
+          network: Factory: `network(in_channels, out_channels)`, for halves of channels (C // 2, C), returns a
+            callable that maps `[N, ..., in_channels]` to `[N, ..., out_channels]`, best a `tf.Module` or a
+            Keras 2 model whose variables exist already.
           scale_form: "sigmoid", "exp" or "tanh": how s follows from the network's output.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
-          swap: Python `bool`: transform the second half, not the first.
+          swap: Python `bool`: transform the other part, of channels the second half.
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs are finite and scales positive.
           name: Python `str`.
           scale: The old name of `scale_form`; it warns.
+          split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
 
         Raises:
           ValueError: If an argument is not of this kind; and, when called, if the input has other
@@ -91,6 +93,7 @@ class AffineCoupling(_coupling.Coupling):
             2,
             event_ndims,
             swap,
+            split,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -112,19 +115,16 @@ class AffineCoupling(_coupling.Coupling):
         raw = super()._terms(b, conditions)
         return _conditioner.scale_and_shift(raw, self._scale_form, self.validate_args, self.name)
 
-    def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
+    def _transform(self, x_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
         scale, log_scale, shift = terms
-        return scale * x_a + shift, tf.reduce_sum(log_scale, axis=self._event_axes())
+        return scale * x_a + shift, log_scale
 
-    def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
+    def _restore(self, z_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
         scale, log_scale, shift = terms
-        return (z_a - shift) / scale, -tf.reduce_sum(log_scale, axis=self._event_axes())
-
-    def _log_scale(self, terms: Any, x_a: tf.Tensor) -> tf.Tensor:
-        return terms[1]
+        return (z_a - shift) / scale, -log_scale
 
 
-class AdditiveCoupling(_coupling.Coupling):
+class AdditiveCoupling(_coupling.SplitBijector):
     """Shifts one half of the channels, given the other half: volume preserving.
 
         inverse (image -> latent):  z_a = x_a + t(x_b),  z_b = x_b
@@ -149,17 +149,20 @@ class AdditiveCoupling(_coupling.Coupling):
         dtype: tf.DType | npt.DTypeLike = tf.float32,
         validate_args: bool = False,
         name: str = "additive_coupling",
+        split: str | npt.ArrayLike = "channels",
     ):
         """Creates the bijector and its network.
 
         Args:
-          num_channels: Even positive `int`, C.
-          network: Factory: `network(C // 2, C // 2)` returns a callable; see `AffineCoupling`.
+          num_channels: Positive `int`, C.
+          network: Factory: `network(in_channels, out_channels)`, for halves of channels (C // 2, C // 2),
+            returns a callable; see `AffineCoupling`.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
-          swap: Python `bool`: transform the second half, not the first.
+          swap: Python `bool`: transform the other part, of channels the second half.
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs are finite.
           name: Python `str`.
+          split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
 
         Raises:
           ValueError: As `AffineCoupling`.
@@ -171,6 +174,7 @@ class AdditiveCoupling(_coupling.Coupling):
             1,
             event_ndims,
             swap,
+            split,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -182,11 +186,8 @@ class AdditiveCoupling(_coupling.Coupling):
         """True: it is 0. The Jacobian holds dt/dx_b, and is not constant."""
         return True
 
-    def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
-        return x_a + terms, tf.zeros([], x_a.dtype)
+    def _transform(self, x_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+        return x_a + terms, None
 
-    def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
-        return z_a - terms, tf.zeros([], z_a.dtype)
-
-    def _log_scale(self, terms: Any, x_a: tf.Tensor) -> tf.Tensor:
-        return tf.zeros_like(x_a)
+    def _restore(self, z_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+        return z_a - terms, None
