@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+import tfp_flows
 from tests.bijectors.chains import CONV, chain
 from tfp_flows import bijectors, networks, testing
 from tfp_flows.bijectors import _one_pass
@@ -81,6 +82,14 @@ REGISTRY = {
     "FusedChain-reversible": (
         lambda dtype: bijectors.FusedChain(chain(dtype).bijectors, reversible=True),
         (4, 4, 2),
+    ),
+    "ConditionedChain": (
+        lambda dtype: tfp_flows.vector_flow(5, num_steps=2, hidden_units=6, dtype=dtype).bijector,
+        (5,),
+    ),
+    "ConditionedChain-mixture": (
+        lambda dtype: tfp_flows.vector_flow(4, 2, hidden_units=6, coupling="mixture", dtype=dtype).bijector,
+        (4,),
     ),
     "Glow-as-it-is": (
         lambda dtype: bijectors.Glow((4, 4, 1), levels=2, steps_per_level=1, hidden_channels=3, dtype=dtype),

@@ -64,7 +64,7 @@ class SITN(Detector):
           DetectorError: If the model is no flow, its prior has no coordinates to be standardised, or there
             are no such tests.
         """
-        models.need_flow(model, self.name)
+        models.need_any_flow(model, self.name)
         if tests not in TESTS:
             raise DetectorError(f"{self.name}: `tests` must be one of {', '.join(TESTS)}, got {tests!r}.")
         super().__init__([model], {"tests": tests}, batch_size)

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows import bijectors
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.family import Family
 from tfp_flows.models.vectors.config import VectorFlowConfig, VectorFlowProtocol
@@ -40,40 +39,39 @@ def _build(config: VectorFlowConfig, shape: tuple[int, ...], protocol: VectorFlo
 def initialize(flow: Any, values: tf.Tensor, seed: object = 0, **condition: Any) -> None:
     """Makes a new `vector_flow` the normal distribution of some vectors.
 
-    The first actnorm gets their means and standard deviations; the first linear layer whitens their
-    correlations, shrunk as Ledoit and Wolf do, before its own rotation. All other actnorms are set from what
-    reaches them, as `bijectors.initialize_actnorms` does.
+    The actnorm in front gets their means and standard deviations; the first linear layer whitens their
+    correlations, shrunk as Ledoit and Wolf do, before its own rotation. Other actnorms are left as they are:
+    what reaches them is white already.
 
     Args:
       flow: As `vector_flow` makes it.
       values: `[N, D]`.
-      seed: Of nothing; there for the interface.
-      **condition: As for the bijector.
+      seed: Of nothing: an initialisation of a family has one.
+      **condition: Without effect.
 
     Raises:
       UserError: If a column holds one value alone.
     """
-    del seed
-    norm, linear, *_ = flow.bijector.bijectors
+    del seed, condition
+    members = {member.name: member for member in flow.bijector.bijectors}
+    norm, linear = members["standardize"], members["step0_linear"]
     array = np.asarray(values, np.float64)
     loc, scale = array.mean(axis=0), array.std(axis=0)
-    constant = np.flatnonzero(scale <= 1e-12 * (1e-300 + np.abs(array).max(axis=0)))
-    if len(constant):
-        named = ", ".join(map(str, constant[:MOST_NAMED])) + (", ..." if len(constant) > MOST_NAMED else "")
-        raise UserError(
-            f"vector_flow: a column must hold different values, but {len(constant)} of {len(scale)} hold "
-            f"one alone (columns {named}), whose density is infinite: leave them out, or add noise."
-        )
+    _refuse_constants(array, scale)
     norm.shift.assign(tf.constant(-loc, norm.dtype))
     norm.log_scale.assign(tf.constant(-np.log(scale), norm.dtype))
     linear.weight = np.asarray(linear.weight, np.float64) @ _whitening((array - loc) / scale)
-    typed = tf.constant(array, flow.dtype)
-    norms = [member for member in flow.bijector.bijectors if isinstance(member, bijectors.ActNorm)]
-    x = typed
-    given = flow.bijector._routed(typed, condition.get("condition"), {})
-    for member in flow.bijector.bijectors:
-        own = given.get(member.name, {})
-        x = member.initialize(x) if member in norms[1:] else member.inverse(tf.identity(x), **own)
+
+
+def _refuse_constants(vectors: np.ndarray, scale: np.ndarray) -> None:
+    constant = np.flatnonzero(scale <= 1e-12 * (1e-300 + np.abs(vectors).max(axis=0)))
+    if not len(constant):
+        return
+    named = ", ".join(map(str, constant[:MOST_NAMED])) + (", ..." if len(constant) > MOST_NAMED else "")
+    raise UserError(
+        f"vector_flow: a column must hold different values, but {len(constant)} of {len(scale)} hold one "
+        f"alone (columns {named}), whose density is infinite: leave them out, or add noise."
+    )
 
 
 def _whitening(standardised: np.ndarray) -> np.ndarray:

@@ -35,14 +35,14 @@ def vector_flow(
 
         log p(x) = log p_Z(z) + log|det dz/dx|,     z = bijector.inverse(x)
 
-    From x to z, each of the steps is
+    From x to z, after an actnorm that standardises the columns, each of the steps is
 
-        actnorm                     the first one standardises the columns
-        linear                      z = W x, W by its LU factors: as good as any permutation, and trained
-        coupling                    one half of the coordinates is transformed given the other half
+        actnorm       a scale and a shift of each coordinate
+        linear        z = W x, W by its LU factors (`bijectors.InvertibleConv1x1`)
+        coupling      one half of the coordinates is transformed given the other half
 
-    Density in nats with respect to x, in the units of x. `fit` begins with W of the first step such that the
-    flow is the normal distribution of the data's means and (shrunk) covariance, and gets better from there.
+    Density in nats with respect to x, in the units of x. `fit` begins where the flow is the normal
+    distribution of the data's means and (shrunk) covariance, and gets better from there.
 
     #### Example
 
@@ -100,8 +100,9 @@ def vector_flow(
     size = arguments.check_count(size, "size", name)
     if size < 2:
         raise UserError(f"{name}: `size` must be at least 2: a coupling needs two halves, got {size}.")
-    members = [member for step in range(num_steps) for member in _step(config, size, step, network)]
-    chain = bijectors.ConditionedChain(members, condition_size, name=name)
+    standardize = bijectors.ActNorm(size, dtype=dtype, name="standardize")
+    steps = [member for step in range(num_steps) for member in _step(config, size, step, network)]
+    chain = bijectors.ConditionedChain([standardize, *steps], condition_size, name=name)
     latent = _latent(config, size) if given else priors.over(prior, [size], chain.dtype)
     flow = tfd.TransformedDistribution(latent, chain, name=name)
     # By which a run's folder can make it again; None where that cannot be said.
@@ -134,15 +135,12 @@ def _dense(config: VectorFlowConfig, seed: list[int]) -> Factory:
 
 
 def _coupling(config: VectorFlowConfig, size: int, step: int, network: Factory) -> tfb.Bijector:
-    return bijectors.AffineCoupling(
-        size,
-        network,
-        scale_form=config.scale_form,
-        event_ndims=1,
-        swap=bool(step % 2),
-        dtype=config.dtype,
-        name=f"step{step}_coupling",
-    )
+    shape: dict[str, Any] = dict(event_ndims=1, swap=bool(step % 2), dtype=config.dtype)
+    shape["name"] = f"step{step}_coupling"
+    if config.coupling == "affine":
+        return bijectors.AffineCoupling(size, network, config.scale_form, **shape)
+    transform = bijectors.SplineTransform if config.coupling == "spline" else bijectors.MixtureTransform
+    return bijectors.Coupling(size, network, transform(), **shape)
 
 
 def _latent(config: VectorFlowConfig, size: int) -> tfd.Distribution:
