@@ -78,7 +78,7 @@ class Transform(tf.Module):
         made = self._bijector(raw)
         if not isinstance(made, tfb.Bijector):
             raise UserError(
-                f"{self.name}: `bijector` must make a tfb.Bijector, got an object of type {type(made).__name__}."
+                f"{self.name}: `bijector` must make a tfb.Bijector, got one {type(made).__name__}."
             )
         if made.forward_min_event_ndims != 0 or made.inverse_min_event_ndims != 0:
             raise UserError(
@@ -112,9 +112,9 @@ class AffineTransform(Transform):
 class SplineTransform(Transform):
     """A monotone rational-quadratic spline from [-B, B] to itself, and the identity outside.
 
-    It is `tfb.RationalQuadraticSpline`, whose `forward` is the way to the latent, kept from what lies outside:
-    there TFP's gradients may be NaN. Of the K bins' widths and heights none is below `min_bin_size`, and no
-    slope at a knot below `min_slope`. At raw = 0 it is the identity.
+    It is `tfb.RationalQuadraticSpline`, whose `forward` is the way to the latent, kept from what lies
+    outside: there TFP's gradients may be NaN. Of the K bins' widths and heights none is below
+    `min_bin_size`, and no slope at a knot below `min_slope`. At raw = 0 it is the identity.
 
     #### References
 
