@@ -43,6 +43,7 @@ class Plan:
     coupling: str
     scale_form: str
     shift_first: bool
+    input_limit: float
     factor_out: str | None
     factor_out_scale_form: str | None
     factor_out_network: Factory | None
@@ -141,6 +142,8 @@ class Plan:
                 seed=seed,
                 dtype=self.dtype,
             )
+        if self.input_limit:
+            factory = networks.limited(factory, self.input_limit)
         if self.shift_first and self.coupling == "affine":
             return _shifting_first(factory, self.scale_form, owner)
         return factory
@@ -152,6 +155,8 @@ class Plan:
         network = self.factor_out_network or functools.partial(
             networks.ConvLayer, condition_channels=self.condition_channels, dtype=self.dtype
         )
+        if self.input_limit:
+            network = networks.limited(network, self.input_limit)
         if self.shift_first and self._mode() == "affine":
             network = _shifting_first(network, scale, name)
         return factor_out.FactorOut(
@@ -222,6 +227,8 @@ def checked(plan: Plan, name: str) -> Plan:
         arguments.check_count(getattr(plan, field), field, name)
     if plan.checkerboard_steps != 0:
         arguments.check_count(plan.checkerboard_steps, "checkerboard_steps", name)
+    if not 0 <= plan.input_limit < float("inf"):
+        raise UserError(f"{name}: `input_limit` must be positive, or 0 for none, got {plan.input_limit!r}.")
     if plan.condition_channels != 0:
         arguments.check_count(plan.condition_channels, "condition_channels", name)
     _check_choice(plan, "coupling", COUPLINGS, name)

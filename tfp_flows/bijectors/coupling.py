@@ -20,13 +20,13 @@ class AffineCoupling(_coupling.SplitBijector):
     the first half has one more. Other parts than halves of channels: `split`. The network returns
     [raw, t] along the last axis, and `scale_form` says what s is:
 
-        "sigmoid"  s = sigmoid(raw + 2)     in (0, 1)
-        "exp"      s = exp(raw)             in (0, inf)
         "tanh"     s = exp(tanh(raw))       in [1/e, e]
+        "sigmoid"  s = sigmoid(raw + 2)     in (0, 1); raw + 2 no lower than -80
+        "exp"      s = exp(raw)             in (0, inf)
 
-    The first two may be as small as they like, and the inverse divides by them: far from the data that of
+    The last two may be as small as they like, and the inverse divides by them: far from the data that of
     a deep flow overflows, even in float64. With "tanh" neither direction of a coupling stretches x_a, given
-    x_b, by more than e [2].
+    x_b, by more than e [2]. What is left is how much t says of x_b: see `networks.Limited`.
 
     #### Example
 
@@ -56,7 +56,7 @@ class AffineCoupling(_coupling.SplitBijector):
         self,
         num_channels: int,
         network: _conditioner.Factory,
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         event_ndims: int = 3,
         swap: bool = False,
         dtype: tf.DType | npt.DTypeLike = tf.float32,
@@ -72,7 +72,7 @@ class AffineCoupling(_coupling.SplitBijector):
           network: Factory: `network(in_channels, out_channels)`, of halves of channels (C // 2, C), returns
             a callable that maps `[N, ..., in_channels]` to `[N, ..., out_channels]`, best a `tf.Module` or
             a Keras 2 model whose variables exist already.
-          scale_form: "sigmoid", "exp" or "tanh": how s follows from the network's output.
+          scale_form: "tanh", "sigmoid" or "exp": how s follows from the network's output.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           swap: Python `bool`: transform the other part, of channels the second half.
           dtype: Floating dtype of inputs.

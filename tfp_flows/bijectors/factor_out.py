@@ -45,7 +45,7 @@ class FactorOut(_one_pass.OnePassBijector):
         network: _conditioner.Factory | None = None,
         rest: tfb.Bijector | None = None,
         mode: str = "affine",
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         num_leaving: int | None = None,
         event_ndims: int = 3,
         dtype: tf.DType | npt.DTypeLike = tf.float32,
@@ -62,7 +62,7 @@ class FactorOut(_one_pass.OnePassBijector):
           rest: `tfb.Bijector` on the channels that stay, which keeps their shape and has no batch of
             parameters; the identity if None.
           mode: "affine", "shift" or "none".
-          scale_form: "sigmoid", "exp" or "tanh", for mode "affine"; see `AffineCoupling`.
+          scale_form: "tanh", "sigmoid" or "exp", for mode "affine"; see `AffineCoupling`.
           num_leaving: Positive `int` below C; if None half of the channels, C // 2.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           dtype: Floating dtype of inputs.

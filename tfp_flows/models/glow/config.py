@@ -1,7 +1,8 @@
 """What determines a Glow, and how it is evaluated; nothing here needs TensorFlow."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.bounds import BOUNDS
@@ -37,6 +38,8 @@ class GlowConfig:
     `factor_out_scale=None` is the couplings' `scale`. docs/ports.md has the configs that make a Glow that of
     TFP, of normflows and of y0ast's Glow-PyTorch.
     `reversible` changes no value but by rounding, so configs that differ in it alone are equal.
+    BEFORE is what runs mean that do not name these fields: those that were begun when they were none, or had
+    another default.
     """
 
     levels: int = _field(
@@ -51,9 +54,14 @@ class GlowConfig:
         choices=COUPLINGS,
     )
     scale: str = _field(
-        "sigmoid",
-        "Scale of an affine coupling: sigmoid(raw + 2), exp(raw), or tanh: exp(tanh(raw)), within [1/e, e].",
+        "tanh",
+        "Scale of an affine coupling: tanh: exp(tanh(raw)), within [1/e, e]; sigmoid(raw + 2); exp(raw).",
         choices=SCALES,
+    )
+    input_limit: float = _field(
+        5.0,
+        "Networks see their inputs clipped to [-input_limit, input_limit], so that the inverse is one far "
+        "from the data; 0: as they are.",
     )
     factor_out: str | None = _field(
         None,
@@ -94,6 +102,8 @@ class GlowConfig:
     )
     seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
+    BEFORE: ClassVar[Mapping[str, object]] = {"scale": "sigmoid", "input_limit": 0.0}
+
     reversible: bool = _field(
         False,
         "Train with memory that does not grow with the number of steps, in about a third more time: see "
@@ -126,6 +136,10 @@ class GlowConfig:
             raise UserError(
                 "GlowConfig: coupling='additive' with factor_out='affine' has a volume that depends on "
                 "the image, so it is no constant-volume flow; use factor_out='shift' or 'none'."
+            )
+        if not 0 <= self.input_limit < float("inf"):
+            raise UserError(
+                f"GlowConfig: `input_limit` must be positive, or 0 for none, got {self.input_limit!r}."
             )
         if not 0 < self.prior_scale < float("inf"):
             raise UserError(

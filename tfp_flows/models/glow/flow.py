@@ -61,6 +61,7 @@ def glow(
         coupling=config.coupling,
         scale_form=config.scale,
         shift_first=config.shift_first,
+        input_limit=config.input_limit,
         factor_out=config.factor_out_mode,
         factor_out_scale_form=config.factor_out_scale,
         leaves=config.leaves,
