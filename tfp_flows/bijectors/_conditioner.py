@@ -54,6 +54,22 @@ class Reuse:
         return self._network
 
 
+def input_limit(limit: float, owner: str) -> float:
+    """`limit`, if it is a finite number that is not negative.
+
+    Raises:
+      UserError: If it is none.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < float("inf"):
+        raise UserError(f"{owner}: `input_limit` must be positive, or 0 for none, got {limit!r}.")
+    return float(limit)
+
+
+def limited(x: tf.Tensor, limit: float) -> tf.Tensor:
+    """What a network is given of `x`: max(-limit, min(x, limit)); `x` itself where the limit is 0."""
+    return tf.clip_by_value(x, -limit, limit) if limit else x
+
+
 def call(
     network: Network,
     x: tf.Tensor,

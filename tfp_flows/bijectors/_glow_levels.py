@@ -120,7 +120,7 @@ class Plan:
 
     def _coupling(self, channels: int, network: Factory, **settings: Any) -> tfb.Bijector:
         """A coupling of the kind that is named."""
-        settings["dtype"] = self.dtype
+        settings |= {"dtype": self.dtype, "input_limit": self.input_limit}
         if self.coupling == "affine":
             return coupling.AffineCoupling(channels, network, scale_form=self.scale_form, **settings)
         if self.coupling == "additive":
@@ -142,8 +142,6 @@ class Plan:
                 seed=seed,
                 dtype=self.dtype,
             )
-        if self.input_limit:
-            factory = networks.limited(factory, self.input_limit)
         if self.shift_first and self.coupling == "affine":
             return _shifting_first(factory, self.scale_form, owner)
         return factory
@@ -155,8 +153,6 @@ class Plan:
         network = self.factor_out_network or functools.partial(
             networks.ConvLayer, condition_channels=self.condition_channels, dtype=self.dtype
         )
-        if self.input_limit:
-            network = networks.limited(network, self.input_limit)
         if self.shift_first and self._mode() == "affine":
             network = _shifting_first(network, scale, name)
         return factor_out.FactorOut(
@@ -165,6 +161,7 @@ class Plan:
             rest=fused_chain.FusedChain(self._level(channels // 2, level + 1), name=f"level{level + 1}"),
             mode=self._mode(),
             scale_form=scale,
+            input_limit=self.input_limit,
             dtype=self.dtype,
             name=name,
         )
@@ -227,8 +224,7 @@ def checked(plan: Plan, name: str) -> Plan:
         arguments.check_count(getattr(plan, field), field, name)
     if plan.checkerboard_steps != 0:
         arguments.check_count(plan.checkerboard_steps, "checkerboard_steps", name)
-    if not 0 <= plan.input_limit < float("inf"):
-        raise UserError(f"{name}: `input_limit` must be positive, or 0 for none, got {plan.input_limit!r}.")
+    _conditioner.input_limit(plan.input_limit, name)
     if plan.condition_channels != 0:
         arguments.check_count(plan.condition_channels, "condition_channels", name)
     _check_choice(plan, "coupling", COUPLINGS, name)

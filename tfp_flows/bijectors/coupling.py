@@ -26,7 +26,7 @@ class AffineCoupling(_coupling.SplitBijector):
 
     The last two may be as small as they like, and the inverse divides by them: far from the data that of
     a deep flow overflows, even in float64. With "tanh" neither direction of a coupling stretches x_a, given
-    x_b, by more than e [2]. What is left is how much t says of x_b: see `networks.Limited`.
+    x_b, by more than e [2]. What is left is how much t says of x_b: see `input_limit`.
 
     #### Example
 
@@ -64,6 +64,7 @@ class AffineCoupling(_coupling.SplitBijector):
         name: str = "affine_coupling",
         scale: str | None = None,
         split: str | npt.ArrayLike = "channels",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
@@ -80,6 +81,8 @@ class AffineCoupling(_coupling.SplitBijector):
           name: Python `str`.
           scale: The old name of `scale_form`; it warns.
           split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           ValueError: If an argument is not of this kind; and, when called, if the input has other
@@ -95,6 +98,7 @@ class AffineCoupling(_coupling.SplitBijector):
             event_ndims,
             swap,
             split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -151,6 +155,7 @@ class AdditiveCoupling(_coupling.SplitBijector):
         validate_args: bool = False,
         name: str = "additive_coupling",
         split: str | npt.ArrayLike = "channels",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
@@ -164,6 +169,8 @@ class AdditiveCoupling(_coupling.SplitBijector):
           validate_args: Python `bool`: check that inputs are finite.
           name: Python `str`.
           split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           ValueError: As `AffineCoupling`.
@@ -176,6 +183,7 @@ class AdditiveCoupling(_coupling.SplitBijector):
             event_ndims,
             swap,
             split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,

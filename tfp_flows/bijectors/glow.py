@@ -113,8 +113,10 @@ class Glow(fused_chain.FusedChain):
           scale_form: "tanh", "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
           shift_first: z = s (x + t) in couplings and factor-outs, in the place of z = s x + t: as the code
             of the paper has it.
-          input_limit: Networks see their inputs clipped to [-input_limit, input_limit], see
-            `networks.Limited`; 0 for as they are.
+          input_limit: Networks see their inputs clipped to [-input_limit, input_limit]; 0 for as they are.
+            Networks of ReLUs grow as their inputs do, and the output of one coupling is the input of the
+            next: far from the data shifts would grow from step to step, and with them what the inverse makes
+            of a rounding error.
           factor_out: "affine", "shift" or "none", see `FactorOut`; by default "affine" for affine couplings
             and "shift" for additive ones.
           factor_out_scale_form: As `scale_form`, of affine factor-outs; by default that of the couplings.
