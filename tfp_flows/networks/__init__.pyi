@@ -2,5 +2,3 @@ from .conv import ConvLayer as ConvLayer
 from .conv import ConvNetwork as ConvNetwork
 from .dense import DenseNetwork as DenseNetwork
 from .highway import HighwayNetwork as HighwayNetwork
-from .limits import Limited as Limited
-from .limits import limited as limited

@@ -1,4 +1,4 @@
-"""A network that sees no further than its limit."""
+"""Networks that see no further than a limit."""
 
 import functools
 
@@ -7,29 +7,34 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from tfp_flows import bijectors, networks, testing
+from tfp_flows import bijectors, testing
 
 
 class Says(tf.Module):
-    """The input itself, and the condition."""
+    """The first half as it is given, for scale and shift; and what it was last given."""
 
-    condition_channels = 7
-
-    def __call__(self, x, condition=0.0):
-        return x + condition
-
-
-def test_the_input_is_clipped_and_nothing_else():
-    network = networks.limited(lambda i, o: Says(), 2.0)(1, 1)
-    np.testing.assert_array_equal(network(tf.constant([-9.0, -2.0, 0.5, 3.0])), [-2, -2, 0.5, 2])
-    np.testing.assert_array_equal(network(tf.constant([9.0]), condition=10.0), [12])
-    assert network.condition_channels == 7 and network.limit == 2
+    def __call__(self, x):
+        self.given = x
+        return tf.concat([tf.zeros_like(x), x], axis=-1)
 
 
-@pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", [bijectors.AffineCoupling, bijectors.FactorOut])
+def test_the_network_sees_its_input_clipped_and_nothing_else_is(kind):
+    bijector = kind(2, lambda i, o: Says(), event_ndims=1, input_limit=2.0)
+    x = tf.constant([[0.25, -9.0], [9.0, 0.5], [-3.0, 1.0]])
+    seen = x[:, :1] if kind is bijectors.FactorOut else x[:, 1:]
+    z = bijector.inverse(x)
+    np.testing.assert_array_equal(bijector.network.given, np.clip(seen, -2, 2))
+    moved = tf.reduce_sum(x, axis=-1) + tf.clip_by_value(seen, -2.0, 2.0)[:, 0]
+    np.testing.assert_allclose(tf.reduce_sum(z, axis=-1), moved)
+    np.testing.assert_allclose(bijector.forward(tf.identity(z)), x, rtol=1e-6)
+    assert bijector.input_limit == 2
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan"), float("inf"), "2"])
 def test_a_limit_that_is_none(limit):
-    with pytest.raises(ValueError, match="`limit` must be positive and finite"):
-        networks.Limited(Says(), limit)
+    with pytest.raises(ValueError, match="`input_limit` must be positive, or 0 for none"):
+        bijectors.AffineCoupling(2, lambda i, o: Says(), event_ndims=1, input_limit=limit)
 
 
 @pytest.mark.parametrize("extra", [{}, {"shift_first": True}, {"condition_channels": 2}])
