@@ -21,7 +21,7 @@ class Transform(tf.Module):
     #### Example
 
     ```python
-    def sinh_arcsinh(raw):                  # raw: [..., n, 2], for n elements
+    def sinh_arcsinh(raw):                  # raw: [N, n, 2], for n elements at each of N positions
         return tfb.SinhArcsinh(raw[..., 0], tf.exp(tf.tanh(raw[..., 1])))
 
     transform = tfp_flows.bijectors.Transform(2, sinh_arcsinh)
@@ -44,8 +44,8 @@ class Transform(tf.Module):
 
         Args:
           num_outputs: Positive `int`, k: how many numbers the network gives for each element.
-          bijector: Callable: floating tensor `[..., n, k]` -> `tfb.Bijector` that maps `[..., n]` element by
-            element.
+          bijector: Callable: floating tensor `[N, n, k]` -> `tfb.Bijector` that maps `[N, n]` element by
+            element; N counts the positions of all images of a batch, or its vectors.
           is_constant_log_det: Python `bool`: whether its log-determinant depends on neither x nor `raw`.
           name: Python `str`.
 
