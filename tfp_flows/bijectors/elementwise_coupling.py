@@ -119,7 +119,7 @@ class Coupling(_coupling.SplitBijector):
             raw = arguments.ensure_finite(raw, "what the network says", self.name)
         count = self._elementwise.num_outputs
         by_output = tf.reshape(raw, [-1, count, raw.shape[-1] // count])
-        return self._elementwise.bijector(tf.linalg.matrix_transpose(by_output))
+        return self._elementwise.of_outputs(by_output)
 
     def _transform(self, x_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return self._elements(x_a, terms, True)
