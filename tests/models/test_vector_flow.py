@@ -86,6 +86,16 @@ def test_a_condition_reaches_every_coupling():
     flow.bijector.copy().inverse(x, condition=h)
 
 
+def test_actnorms_are_initialised_with_the_condition():
+    flow = tfp_flows.vector_flow(3, num_steps=2, hidden_units=8, condition_size=2, dtype="float64")
+    testing.perturb(flow.bijector, 0, 0.3)
+    x, h = np.random.default_rng(0).normal(size=[50, 3]), np.random.default_rng(1).normal(size=[50, 2])
+    z = bijectors.initialize_actnorms(flow.bijector, tf.constant(x), condition=h)
+    np.testing.assert_allclose(z, flow.bijector.inverse(tf.constant(x), condition=h))
+    white = flow.bijector.bijectors[0].inverse(tf.constant(x)).numpy()
+    np.testing.assert_allclose((white.mean(0), white.std(0)), ([0] * 3, [1] * 3), atol=1e-5)
+
+
 def test_a_heavy_tail_is_learned_by_a_student_t():
     points = np.random.default_rng(0).standard_t(1.5, [3_000, 2]).astype(np.float32)
     held_out = np.random.default_rng(1).standard_t(1.5, [3_000, 2]).astype(np.float32)

@@ -29,7 +29,7 @@ def _sample(model: tfd.Distribution, n: int, seed: object, progress: bool) -> tf
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """A kind of density model over integer images.
+    """A kind of density model over integer images; or, of one family, over vectors.
 
     Attributes:
       name: As in `--family`.
