@@ -12,7 +12,7 @@ from tfp_flows.checks import arguments
 
 
 class SplitBijector(_one_pass.OnePassBijector):
-    """What all couplings share: a part of the event is transformed, given what a network says of the other."""
+    """Transforms one part of an event, given what a network says of the other: what all couplings share."""
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 ValueAndLogSlope = tuple[tf.Tensor, tf.Tensor]
@@ -18,8 +19,9 @@ def root(
     """x with function(x, *arguments) = target, `low` <= x <= `high`; its gradients are implicit.
 
     Newton's method, with a step of bisection whenever Newton leaves the bracket, and as every second step
-    from the 8th on: so it ends, however flat the function is. It stops where no element moves by more than
-    the spacing of floats. The derivatives are those of the implicit function, not of the iteration:
+    from the 8th on: so it ends, however flat the function is. An element stops where it moves by no more
+    than the spacing of floats, or the function is its target up to rounding. The derivatives are those of
+    the implicit function, not of the iteration:
 
         dx = (dtarget - sum_i dfunction/darguments_i darguments_i) / (dfunction/dx)
 
@@ -62,14 +64,11 @@ def _search(
     arguments: Sequence[tf.Tensor],
 ) -> tf.Tensor:
     """The root alone."""
-    eps = tf.constant(target.dtype.as_numpy_dtype(_epsilon(target.dtype)))
-    tiny = tf.constant(target.dtype.min * 0 + 1e-30, target.dtype)
+    spacing = float(np.finfo(target.dtype.as_numpy_dtype).eps)
+    rounding = spacing * tf.maximum(tf.abs(target), 1.0)  # of the function's value
 
-    def go_on(
-        step: tf.Tensor, x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, moving: tf.Tensor
-    ) -> tf.Tensor:
-        del x, low, high
-        return (step < _MAX_STEPS) & tf.reduce_any(moving)
+    def go_on(step: tf.Tensor, *state: tf.Tensor) -> tf.Tensor:
+        return (step < _MAX_STEPS) & tf.reduce_any(state[-1])
 
     def improve(
         step: tf.Tensor, x: tf.Tensor, low: tf.Tensor, high: tf.Tensor, moving: tf.Tensor
@@ -81,15 +80,10 @@ def _search(
         halve = (step > 8) & (step % 2 == 0)
         better = tf.where((newton >= low) & (newton <= high) & ~halve, newton, middle)
         better = tf.where(moving, better, x)
-        moving = tf.abs(better - x) > eps * tf.abs(x) + tiny
+        moving = (tf.abs(better - x) > spacing * tf.abs(x)) & (tf.abs(value - target) > rounding)
         return step + 1, better, low, high, moving
 
     with tf.name_scope("root"):
         x = low + 0.5 * (high - low)
         state = tf.zeros([], tf.int32), x, low, high, tf.ones_like(x, tf.bool)
         return tf.while_loop(go_on, improve, state)[1]
-
-
-def _epsilon(dtype: tf.DType) -> float:
-    """The relative spacing of floats."""
-    return 2.0**-23 if dtype == tf.float32 else 2.0**-52

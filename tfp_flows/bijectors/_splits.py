@@ -263,9 +263,7 @@ def _masked(
             f"{mask.shape}."
         )
     if mask.all() or not mask.any():
-        raise UserError(
-            f"{owner}: `split` must be True for some elements, which are transformed, not for all."
-        )
+        raise UserError(f"{owner}: `split` must be True for some elements, and not for all.")
     mask = mask ^ swap
     if mask.size == num_channels:
         return ChosenChannels(mask.reshape([-1]), event_ndims)

@@ -16,7 +16,8 @@ class AffineCoupling(_coupling.SplitBijector):
         forward (latent -> image):  x_a = (z_a - t(z_b)) / s(z_b), x_b = z_b
         log|det dz/dx| = sum log s(x_b)
 
-    The halves are x = [x_a, x_b] along the last axis, [x_b, x_a] with `swap`. The network returns
+    The halves are x = [x_a, x_b] along the last axis, [x_b, x_a] with `swap`; of an odd number of channels
+    the first half has one more. Other parts than halves of channels: `split`. The network returns
     [raw, t] along the last axis, and `scale_form` says what s is:
 
         "sigmoid"  s = sigmoid(raw + 2)     in (0, 1)
@@ -68,9 +69,9 @@ class AffineCoupling(_coupling.SplitBijector):
 
         Args:
           num_channels: Positive `int`, C.
-          network: Factory: `network(in_channels, out_channels)`, for halves of channels (C // 2, C), returns a
-            callable that maps `[N, ..., in_channels]` to `[N, ..., out_channels]`, best a `tf.Module` or a
-            Keras 2 model whose variables exist already.
+          network: Factory: `network(in_channels, out_channels)`, of halves of channels (C // 2, C), returns
+            a callable that maps `[N, ..., in_channels]` to `[N, ..., out_channels]`, best a `tf.Module` or
+            a Keras 2 model whose variables exist already.
           scale_form: "sigmoid", "exp" or "tanh": how s follows from the network's output.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           swap: Python `bool`: transform the other part, of channels the second half.
@@ -155,7 +156,7 @@ class AdditiveCoupling(_coupling.SplitBijector):
 
         Args:
           num_channels: Positive `int`, C.
-          network: Factory: `network(in_channels, out_channels)`, for halves of channels (C // 2, C // 2),
+          network: Factory: `network(in_channels, out_channels)`, of halves of channels (C // 2, C // 2),
             returns a callable; see `AffineCoupling`.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           swap: Python `bool`: transform the other part, of channels the second half.

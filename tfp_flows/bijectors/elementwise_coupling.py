@@ -136,4 +136,4 @@ class Coupling(_coupling.SplitBijector):
                 f"{self.name}: the bijector of `transform` must keep the shape of its input, "
                 f"{tuple(value.shape)}, got {tuple(result.shape)}."
             )
-        return result, log_scale + tf.zeros_like(value)
+        return tf.ensure_shape(result, value.shape), log_scale + tf.zeros_like(value)

@@ -63,7 +63,7 @@ class FactorOut(_one_pass.OnePassBijector):
             parameters; the identity if None.
           mode: "affine", "shift" or "none".
           scale_form: "sigmoid", "exp" or "tanh", for mode "affine"; see `AffineCoupling`.
-          num_leaving: Positive `int` below C; half of the channels if None.
+          num_leaving: Positive `int` below C; if None half of the channels, C // 2.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs are finite and scales positive.
@@ -253,9 +253,10 @@ class FactorOut(_one_pass.OnePassBijector):
 
 def _check_leaving(num_leaving: int | None, num_channels: int, name: str) -> int:
     if num_leaving is None:
-        if num_channels % 2:
+        if num_channels < 2:
             raise UserError(
-                f"{name}: `num_channels` must be even where `num_leaving` is not given, got {num_channels}."
+                f"{name}: `num_channels` must be at least 2, since some channels leave and some stay, got "
+                f"{num_channels}."
             )
         return num_channels // 2
     num_leaving = arguments.check_count(num_leaving, "num_leaving", name)

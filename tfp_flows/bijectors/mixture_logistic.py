@@ -124,7 +124,10 @@ class MixtureLogisticCDF(_one_pass.OnePassBijector):
         alone = (scales * target[..., tf.newaxis] + locations) / (1.0 + self._min_slope * scales)
         low, high = tf.reduce_min(alone, axis=-1), tf.reduce_max(alone, axis=-1)
         shape = tf.broadcast_dynamic_shape(tf.shape(low), tf.shape(log_weights)[:-1])
-        low, high, target = (tf.broadcast_to(value, shape) for value in (low, high, target))
+        static = tf.broadcast_static_shape(low.shape, log_weights.shape[:-1])
+        low, high, target = (
+            tf.ensure_shape(tf.broadcast_to(value, shape), static) for value in (low, high, target)
+        )
         x = _monotone.root(self._logit, target, low, high, mixture)
         return x, -self._logit(x, *mixture)[1] - a
 

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _conditioner, mixture_logistic
+from tfp_flows.bijectors import _conditioner, _one_pass, mixture_logistic
+from tfp_flows.bijectors._one_pass import Pair
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
@@ -76,11 +77,13 @@ class Transform(tf.Module):
         """
         made = self._bijector(raw)
         if not isinstance(made, tfb.Bijector):
-            raise UserError(f"{self.name}: `bijector` must make a tfb.Bijector, got {made!r}.")
+            raise UserError(
+                f"{self.name}: `bijector` must make a tfb.Bijector, got one {type(made).__name__}."
+            )
         if made.forward_min_event_ndims != 0 or made.inverse_min_event_ndims != 0:
             raise UserError(
-                f"{self.name}: `bijector` must make an elementwise bijector, but {made.name} takes events of "
-                f"rank {made.inverse_min_event_ndims}."
+                f"{self.name}: `bijector` must make an elementwise bijector, but {made.name} takes events "
+                f"of rank {made.inverse_min_event_ndims}."
             )
         return made
 
@@ -109,9 +112,9 @@ class AffineTransform(Transform):
 class SplineTransform(Transform):
     """A monotone rational-quadratic spline from [-B, B] to itself, and the identity outside.
 
-    It is `tfb.RationalQuadraticSpline`, whose `forward` is the way to the latent. Of the K bins' widths and
-    heights none is below `min_bin_size`, and no slope at a knot below `min_slope`. At raw = 0 it is the
-    identity.
+    It is `tfb.RationalQuadraticSpline`, whose `forward` is the way to the latent, kept from what lies
+    outside: there TFP's gradients may be NaN. Of the K bins' widths and heights none is below
+    `min_bin_size`, and no slope at a knot below `min_slope`. At raw = 0 it is the identity.
 
     #### References
 
@@ -164,7 +167,7 @@ class SplineTransform(Transform):
             self._min_slope + tf.nn.softplus(slopes + one),
             range_min=-self._bound,
         )
-        return tfb.Invert(spline)
+        return _WithinBounds(spline, self._bound, raw.dtype)
 
     def _sizes(self, raw: tf.Tensor) -> tf.Tensor:
         """Positive sizes of bins that sum to 2 B."""
@@ -221,3 +224,24 @@ class MixtureTransform(Transform):
             min_slope=self._min_slope,
             dtype=raw.dtype,
         )
+
+
+class _WithinBounds(_one_pass.OnePassBijector):
+    """`spline.forward` of what is within the bounds, the identity elsewhere: image -> latent."""
+
+    def __init__(self, spline: tfb.Bijector, bound: float, dtype: tf.DType) -> None:
+        self._spline, self._bound = spline, bound
+        parameters = {"spline": spline, "bound": bound, "dtype": dtype}
+        super().__init__(forward_min_event_ndims=0, dtype=dtype, parameters=parameters, name="within_bounds")
+
+    def _inverse_with_log_det(self, x: tf.Tensor) -> Pair:  # type: ignore[override]
+        return self._guarded(x, self._spline.forward, self._spline.forward_log_det_jacobian)
+
+    def _forward_with_log_det(self, z: tf.Tensor) -> Pair:  # type: ignore[override]
+        return self._guarded(z, self._spline.inverse, self._spline.inverse_log_det_jacobian)
+
+    def _guarded(self, value: tf.Tensor, function: Callable, log_det: Callable) -> Pair:
+        inside = tf.abs(value) < self._bound
+        within = tf.where(inside, value, tf.zeros_like(value))
+        result = tf.where(inside, function(within), value)
+        return result, tf.where(inside, log_det(tf.identity(within)), tf.zeros_like(value))

@@ -67,6 +67,9 @@ def glow(
         condition_channels=condition_channels,
         seed=config.seed,
         reversible=config.reversible,
+        num_bins=config.num_bins,
+        num_components=config.num_components,
+        checkerboard_steps=config.checkerboard_steps,
         dtype=dtype,
         name=name,
     )
