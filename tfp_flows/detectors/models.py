@@ -1,6 +1,7 @@
 """What detectors need of a density model: `log_prob` of images, whoever made it."""
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -61,7 +62,7 @@ def image_shape_of(model: object) -> tuple[int, ...] | None:
     return tuple(tf.TensorShape(shape).as_list())
 
 
-def is_vector_flow(model: object) -> bool:
+def is_vector_flow(model: object) -> TypeGuard[tfd.TransformedDistribution]:
     """Whether `model` is a change of variables over vectors, as a `tfd.TransformedDistribution` is."""
     return isinstance(model, protocols.ChangeOfVariables) and len(model.event_shape) == 1
 

@@ -4,6 +4,7 @@ from . import protocols as protocols
 from .bounds import BOUNDS as BOUNDS
 from .dequantized import Dequantized as Dequantized
 from .discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
+from .features import Features as Features
 from .image_distribution import ImageDistribution as ImageDistribution
 from .terms import LogProbTerms as LogProbTerms
 from .terms import dequantization_term as dequantization_term

@@ -32,7 +32,7 @@ def _sample(
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """A kind of density model over integer images.
+    """A kind of density model over integer images; or, of one family, over vectors.
 
     Attributes:
       name: As in `--family`.

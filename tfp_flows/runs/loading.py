@@ -33,8 +33,9 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
         `protocol_class`, which are also flags of evaluation.
 
     Returns:
-      A density model over integer images `[H, W, C]`, with the averaged weights; of the best validation,
-      where training could stop early. Its `preparation` says how pictures become such images.
+      A density model over integer images `[H, W, C]`, or a `vector_flow`, with the averaged weights; of the
+      best validation, where training could stop early. Its `preparation` says how pictures become such
+      images.
 
     Raises:
       RunError: If there is no run or no checkpoint, or all of them are damaged.

@@ -64,11 +64,12 @@ def fit(
     D is the number of values in an example. For integer images (uint8) u = ln 2, and L is in bits per
     dimension; for anything else u = 1, and L is in nats per dimension. `History.unit` says which.
 
-    The model is one of three kinds.
+    The model is one of four kinds.
 
     - A model of a family (`Dequantized` over any flow, `vae.VAE`, `pixelcnn.PixelCNN`), on uint8 images: it
       is trained as `python -m tfp_flows.train` does, with its noise of training, its bound, its dropout, and
       its data-dependent initialisation.
+    - A `vector_flow`, on vectors: by its `log_prob`, from the normal distribution of the data on.
     - Any other `tfd.Distribution` of batch shape `[]`, over vectors, images or what else: by its `log_prob`.
     - A `tf.Module`, or any object with `log_prob(x) -> [B]` and `trainable_variables`.
 
