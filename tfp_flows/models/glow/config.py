@@ -12,7 +12,7 @@ FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp", "tanh")
 LEAVES = ("untouched", "transformed")
 PRIORS = ("normal", "laplace", "logistic")
-NETWORKS = ("conv", "highway")
+NETWORKS = ("conv", "highway", "attention", "transformer")
 DTYPES = ("float32", "float64")
 
 
@@ -65,7 +65,10 @@ class GlowConfig:
         "not scale * x + shift.",
     )
     network: str = _field(
-        "conv", "Coupling networks: Glow's three convolutions, or the paper's.", choices=NETWORKS
+        "conv",
+        "Coupling networks: Glow's three convolutions; the paper's highway layers; gated convolutions with "
+        "attention, as in Flow++; or a small vision transformer.",
+        choices=NETWORKS,
     )
     prior: str = _field("normal", "Distribution of each latent dimension, with mean 0.", choices=PRIORS)
     prior_scale: float = _field(1.0, "Scale parameter of the prior: sigma_psi for the normal.")
