@@ -7,6 +7,7 @@ from tfp_flows.detectors import models
 from tfp_flows.detectors.calibration import tail_fraction
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions import draw_of
 from tfp_flows.distributions.protocols import FlowModel
 from tfp_flows.numerics import Seed, noise, quantization
 
@@ -75,7 +76,7 @@ class LocalIntrinsicDimension(Detector):
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
         model = models.need_flow(self.models[0], self.name)
         flow = model.flow
-        y = quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
+        y = draw_of(model, images, model.evaluation_noise()[0]).y
         largest = 1.0 / self.settings["threshold"]
         if self.settings["num_probes"] is None:
             count = tf.map_fn(

@@ -13,6 +13,7 @@ SCALES = ("sigmoid", "exp", "tanh")
 LEAVES = ("untouched", "transformed")
 PRIORS = ("normal", "laplace", "logistic")
 NETWORKS = ("conv", "highway", "attention", "transformer")
+DEQUANTIZATIONS = ("uniform", "variational")
 DTYPES = ("float32", "float64")
 
 
@@ -77,6 +78,14 @@ class GlowConfig:
         "Train a mean and a scale of the prior for each channel: of the last level, and of those that leave "
         "the others where no affine factor-out gives them one.",
     )
+    dequantization: str = _field(
+        "uniform",
+        "Noise between grey levels: uniform, or drawn from a flow that is given the image and trained with "
+        "the other (variational).",
+        choices=DEQUANTIZATIONS,
+    )
+    dequantization_steps: int = _field(4, "Steps of that flow.")
+    dequantization_channels: int = _field(32, "Width of its networks.")
     seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
     reversible: bool = _field(
@@ -88,7 +97,8 @@ class GlowConfig:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a value is of the wrong kind or two of them contradict."""
-        for field in ("levels", "steps_per_level", "hidden_channels"):
+        counts = ("levels", "steps_per_level", "hidden_channels")
+        for field in (*counts, "dequantization_steps", "dequantization_channels"):
             value = getattr(self, field)
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"GlowConfig: `{field}` must be a positive integer, got {value!r}.")
@@ -96,6 +106,7 @@ class GlowConfig:
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
         _check_choice(self, "prior", PRIORS)
+        _check_choice(self, "dequantization", DEQUANTIZATIONS)
         _check_choice(self, "dtype", DTYPES)
         _check_choice(self, "leaves", LEAVES)
         for field in ("shift_first", "learned_prior", "reversible"):
