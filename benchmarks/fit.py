@@ -77,7 +77,7 @@ def _trained(place, variant, train_set, base, options, num_parts):
         outcome = training.train(
             run,
             spec,
-            variant.flag_file,
+            f"--dataset={options.dataset}\n{variant.flag_file}",
             train_set.images,
             validation.images,
             progress=options.progress,

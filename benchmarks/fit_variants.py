@@ -24,7 +24,7 @@ BASES = {
     "cifar10": Base("svhn_cropped", f"--levels=3 {_OF_ALL}"),
     "photos": Base(
         "digits@resize=32@rgb",
-        "--levels=3 --steps_per_level=4 --hidden_channels=64 --batch_size=64 --learning_rate=0.002",
+        "--levels=3 --steps_per_level=4 --hidden_channels=64 --batch_size=32 --learning_rate=0.002",
     ),
 }
 
