@@ -3,7 +3,10 @@ from . import priors as priors
 from . import protocols as protocols
 from .bounds import BOUNDS as BOUNDS
 from .dequantized import Dequantized as Dequantized
+from .dequantized import Draw as Draw
+from .dequantizer import Dequantizer as Dequantizer
 from .discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
+from .draws import draw_of as draw_of
 from .features import Features as Features
 from .image_distribution import ImageDistribution as ImageDistribution
 from .terms import LogProbTerms as LogProbTerms
