@@ -41,6 +41,7 @@ class Subject:
         `condition` where the density is given nothing.
       initialize: `(examples, seed, condition=...) -> None`, data-dependent initialisation from a batch.
       log_prob: Compiled `(examples, condition) -> [B]`, nats, as in an evaluation; likewise.
+      marginal: The same of examples whose condition is not known; None where there is no condition.
     """
 
     model: DensityModel
@@ -50,6 +51,7 @@ class Subject:
     training_log_prob: Callable[..., tf.Tensor]
     initialize: Callable[..., None]
     log_prob: Callable[..., tf.Tensor]
+    marginal: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def loss(self, log_prob: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
         """A log-probability in nats as a loss, in the subject's unit."""
@@ -64,8 +66,9 @@ def subject_of_family(family: Family, model: ImageDistribution, examples: Exampl
       model: As `family.build` makes it.
       examples: Some of those that it will be trained on, where they have conditions.
     """
-    log_prob = evaluation.compiled_log_prob(model)
+    log_prob, marginal = evaluation.compiled_log_prob(model), None
     if examples is not None and examples.condition is not None:
+        marginal = log_prob
         log_prob = _compiled(lambda images, condition: model.log_prob(images, condition=condition), examples)
     return Subject(
         model=model,
@@ -75,6 +78,7 @@ def subject_of_family(family: Family, model: ImageDistribution, examples: Exampl
         training_log_prob=functools.partial(family.training_log_prob, model),
         initialize=functools.partial(family.initialize, model),
         log_prob=log_prob,
+        marginal=marginal,
     )
 
 
