@@ -90,8 +90,8 @@ class Classes:
                 f"{image_set.name}: none of its {image_set.split} images has a label of the training images"
             )
         warnings.warn(
-            f"{image_set.name}: {np.sum(~known):,} of {len(image_set):,} {image_set.split} images have labels "
-            f"that no training image has, and are left out.",
+            f"{image_set.name}: {np.sum(~known):,} of {len(image_set):,} {image_set.split} images have "
+            f"labels that no training image has, and are left out.",
             DataWarning,
             stacklevel=2,
         )
