@@ -43,7 +43,9 @@ def family(name: str, classes: "Classes | None" = None, code_size: int = 0) -> "
     found = importlib.import_module(f"{_package(name)}.family").FAMILY
     if classes is not None:
         check_condition(name, "label")
-        return importlib.import_module("tfp_flows.models.labelled").of_labels(found, classes)
+        from tfp_flows.models import labelled
+
+        return labelled.of_labels(found, classes)
     if code_size:
         check_condition(name, "autoencoder")
         return found.with_code(code_size)
@@ -90,9 +92,11 @@ def family_of(model: "tfd.Distribution") -> "Family | None":
     # Whoever holds a model of a package beside this one has imported that.
     known = [GLOW, *(name for name in BESIDE if _is_ours(sys.modules.get(name), name))]
     found = next((f for f in map(family, known) if isinstance(model, f.model_class)), None)
-    if found is None and hasattr(model, "conditional"):  # of a mixture of classes that of its conditional
+    from tfp_flows.models import labelled
+
+    if found is None and isinstance(model, labelled.ClassMixture):
         inner = family_of(model.conditional)
-        return inner and importlib.import_module("tfp_flows.models.labelled").of_mixtures(inner)
+        return inner and labelled.of_mixtures(inner)
     return found
 
 

@@ -33,7 +33,8 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
 
     Returns:
       A density model over integer images `[H, W, C]`, with the averaged weights; of the best validation,
-      where training could stop early. Its `preparation` says how pictures become such images.
+      where training could stop early. Its `preparation` says how pictures become such images. Of a run with
+      labels it is a `ClassMixture`; with an encoder a `pixelcnn.PixelCNNAutoencoder`.
 
     Raises:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
