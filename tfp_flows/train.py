@@ -162,8 +162,8 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         parts_per_replica,
         FLAGS.allow_changed_images,
         _shown(spec, sets) if FLAGS.pictures else None,
-        classes and classes.indices(train_set),
-        classes and classes.indices(validation),
+        None if classes is None else classes.indices(train_set),
+        None if classes is None else classes.indices(validation),
     )
     if outcome.interrupted:
         if is_chief:
