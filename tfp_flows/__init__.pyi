@@ -16,6 +16,7 @@ from . import scoring as scoring
 from . import serving as serving
 from . import testing as testing
 from . import training as training
+from .distributions import ClassMixture as ClassMixture
 from .distributions import Dequantized as Dequantized
 from .distributions import ImageDistribution as ImageDistribution
 from .models.glow import GlowConfig as GlowConfig

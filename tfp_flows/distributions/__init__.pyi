@@ -2,6 +2,7 @@ from . import in_parts as in_parts
 from . import priors as priors
 from . import protocols as protocols
 from .bounds import BOUNDS as BOUNDS
+from .class_mixture import ClassMixture as ClassMixture
 from .dequantized import Dequantized as Dequantized
 from .dequantized import Draw as Draw
 from .dequantizer import Dequantizer as Dequantizer

@@ -52,7 +52,7 @@ def reconstructions(model: Any, images: np.ndarray) -> np.ndarray | None:
     """What is left of images when they were encoded and decoded.
 
     Of a flow, decode(encode(x)): x itself, as far as its numbers can be inverted.
-    Of a VAE, a draw from p(x | z), z the mean of q(z | x).
+    Of a VAE, a draw from p(x | z), z the mean of q(z | x); with an encoder, of p(x | h(x)).
 
     Args:
       model: As for `samples`.
@@ -67,6 +67,8 @@ def reconstructions(model: Any, images: np.ndarray) -> np.ndarray | None:
         z = bijector.inverse(draw_of(model, x, model.evaluation_noise()[0]).y)
         # Another tensor, or TFP's cache gives the image back without computing anything.
         return _images(quantization.quantize(bijector.forward(tf.identity(z))))
+    if isinstance(model, protocols.CodedModel):
+        return _images(model.reconstruct(x, seed=tf.constant(SEED, tf.int32)))
     if isinstance(model, protocols.LatentVariableModel):
         drawn = model.decode(model.encode(x).mean()).sample(seed=tf.constant(SEED, tf.int32))
         return _images(drawn)

@@ -11,9 +11,9 @@ from tfp_flows.models.glow.flow import dequantizer, glow
 from tfp_flows.numerics import noise, quantization
 
 
-def _build(config, image_shape, protocol):
+def _build(config, image_shape, protocol, condition_size=0):
     return Dequantized(
-        glow(config, image_shape),
+        glow(config, image_shape, condition_channels=condition_size),
         num_samples=protocol.num_dequantization_samples,
         seed=protocol.noise_seed,
         bound=protocol.bound,
