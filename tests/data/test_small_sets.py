@@ -1,4 +1,4 @@
-"""The paper's own sets that come with the package: what they hold, and that they are what they are said to be."""
+"""The paper's own sets that come with the package: what they hold, and whose they are."""
 
 import collections
 import pathlib
@@ -59,7 +59,7 @@ def test_mnist_is_there_to_compare_with_alone():
 
 
 def test_a_stream_gives_the_same_images():
-    found = list(streams.open_stream("mnist_small@resize=14", "test", (14, 14, 1)))
+    found = list(streams.stream("mnist_small@resize=14", (14, 14, 1)))
     whole = data.load("mnist_small@resize=14", "test")
     assert tuple(item.key for item in found) == whole.keys
     np.testing.assert_array_equal(np.stack([item.image for item in found]), whole.images)
