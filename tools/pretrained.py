@@ -2,8 +2,8 @@
 
     python -m tools.pretrained --run=RUN --out=models/NAME [--table=RUN/evaluation/bits_per_dim.csv]
 
-The folder takes the place of a run wherever one is read, `--run=models/NAME` of each command but `train`. No path
-of the machine on which it was trained goes into it.
+The folder takes the place of a run wherever one is read, `--run=models/NAME` of each command but `train`. No
+path of the machine on which it was trained goes into it.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from tfp_flows import runs
 CARD = """\
 # {name}
 
-A {family} of {shape} images, trained on `{dataset}` to step {step:,} (seed {seed}): the averaged weights as
-safetensors ({size:,} bytes), in float32. No image is in this folder; `trained_on.npz` holds digests of those that it
-was trained on, so that a test image among them is noticed.
+A {family} of {shape} images, trained on `{dataset}` to step {step:,} (seed {seed}): its averaged
+weights as safetensors ({size:,} bytes). No image is in this folder; `trained_on.npz` holds digests of
+those that it was trained on, so that a test image among them is noticed.
 
 ```python
 model = tfp_flows.load("models/{name}")
@@ -29,14 +29,14 @@ model.log_prob(images)  # uint8 [B, {shape_list}] -> [B], nats
 Every command takes it as `--run=models/{name}`: `evaluate`, `detect`, `export`; a new training starts from it with
 `--init_from=models/{name}`.
 
-**A high likelihood does not mean that an image is of the kind that the model was trained on**: density models give
-higher ones to simpler images (Nalisnick et al., ICLR 2019). Use a detector: `python -m tfp_flows.detect
---run=models/{name} --out=DIR`.
+**A high likelihood does not mean that an image is of the kind that the model was trained on**: density
+models give higher ones to simpler images (Nalisnick et al., ICLR 2019). Use a detector:
+`python -m tfp_flows.detect --run=models/{name} --out=DIR`.
 {table}
 Settings: {settings}.
 Training: {training}.
-Made with {versions}. Licence: that of this repository; the model has learnt from images whose own terms are those of
-`{dataset}`.
+Made with {versions}. Licence: that of this repository; the model has learnt
+from images whose own terms are those of `{dataset}`.
 """
 
 
@@ -80,9 +80,14 @@ def _table(path: pathlib.Path) -> str:
     lines = ["", "| images | split | n | bits/dim | AUROC of -log p |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
         area = f"{float(row['auroc']):.3f}" if row["auroc"] else ""
-        lines.append(
-            f"| {row['dataset']} | {row['split']} | {int(row['n']):,} | {float(row['bits_per_dim']):.3f} | {area} |"
+        cells = (
+            row["dataset"],
+            row["split"],
+            f"{int(row['n']):,}",
+            f"{float(row['bits_per_dim']):.3f}",
+            area,
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
