@@ -1,6 +1,6 @@
 r"""Compares the likelihoods that a trained model gives to data sets.
 
-    python -m tfp_flows.evaluate --run=runs/quickstart --datasets=digits@resize=32@rgb,noise
+    python -m tfp_flows.evaluate --run=runs/quickstart --datasets=digits@resize=28,noise
 
 The model's own test images come first and some of its training images second. A folder or an archive without
 test images of its own, which the model was not trained on, is scored as a whole. Writes

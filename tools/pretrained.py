@@ -26,8 +26,8 @@ model = tfp_flows.load("models/{name}")
 model.log_prob(images)  # uint8 [B, {shape_list}] -> [B], nats
 ```
 
-Every command takes it as `--run=models/{name}`: `evaluate`, `detect`, `export`; a new training starts from it with
-`--init_from=models/{name}`.
+Every command takes it as `--run=models/{name}`: `evaluate`, `detect`, `export`; a new training starts
+from it with `--init_from=models/{name}`.
 
 **A high likelihood does not mean that an image is of the kind that the model was trained on**: density
 models give higher ones to simpler images (Nalisnick et al., ICLR 2019). Use a detector:
@@ -80,13 +80,8 @@ def _table(path: pathlib.Path) -> str:
     lines = ["", "| images | split | n | bits/dim | AUROC of -log p |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
         area = f"{float(row['auroc']):.3f}" if row["auroc"] else ""
-        cells = (
-            row["dataset"],
-            row["split"],
-            f"{int(row['n']):,}",
-            f"{float(row['bits_per_dim']):.3f}",
-            area,
-        )
+        bits = f"{float(row['bits_per_dim']):.3f}"
+        cells = (row["dataset"], row["split"], f"{int(row['n']):,}", bits, area)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 

@@ -3,8 +3,8 @@
 FOLDER/weights.safetensors   the variables of the model, those that are trained at their averages
 
 The format (https://huggingface.co/docs/safetensors): eight bytes, the length of a JSON header, which says
-of each array its type, shape and place; then the arrays. It is read and written here, with NumPy alone; nothing
-in it can be executed, and no size that it claims is believed before it is checked.
+of each array its type, shape and place; then the arrays. It is read and written here, with NumPy alone;
+nothing in it can be executed, and no size that it claims is believed before it is checked.
 """
 
 import json
