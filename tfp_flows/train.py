@@ -155,15 +155,17 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     if sets:
         rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
         print(evaluation.report(run, rows))
+    reported = None
     if FLAGS.report:
         written = reporting.write(
             run, sets, rows, spec=located, overview=overview, **source, progress=FLAGS.progress
         )
+        reported = written.found
         print("\n".join(written.lines))
         print(f"The report is {written.index}; its detector is in {written.detector}.")
     if sets:
         name = "" if FLAGS.detector == NO_DETECTOR else FLAGS.detector
-        told = dict(spec=located, detector_name=name, **source, progress=FLAGS.progress)
+        told = dict(spec=located, detector_name=name, **source, progress=FLAGS.progress, reported=reported)
         print("\n".join(reporting.close(run, sets, rows, **told)))
 
 

@@ -1,5 +1,6 @@
 """How a command that evaluated a run ends: with a table, a picture, and what they mean."""
 
+import dataclasses
 import io
 import os
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from tfp_flows.detectors import Detector
 from tfp_flows.pages import pictures
 from tfp_flows.reporting import closing_words, run_detector
 from tfp_flows.reporting.evaluated import Evaluated, bits_of
+from tfp_flows.reporting.findings import Findings
 from tfp_flows.reporting.judged import Judged, judge
 
 MOST_FITTED, MOST_JUDGED = 2000, 1000  # images of a split, and of a set: this is to take little time
@@ -30,6 +32,7 @@ def close(
     data_dir: str | os.PathLike | None = None,
     download: bool = False,
     progress: bool = True,
+    reported: Findings | None = None,
 ) -> list[str]:
     """Writes RUN/evaluation/summary.png, and says what an evaluation means and what to type next.
 
@@ -46,6 +49,7 @@ def close(
       data_dir: As for `data.load`.
       download: As for `data.load`.
       progress: Whether to show progress bars.
+      reported: What a report of the same evaluation found, whose detector has judged the sets already.
 
     Returns:
       Lines for a terminal: a table where there is a detector, and five lines.
@@ -55,11 +59,14 @@ def close(
     rows = [row for row in rows if row.split != "train"]
     detector, judged, why = None, [], ""
     try:
-        detector = run_detector.read(run)
+        detector = reported.detector if reported else run_detector.read(run)
         if detector is None and detector_name:
             where: dict[str, Any] = dict(data_dir=data_dir, download=download, max_images=MOST_FITTED)
             detector, _ = run_detector.make(run, spec, detector_name, **where, progress=progress)
-        if detector is not None:
+        if reported:
+            pairs = zip(reported.judged, rows, strict=True)
+            judged = [dataclasses.replace(each, label=row.dataset) for each, row in pairs]
+        elif detector is not None:
             judged = _judged(detector, chosen, rows, progress)
     except UserError as error:  # such as too few images
         why = str(error)
@@ -102,7 +109,7 @@ def _figure(found: Evaluated, sets: Sequence[data.ImageSet]) -> pictures.Figure:
     for row, image_set in zip(found.rows, sets, strict=True):
         remark = "" if row.auroc is None else f"AUROC\n−log p {row.auroc:.2f}"
         if row.dataset in areas:
-            remark += f"\n{found.detector} {areas[row.dataset]:.2f}"
+            remark += f"\ndetector {areas[row.dataset]:.2f}"
         images = np.asarray(_some(image_set, pictures.SHOWN).images)
         shown.append(pictures.SetShown(row.dataset, images, found.bits[row.dataset], remark))
     title = f"{found.spec.family} trained on {found.own.dataset}, {found.own.step:,} steps"
