@@ -1,4 +1,4 @@
-"""Makes a pretrained model of a run: its averaged weights, what it is, what it was trained on, and a card.
+"""Makes a pretrained model of a run: its averaged weights, what it is, and a card.
 
     python -m tools.pretrained --run=RUN --out=models/NAME [--table=RUN/evaluation/bits_per_dim.csv]
 
@@ -10,7 +10,6 @@ import argparse
 import csv
 import json
 import pathlib
-import shutil
 
 from tfp_flows import runs
 
@@ -18,8 +17,7 @@ CARD = """\
 # {name}
 
 A {family} of {shape} images, trained on `{dataset}` to step {step:,} (seed {seed}): its averaged
-weights as safetensors ({size:,} bytes). No image is in this folder; `trained_on.npz` holds digests of
-those that it was trained on, so that a test image among them is noticed.
+weights as safetensors ({size:,} bytes).
 
 ```python
 model = tfp_flows.load("models/{name}")
@@ -52,10 +50,8 @@ def make(run: runs.Run, out: pathlib.Path, table: pathlib.Path | None = None) ->
     out.mkdir(parents=True, exist_ok=True)
     step = runs.save_weights(run, out / "weights.safetensors")
     described = json.loads(run.spec_file.read_text(encoding="utf-8"))
-    described["places"] = {}
+    described |= {"places": {}, "trained_on": ""}
     runs.write_atomically(out / "run.json", json.dumps(described, indent=2) + "\n")
-    if run.trained_on_file.exists():
-        shutil.copy(run.trained_on_file, out / run.trained_on_file.name)
     height, width, channels = spec.image_shape
     card = CARD.format(
         name=out.name,

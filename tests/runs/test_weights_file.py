@@ -102,7 +102,7 @@ def test_a_pretrained_model_is_the_runs_own(pretrained, runs, name):
     run = runs_room.Run(pretrained / name)
     assert runs_room.load_model(run)[1] == runs_room.load_model(runs_room.Run(runs / name))[1] == 3
     assert theirs.run_reference.load_model() is not None
-    assert run.trained_on().holds(data.load("digits", "train").images[:3]).all()
+    assert run.trained_on() is None  # it holds no digests of images
 
 
 def test_its_card_says_what_it_is_and_no_path_of_a_machine(pretrained, runs):

@@ -26,6 +26,8 @@ FORMAT = "tfp_flows weights 1"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _PREFIX = 8  # bytes
+# What reading a file that lies raises.
+_UNREADABLE = (OSError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], step: int) -> None:
@@ -69,7 +71,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], int]:
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
         return _arrays(header, content), int(about["step"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise RunError(f"`run`: {path} cannot be read: {error!s:.200}.") from error
 
 
