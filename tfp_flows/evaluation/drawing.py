@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfp_flows import data
 from tfp_flows.distributions import ClassMixture, Dequantized, protocols
 from tfp_flows.evaluation import by_class, kept
+from tfp_flows.evaluation.samples import write_samples
 from tfp_flows.models import Family
 from tfp_flows.numerics import quantization
 from tfp_flows.pages import pictures
@@ -24,11 +25,12 @@ def draw(
     model: Any,
     images: data.Array,
     count: int,
+    step: int,
     title: str,
     progress: bool,
     temperature: float = 1.0,
 ) -> tf.Tensor | None:
-    """Writes `samples.png`; of a model with a condition also those by class, or reconstructions.
+    """Writes `samples.png` and `.npz`; of a model with a condition also those by class, or reconstructions.
 
     Args:
       folder: RUN/evaluation.
@@ -36,6 +38,7 @@ def draw(
       model: The model.
       images: uint8 `[N, H, W, C]`, the first of which are reconstructed.
       count: How many images are drawn.
+      step: To which the model was trained.
       title: What is drawn from.
       progress: Whether to show a bar.
       temperature: See the model's `sample`.
@@ -47,9 +50,7 @@ def draw(
     if family.sample is not None:
         drawn, draws = _drawn(family, model, count, progress, temperature)
         warmth = "" if temperature == 1.0 else f" at temperature {temperature:g}"
-        picture = io.BytesIO()
-        pictures.image_grid(picture, drawn, f"Samples{warmth}: {title}")
-        kept.replace(folder / "samples.png", picture.getvalue())
+        write_samples(folder, drawn, step, f"Samples{warmth}: {title}")
     picture = io.BytesIO()
     if isinstance(model, ClassMixture):
         rows = by_class.samples(model, SEED)

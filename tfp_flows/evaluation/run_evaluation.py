@@ -96,10 +96,10 @@ def evaluate(
     """Scores data sets under a run's model and writes table, pictures and scores.
 
     Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
-    `samples.png` (images that the model drew), `log_probs.npz` (every score), `protocol.json`
-    (how they were computed) and, of a flow, `inverse.json` (how well its inverse is one). They show what
-    earlier evaluations of other sets found too; see `kept`. Warns (`data.DataWarning`) of images that were
-    trained on where they should not have been.
+    `samples.png` and `samples.npz` (images that the model drew), `log_probs.npz` (every score),
+    `protocol.json` (how they were computed) and, of a flow, `inverse.json` (how well its inverse is one).
+    They show what earlier evaluations of other sets found too; see `kept`. Warns (`data.DataWarning`) of
+    images that were trained on where they should not have been.
 
     Args:
       run: `runs.Run`.
@@ -141,7 +141,7 @@ def evaluate(
     draws = None
     if num_samples:
         draws = drawing.draw(
-            run.evaluation, family, model, sets[0].images, num_samples, title, progress, temperature
+            run.evaluation, family, model, sets[0].images, num_samples, step, title, progress, temperature
         )
     inverse.write(run.evaluation, inverse.measured(model, sets[0].images, draws), step)
     return rows
