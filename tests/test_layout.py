@@ -231,6 +231,8 @@ def test_wheel_holds_only_the_toolkit(tmp_path):
 def test_readme_states_two_commands_and_true_files():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^\s*(python3 -m venv .*)$", readme, re.MULTILINE)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    commands += re.findall(r"^\s*(python3 -m venv .*)$", contributing, re.MULTILINE)
     assert len(commands) == 3
     assert commands[0].endswith("-m tfp_flows.train --flagfile=flagfiles/quickstart.flags")
     assert commands[1].endswith('-e ".[test]" && .venv/bin/python -m pytest')
@@ -242,7 +244,8 @@ def test_readme_states_two_commands_and_true_files():
 
 
 def test_readme_example_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    text = (ROOT / "docs" / "bijectors.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names = {}
     exec(code, names)
     assert names["log_prob"].shape == [4]
