@@ -1,19 +1,24 @@
-"""What MkDocs makes besides the pages of this folder: the README as the first page, the API, files it links to.
+"""What MkDocs makes besides the pages of this folder: the README as the first page, the API, linked files.
 
-A link in a page is written as it works in the repository (`../flagfiles/glow_cifar10.flags`). What lies outside
-this folder becomes part of the site: a document a page, a file a file. The API's pages are made of the rooms'
-`__init__.pyi`, so that what a room offers is on its page.
+A link in a page is written as it works in the repository (`../flagfiles/glow_cifar10.flags`). What lies
+outside this folder becomes part of the site: a document a page, a file a file. The API's pages are made of
+the rooms' `__init__.pyi`, so that what a room offers is on its page.
 """
 
 import ast
+import base64
 import json
 import logging
-import os
 import pathlib
 import posixpath
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from mkdocs.structure.files import File, Files
+if TYPE_CHECKING:  # the tests read this file where there is no MkDocs
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOG = logging.getLogger("mkdocs.plugins")
@@ -33,8 +38,10 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _sources: dict[str, pathlib.Path] = {}  # where a page's text comes from, by its place in the site
 
 
-def on_files(files: Files, config) -> Files:
+def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Adds what is not in this folder."""
+    from mkdocs.structure.files import File
+
     _sources.clear()
     for file in files:
         if file.abs_src_path:
@@ -63,7 +70,7 @@ def on_files(files: Files, config) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page, config, files: Files) -> str:
+def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
     """Links to files of the repository become links to what they are in the site."""
     source = _sources.get(page.file.src_uri)
     if source is None:
@@ -73,14 +80,13 @@ def on_page_markdown(markdown: str, page, config, files: Files) -> str:
 
     def replaced(match: re.Match) -> str:
         target = (source.parent / match[2]).resolve()
-        if target.is_dir():
-            name = folder_page(target)
-        else:
-            name = names.get(target)
+        name = folder_page(target) if target.is_dir() else module_page(target) or names.get(target)
         if name is None:
             LOG.warning("%s links to %s, which is not there", source.relative_to(ROOT), match[2])
             return match[0]
-        return match[1] + posixpath.relpath(name, here or ".") + match[3]
+        place, _, anchor = name.partition("#")
+        end = f"#{anchor})" if anchor else match[3]
+        return match[1] + posixpath.relpath(place, here or ".") + end
 
     return _outside_code(markdown, lambda text: LINK.sub(replaced, text))
 
@@ -94,16 +100,32 @@ def linked_files(source: pathlib.Path) -> list[pathlib.Path]:
     return [target for target in targets if target.is_file() and target.is_relative_to(ROOT)]
 
 
-def folder_page(folder: pathlib.Path) -> str | None:
+def folder_page(folder: pathlib.Path) -> str:
     """The page of the API that a folder of the repository has; the contributors' page for others."""
+    if folder == ROOT / "docs":
+        return "index.md"
     room = ".".join(folder.relative_to(ROOT).parts)
     return api_pages().get(room, DOCUMENTS["CONTRIBUTING.md"])
+
+
+def module_page(module: pathlib.Path) -> str | None:
+    """Where in the API a module's first public name is; None where it has none."""
+    room = ".".join(module.parent.relative_to(ROOT).parts)
+    if module.suffix == ".py" and room in api_pages():
+        for name, where in imported(module.parent):
+            if where == module.stem:
+                return f"{api_pages()[room]}#{room}.{name}"
+    return None
 
 
 def api_pages() -> dict[str, str]:
     """Pages of the API by package."""
     quiet = {"checks", "commands", "pages"}  # what rooms need of each other
-    rooms = [path.parent for path in sorted(ROOT.glob("tfp_flows/*/__init__.pyi")) if path.parent.name not in quiet]
+    rooms = [
+        path.parent
+        for path in sorted(ROOT.glob("tfp_flows/*/__init__.pyi"))
+        if path.parent.name not in quiet
+    ]
     packages = [ROOT / "tfp_flows", *rooms, ROOT / "tfp_flows/models/glow", ROOT / "vae", ROOT / "pixelcnn"]
     names = [".".join(path.relative_to(ROOT).parts) for path in packages if (path / "__init__.py").exists()]
     return {name: f"api/{name.removeprefix('tfp_flows.')}.md" for name in names}
@@ -123,17 +145,20 @@ def api_page(room: str) -> str:
 
 def public_names(folder: pathlib.Path) -> list[str]:
     """What a package offers, in the order of its stub."""
+    return [name for name, _ in imported(folder)]
+
+
+def imported(folder: pathlib.Path) -> list[tuple[str, str]]:
+    """(name, module that it is from) of what a package offers, without constants, which rooms need."""
     stub = folder / "__init__.pyi"
     tree = ast.parse((stub if stub.exists() else folder / "__init__.py").read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.level]
-    names = [alias.asname or alias.name for node in imports for alias in node.names]
-    return [name for name in names if not name.isupper()]  # constants are for the other rooms
+    names = [(a.asname or a.name, node.module or a.name) for node in imports for a in node.names]
+    return [(name, module) for name, module in names if not name.isupper()]
 
 
 def notebook_page(notebook: pathlib.Path) -> tuple[str, dict[str, bytes]]:
     """A notebook as Markdown, with the outputs that are stored in it, and its pictures by their names."""
-    import base64
-
     blocks: list[str] = []
     pictures: dict[str, bytes] = {}
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
@@ -154,15 +179,9 @@ def notebook_page(notebook: pathlib.Path) -> tuple[str, dict[str, bytes]]:
     return "\n\n".join(blocks) + "\n", pictures
 
 
-def _outside_code(markdown: str, change) -> str:
+def _outside_code(markdown: str, change: Callable[[str], str]) -> str:
     parts, end = [], 0
     for fence in FENCE.finditer(markdown):
         parts += [change(markdown[end : fence.start()]), fence[0]]
         end = fence.end()
     return "".join([*parts, change(markdown[end:])])
-
-
-def on_config(config):
-    """The stubs are read from the checkout, wherever MkDocs is called."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return config

@@ -26,9 +26,9 @@ FLAG = re.compile(r"^  (--\S+)(?: +|\n +)(.*?)(?=\n  --|\n\n|\n*\Z)", re.MULTILI
 FLAG_FILE = "--flagfile=FILE"
 FIRST = """# Commands
 
-`python -m tfp_flows.train` is `tfp-flows train`, and so for each; `--help` shows the flags that most need, `--helpfull` all
-of them. `--flagfile=FILE` reads flags from a file, one a line. `vae.train` and `pixelcnn.train` are `train` with another
-`--family`. A mistake is one line on standard error and exit status 1.
+`python -m tfp_flows.train` is `tfp-flows train`, and so for each; `--help` shows the flags that most need,
+`--helpfull` all of them. `--flagfile=FILE` reads flags from a file, one a line. `vae.train` and
+`pixelcnn.train` are `train` with another `--family`. A mistake is one line on standard error, exit status 1.
 """
 
 
@@ -42,7 +42,8 @@ def helpfull(module: str) -> str:
 def flags_of(text: str) -> dict[str, str]:
     """Flags by how they are written, and what they mean, in the order of the help."""
     found = {flag: " ".join(meaning.split()) for flag, meaning in FLAG.findall(text)}
-    return {flag: re.sub(r"(?<=\w)- (?=\w)", "-", meaning) for flag, meaning in found.items()}  # words cut in two
+    cut = r"(?<=\w)- (?=\w)"  # a word, by the end of a line
+    return {flag: re.sub(cut, "-", meaning) for flag, meaning in found.items()}
 
 
 def section(name: str, module: str, text: str) -> str:
