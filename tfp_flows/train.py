@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from tfp_flows import commands, data, evaluation, numerics, reporting, runs, training
+from tfp_flows.detectors.names import DEFAULT, NAMES
 from tfp_flows.models import registry
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ FLAGS = flags.FLAGS
 FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
 MEMORY = ("memory_limit_mib", "cache_dir")  # likewise
+NO_DETECTOR = "none"
 PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
 MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
@@ -40,8 +42,14 @@ def define_flags(family: str = "glow") -> list[str]:
         False,
         "At the end, calibrate a detector, in RUN/detector, and write RUN/report/index.html for people.",
     )
+    flags.DEFINE_enum(
+        "detector",
+        DEFAULT,
+        (NO_DETECTOR, *NAMES),
+        "At the end, with --evaluate_on, what is calibrated to stand beside -log p, in RUN/detector.",
+    )
     flags.mark_flag_as_required("dataset")
-    names += ["family", "dataset", "evaluate_on", "report", "pictures"]
+    names += ["family", "dataset", "evaluate_on", "report", "detector", "pictures"]
     flags.DEFINE_enum(
         "distribute",
         "none",
@@ -147,12 +155,18 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     if sets:
         rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
         print(evaluation.report(run, rows))
+    reported = None
     if FLAGS.report:
         written = reporting.write(
             run, sets, rows, spec=located, overview=overview, **source, progress=FLAGS.progress
         )
+        reported = written.found
         print("\n".join(written.lines))
         print(f"The report is {written.index}; its detector is in {written.detector}.")
+    if sets:
+        name = "" if FLAGS.detector == NO_DETECTOR else FLAGS.detector
+        told = dict(spec=located, detector_name=name, **source, progress=FLAGS.progress, reported=reported)
+        print("\n".join(reporting.close(run, sets, rows, **told)))
 
 
 def _overview(

@@ -17,7 +17,7 @@ from absl import logging
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
-from tfp_flows.data.names import SOURCE_CHOICES
+from tfp_flows.data.names import EMBEDDED_KINDS, SOURCE_CHOICES, SYNTHETIC_KINDS
 
 if TYPE_CHECKING:  # it is slow to import, and often not needed
     from tensorflow_datasets.core import DatasetBuilder
@@ -200,7 +200,7 @@ def _refuse_unknown(name: str, base: str, registered: list[str], options: TfdsOp
     if base in registered:
         return
     prepared = prepared_sets(options)
-    known = ["photos", "digits", "constant", "noise", *prepared, *registered]
+    known = [*EMBEDDED_KINDS, *SYNTHETIC_KINDS, *prepared, *registered]
     close = difflib.get_close_matches(base, known, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise DataError(

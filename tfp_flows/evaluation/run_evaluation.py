@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import io
 import json
 import warnings
 from collections.abc import Sequence
@@ -14,9 +13,9 @@ from tfp_flows import data
 from tfp_flows.data import names
 from tfp_flows.evaluation import kept
 from tfp_flows.evaluation.likelihoods import compiled_estimate, log_probs
+from tfp_flows.evaluation.samples import write_samples
 from tfp_flows.evaluation.table import WHY_NO_INTERVAL, Row, row_of, table
 from tfp_flows.models import registry
-from tfp_flows.pages import pictures
 from tfp_flows.runs import Run, RunError, RunSpec, load_model
 
 PROTOCOL_FILE = kept.PROTOCOL
@@ -97,9 +96,9 @@ def evaluate(
     """Scores data sets under a run's model and writes table, pictures and scores.
 
     Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
-    `samples.png` (images that the model drew), `log_probs.npz` (every score) and `protocol.json`
-    (how they were computed). They show what earlier evaluations of other sets found too; see `kept`. Warns
-    (`data.DataWarning`) of images that were trained on where they should not have been.
+    `samples.png` and `samples.npz` (images that the model drew), `log_probs.npz` (every score) and
+    `protocol.json` (how they were computed). They show what earlier evaluations of other sets found too; see
+    `kept`. Warns (`data.DataWarning`) of images that were trained on where they should not have been.
 
     Args:
       run: `runs.Run`.
@@ -142,9 +141,7 @@ def evaluate(
     kept.write_all(run.evaluation, title, sets[0].image_shape, description)
     if num_samples:
         drawn = registry.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
-        picture = io.BytesIO()
-        pictures.image_grid(picture, drawn.numpy().astype(np.uint8), f"Samples: {title}")
-        kept.replace(run.evaluation / "samples.png", picture.getvalue())
+        write_samples(run.evaluation, drawn.numpy().astype(np.uint8), step, f"Samples: {title}")
     return rows
 
 

@@ -13,6 +13,7 @@ RUN/lock             while a training writes here
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -25,7 +26,7 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import names
 from tfp_flows.models import registry
-from tfp_flows.runs import checkpoint_files, places
+from tfp_flows.runs import checkpoint_files, places, weights_file
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.lock import LOCK, Lock, locked
@@ -140,6 +141,7 @@ class Run:
         self.metrics_file = self.folder / "metrics.csv"
         self.checkpoints = self.folder / "checkpoints"
         self.best = self.folder / "best"
+        self.weights_file = self.folder / weights_file.WEIGHTS
         self.events = self.folder / "events"
         self.evaluation = self.folder / "evaluation"
 
@@ -296,6 +298,10 @@ class Run:
                 f"but not shrink to {new['training.steps']}."
             )
 
+    def has_weights_alone(self) -> bool:
+        """Whether it is a pretrained model, which holds weights in the place of checkpoints."""
+        return self.weights_file.exists() and not self.best.exists() and not self.checkpoints.exists()
+
     def checkpoint_path(self) -> str:
         """Path of the checkpoint to evaluate: the best one if there is one, else the newest.
 
@@ -312,13 +318,21 @@ class Run:
         Raises:
           RunError: As `checkpoint_path`.
         """
+        if self.has_weights_alone():
+            raise RunError(f"`run`: {self.folder} has weights and no checkpoint.")
         found = checkpoint_files.read_newest([self.best, self.checkpoints], read)
         if found is None:
             raise RunError(f"`run`: {self.folder} has no checkpoint yet.")
         return found
 
     def checkpoint_digest(self) -> str:
-        """A digest of the files of `checkpoint_path`."""
+        """A digest of the files of `checkpoint_path`; of its weights where it has these alone.
+
+        Raises:
+          RunError: As `checkpoint_path`.
+        """
+        if self.has_weights_alone():
+            return hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
         return self.read_checkpoint(checkpoint_files.digest)
 
 
