@@ -33,6 +33,9 @@ DOCUMENTS = {
     "benchmarks/RESULTS_GPU.md": "benchmarks/results_gpu.md",
     "benchmarks/PROFILES.md": "benchmarks/profiles.md",
 }
+for _card in sorted(ROOT.glob("models/**/README.md")):  # pretrained weights
+    _name = _card.parent.name if _card.parent.parent.name == "models" else "index"
+    DOCUMENTS[_card.relative_to(ROOT).as_posix()] = f"models/{_name}.md"
 LINK = re.compile(r"(\]\()([^)\s:#]+)((?:#[^)\s]*)?\))")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _sources: dict[str, pathlib.Path] = {}  # where a page's text comes from, by its place in the site
@@ -79,6 +82,8 @@ def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files:
     here = posixpath.dirname(page.file.src_uri)
 
     def replaced(match: re.Match) -> str:
+        if source.suffix == ".ipynb" and match[2].endswith(".png"):  # what a cell drew
+            return match[0]
         target = (source.parent / match[2]).resolve()
         name = folder_page(target) if target.is_dir() else module_page(target) or names.get(target)
         if name is None:
@@ -104,6 +109,9 @@ def folder_page(folder: pathlib.Path) -> str:
     """The page of the API that a folder of the repository has; the contributors' page for others."""
     if folder == ROOT / "docs":
         return "index.md"
+    card = (folder / "README.md").relative_to(ROOT).as_posix()
+    if card in DOCUMENTS:
+        return DOCUMENTS[card]
     room = ".".join(folder.relative_to(ROOT).parts)
     return api_pages().get(room, DOCUMENTS["CONTRIBUTING.md"])
 

@@ -20,7 +20,11 @@ ELSEWHERE = {path.stem.removeprefix("test_") + ".md" for path in HERE.glob("test
 WITH_CODE = [
     document
     for document in pages.DOCUMENTS
-    if pages.blocks(document, "python") and document.name not in ELSEWHERE
+    if pages.blocks(document, "python")
+    and document.name not in ELSEWHERE
+    and not document.is_relative_to(
+        pages.ROOT / "models"
+    )  # cards of weights: tests/runs/test_weights_file.py
 ]
 
 

@@ -22,7 +22,8 @@ def test_every_page_is_in_the_navigation():
     made = {*hooks.DOCUMENTS.values(), *hooks.api_pages().values()}
     made |= {f"tutorials/{notebook.stem}.md" for notebook in pages.DOCS.glob("tutorials/*.ipynb")}
     written = {path.relative_to(pages.DOCS).as_posix() for path in pages.DOCS.rglob("*.md")}
-    assert sorted(pages.nav()) == sorted(made | written)
+    pretrained = {page for page in made if page.startswith("models/")}  # found by their links
+    assert sorted(pages.nav()) == sorted((made | written) - pretrained)
 
 
 def test_every_document_is_a_page():
