@@ -102,9 +102,9 @@ def evaluate(
 
     Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
     `samples.png` and `samples.npz` (images that the model drew), `log_probs.npz` (every score),
-    `protocol.json` (how they were computed) and, of a flow, `inverse.json` (how well its inverse is one). They show what
-    earlier evaluations of other sets found too; see `kept`. Warns (`data.DataWarning`) of images that were
-    trained on where they should not have been.
+    `protocol.json` (how they were computed) and, of a flow, `inverse.json` (how well its inverse is one).
+    They show what earlier evaluations of other sets found too; see `kept`. Warns (`data.DataWarning`) of
+    images that were trained on where they should not have been.
 
     Args:
       run: `runs.Run`.
