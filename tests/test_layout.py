@@ -234,6 +234,8 @@ def test_wheel_holds_only_the_toolkit(tmp_path):
 def test_readme_states_two_commands_and_true_files():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^\s*(python3 -m venv .*)$", readme, re.MULTILINE)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    commands += re.findall(r"^\s*(python3 -m venv .*)$", contributing, re.MULTILINE)
     assert len(commands) == 3
     assert commands[0].endswith("-m tfp_flows.train --flagfile=flagfiles/quickstart.flags")
     assert commands[1].endswith('-e ".[test]" && .venv/bin/python -m pytest')
