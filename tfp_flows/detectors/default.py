@@ -8,14 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.detectors import code_length, image_statistics, mixture, surprise, tails, terms
+from tfp_flows.detectors import code_length, image_statistics, mixture, neighbours, surprise, tails, terms
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.input_complexity import png_bits
 from tfp_flows.detectors.pictures import Pictures
 from tfp_flows.distributions.protocols import DensityModel
 
-FOLDS = 4
+FOLDS, BLOCK = 4, 1_024
+NEIGHBOURS = f"neighbours_{neighbours.POINTS}"
+KEPT = ("normal_loc", "normal_scale", "normal_precisions")  # for `columns`
 PNG_CHANNELS = 4  # PNG has no images of more
 LIKELIHOOD_COMPONENTS, LAYOUT_COMPONENTS, LAYOUT_SIZE = 4, 20, 24
 NUM_TEXTURE = image_statistics.NUM_DETAILS + image_statistics.NUM_SMALLER
@@ -48,8 +50,9 @@ class Default(surprise.MapOfSurprise, Detector):
     were shuffled among all rows looks stranger than a held-out one. Photographs of anything have hardly a
     layout in common, so theirs counts little.
 
-    Of vectors there are two tests: likelihood, without codes; and mahalanobis, one normal distribution of
-    the vectors themselves, its covariance shrunk. `columns` says which columns are strange.
+    Of vectors there are other tests, which all count the same: likelihood, without codes; density, log p
+    alone, where only a low one is strange; and neighbours, the distance to the nearest vector that `fit` was
+    given (`neighbours.log_distance`). `columns` says which columns are strange.
 
     Of few images, mixtures have fewer components. No foreign image is seen; nothing needs to be set.
     `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m
@@ -68,7 +71,8 @@ class Default(surprise.MapOfSurprise, Detector):
     exportable = True
     for_xla = "png=false"
     TESTS: ClassVar[tuple[str, ...]] = ("likelihood", "texture", "layout")
-    TESTS_OF_VECTORS: ClassVar[tuple[str, ...]] = ("likelihood", "mahalanobis")
+    TESTS_OF_VECTORS: ClassVar[tuple[str, ...]] = ("likelihood", "density", "neighbours")
+    unseen_by_formulas = KEPT
 
     def __init__(self, model: DensityModel, png: bool = True, batch_size: int = 256):
         """Takes the density model.
@@ -116,9 +120,9 @@ class Default(surprise.MapOfSurprise, Detector):
         array = self._images(vectors)
         if not self.statistics.are_vectors:
             raise DetectorError(f"{self.name}: images [H, W, C] have no columns: see score_map.")
-        whitening = self.fitted["mahalanobis_precisions"][0]
+        whitening = self.fitted["normal_precisions"][0]
         precision = whitening @ whitening.T
-        standardised = (array - self.fitted["mahalanobis_loc"]) / self.fitted["mahalanobis_scale"]
+        standardised = (array - self.fitted["normal_loc"]) / self.fitted["normal_scale"]
         return standardised @ precision / np.sqrt(np.diag(precision))
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
@@ -143,10 +147,10 @@ class Default(surprise.MapOfSurprise, Detector):
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
         found = {"typical": np.median(statistics, axis=0)}  # `load` tries the formula on as many statistics
-        size = self.statistics.known_image_shape()[0] if self.statistics.are_vectors else None
-        for name, rows in _by_test(statistics, size).items():
-            arrays = _fit_test(rows, _fit_of(name, len(rows)))
-            found |= {f"{name}_{key}": value for key, value in arrays.items()}
+        if self.statistics.are_vectors:
+            return found | _fit_vectors(statistics, self.statistics.known_image_shape()[0])
+        for name, rows in groups_of(statistics)._asdict().items():
+            found |= _named(name, _fit_test(rows, _fit_of(name, len(rows))))
         return found
 
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -155,8 +159,9 @@ class Default(surprise.MapOfSurprise, Detector):
         return tf.reduce_logsumexp(tf.math.log(weights / tf.reduce_sum(weights)) - logs, axis=-1)
 
     def _needed(self) -> tuple[str, ...]:
-        names = self.TESTS_OF_VECTORS if self.statistics.are_vectors else self.TESTS
-        return tuple(f"{name}_means" for name in names)
+        if self.statistics.are_vectors:
+            return "likelihood_means", NEIGHBOURS
+        return tuple(f"{name}_means" for name in self.TESTS)
 
 
 class Groups(NamedTuple):
@@ -178,12 +183,32 @@ def _by_test(statistics: Any, size: int | None) -> dict[str, Any]:
     """Statistics `[B, S]` by test, `size` being that of vectors, None of images."""
     if size is None:
         return groups_of(statistics)._asdict()
-    return dict(zip(Default.TESTS_OF_VECTORS, _before_and_after(statistics, size), strict=True))
+    said, vectors = _before_and_after(statistics, size)
+    return dict(zip(Default.TESTS_OF_VECTORS, (said, said[:, :1], vectors), strict=True))
 
 
 def _tests_of(fitted: Mapping[str, Any]) -> tuple[str, ...]:
     """The tests that arrays were fitted for."""
-    return Default.TESTS_OF_VECTORS if "mahalanobis_loc" in fitted else Default.TESTS
+    return Default.TESTS_OF_VECTORS if NEIGHBOURS in fitted else Default.TESTS
+
+
+def _fit_vectors(statistics: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """The arrays of all tests of vectors, and of the normal distribution that `columns` needs."""
+    fits: dict[str, Fit] = {
+        "likelihood": _fit_likelihood,
+        "density": lambda rows: {},
+        "neighbours": neighbours.fit_neighbours,
+    }
+    found = _named("normal", mixture.fit_normal(statistics[:, -size:]))
+    for name, rows in _by_test(statistics, size).items():
+        # A column alone, shuffled, is what it was: what a test knows is not asked.
+        tail = tails.fit_tails(_held_out(rows, fits[name])[:, np.newaxis])
+        found |= _named(name, fits[name](rows) | tail | {"weight": np.array(1.0)})
+    return {name: found[name] for name in found if not name.startswith("normal_") or name in KEPT}
+
+
+def _named(test: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{test}_{key}": value for key, value in arrays.items()}
 
 
 def _before_and_after(statistics: Any, last: int) -> tuple[Any, Any]:
@@ -194,7 +219,7 @@ def _before_and_after(statistics: Any, last: int) -> tuple[Any, Any]:
 def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
     """log p_m of statistics `[B, S]`, for each test: `[B]`."""
     found = []
-    size = fitted["mahalanobis_loc"].shape[0] if "mahalanobis_loc" in fitted else None
+    size = fitted[NEIGHBOURS].shape[1] if NEIGHBOURS in fitted else None
     for name, rows in _by_test(statistics, size).items():
         arrays = {key.removeprefix(f"{name}_"): v for key, v in fitted.items() if key.startswith(f"{name}_")}
         found.append(tails.log_tails(_surprise(rows, arrays)[:, tf.newaxis], arrays)[:, 0])
@@ -202,7 +227,11 @@ def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Te
 
 
 def _surprise(rows: tf.Tensor, arrays: dict[str, tf.Tensor]) -> tf.Tensor:
-    """-log density of rows under one test: `[B]`."""
+    """What one test says of rows, the more the stranger, as -log density: `[B]`."""
+    if neighbours.POINTS in arrays:
+        return neighbours.log_distance(rows, arrays)
+    if "precisions" not in arrays:
+        return -rows[:, 0]
     return mixture.surprise(_coordinates(rows, arrays), arrays)
 
 
@@ -240,7 +269,10 @@ def _held_out(rows: np.ndarray, fit: Fit) -> np.ndarray:
     found = np.zeros(len(rows))
     for k in np.unique(fold):
         others = rows[fold != k] if (fold != k).sum() > 1 else rows
-        found[fold == k] = _surprise(tf.constant(rows[fold == k]), fit(others)).numpy()
+        arrays, own = fit(others), np.flatnonzero(fold == k)
+        for start in range(0, len(own), BLOCK):  # neighbours are compared with thousands of others
+            block = own[start : start + BLOCK]
+            found[block] = _surprise(tf.constant(rows[block]), arrays).numpy()
     return found
 
 
@@ -272,7 +304,6 @@ def _fit_of(test: str, num_images: int) -> Fit:
     fits: dict[str, Fit] = {
         "likelihood": _fit_likelihood,
         "texture": mixture.fit_normal,
-        "mahalanobis": mixture.fit_normal,
         "layout": functools.partial(_fit_layout, size=size),
     }
     return fits[test]
