@@ -18,8 +18,8 @@ def draw(flow: tfd.Distribution, points: np.ndarray, path: pathlib.Path) -> None
     across, up = (np.linspace(low[i], high[i], SIDE, dtype=np.float32) for i in range(2))
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape([-1, 2])
     density = np.exp(flow.log_prob(tf.constant(grid))).reshape([SIDE, SIDE])
-    figure = Figure(figsize=(8.4, 2.6), layout="constrained", dpi=80, facecolor=LIGHT.ground)
-    shown = {"2,000 points": points, "the flow's density": None, "its samples": flow.sample(DOTS, seed=0)}
+    figure = Figure(figsize=(8.4, 2.1), layout="constrained", dpi=80, facecolor=LIGHT.ground)
+    shown = {"points": points, "the flow's density": None, "its samples": flow.sample(DOTS, seed=0)}
     for axes, (title, dots) in zip(figure.subplots(1, 3), shown.items(), strict=True):
         if dots is None:
             axes.imshow(density, origin="lower", extent=(*across[[0, -1]], *up[[0, -1]]), cmap="Blues")

@@ -141,9 +141,6 @@ def tables() -> None:
                     "normal": normal_nats(parts.train, parts.test),
                     "normal, shrunk": normal_nats(parts.train, parts.test, shrunk=True),
                     "flow": nats(small, parts.test),
-                    "flow, mixtures": nats(
-                        fitted(parts, num_steps=4, hidden_units=16, coupling="mixture"), parts.test
-                    ),
                 }
             )
             inside = np.isin(labels, own)

@@ -11,6 +11,7 @@ from tensorflow_probability import distributions as tfd
 import tfp_flows
 from tests.detectors.models import small_glow
 from tfp_flows import detectors, testing
+from tfp_flows.detectors import neighbours
 
 SIZE = 4
 RNG = np.random.default_rng(0)
@@ -85,18 +86,33 @@ def test_contract(name, tmp_path):
 
 
 def test_tail_fractions_of_a_normal_model_are_those_of_chi_squared():
-    """Both tests of a normal model are its squared distance: p is the tail of chi^2 with D degrees."""
-    detector = detectors.Default(_normal()).fit(_drawn(20_000, 4))
+    """log p of a normal model is its squared distance: p is the tail of chi^2 with D degrees."""
+    fitted_to = _drawn(20_000, 4)
+    detector = detectors.Default(_normal()).fit(fitted_to)
     draws = np.random.default_rng(5).normal(size=[500, SIZE])
     vectors = (LOC + draws @ FACTOR.T).astype(np.float32)
     expected = scipy.stats.chi2.sf((draws**2).sum(axis=1), SIZE)
     found = detector.tests(vectors)
-    assert list(found) == ["likelihood", "mahalanobis"]
-    np.testing.assert_allclose(found["mahalanobis"], expected, atol=0.025)
-    log_prob = _normal().log_prob(vectors)
-    unlikely = expected < 0.1  # where log p is high, the test of it is two-sided
-    assert scipy.stats.spearmanr(found["likelihood"][unlikely], log_prob[unlikely])[0] > 0.99
+    assert list(found) == ["likelihood", "density", "neighbours"]
+    np.testing.assert_allclose(found["density"], expected, atol=0.02)
+    unlikely = expected < 0.1  # where log p is high, the test of what it should be is strict too
     np.testing.assert_allclose(found["likelihood"][unlikely], expected[unlikely], atol=0.03)
+    likeliest = expected > 0.99
+    assert found["likelihood"][likeliest].mean() < 0.3 < 0.98 < found["density"][likeliest].mean()
+
+
+def test_neighbours_are_the_nearest_of_the_vectors_fitted_to():
+    detector = detectors.Default(_normal()).fit(FIT)
+    loc, scale = FIT.astype(np.float64).mean(0), FIT.astype(np.float64).std(0)
+    pairs = (FIT[:, None].astype(np.float64) - np.concatenate([SEEN, DISTANT]).astype(np.float64)) / scale
+    nearest = np.sqrt((pairs**2).sum(-1)).min(0)
+    arrays = {name: detector.fitted[f"neighbours_{name}"] for name in ("loc", "scale", "points")}
+    np.testing.assert_allclose(arrays["loc"], loc)
+    rows = tf.constant(np.concatenate([SEEN, DISTANT]), tf.float64)
+    np.testing.assert_allclose(np.exp(neighbours.log_distance(rows, arrays)), nearest, rtol=1e-6)
+    fold = np.exp(detector.fitted["neighbours_ascending"])
+    assert fold.min() > 0, "no vector is its own neighbour"
+    assert detector.tests(DISTANT)["neighbours"].max() < 0.01 < detector.tests(SEEN)["neighbours"].mean()
 
 
 def test_columns_are_residuals_of_a_regression_on_all_others():
@@ -119,7 +135,7 @@ def test_an_explanation_of_a_vector_names_its_strangest_columns(tmp_path):
     detector = detectors.Default(_normal()).fit(FIT).calibrate(CALIBRATION)
     one = detector.explain(DISTANT[0])
     assert one.verdict == "out" and one.map is None and "vectors, which have no pixels" in one.no_map
-    assert "by mahalanobis" in str(one) and "strangest columns" in str(one)
+    assert "by neighbours" in str(one) and "strangest columns" in str(one)
     assert f"{abs(one.columns).argmax()} (" in str(one)
     assert "foreign" in one._repr_html_() and "<img" not in one._repr_html_() and one._repr_png_() is None
     one.save(tmp_path / "one.html")

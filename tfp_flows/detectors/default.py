@@ -8,13 +8,23 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows import data
-from tfp_flows.detectors import code_length, image_statistics, surprise, tail_tests, terms
+from tfp_flows.detectors import (
+    code_length,
+    image_statistics,
+    mixture,
+    neighbours,
+    surprise,
+    tail_tests,
+    terms,
+)
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.input_complexity import png_bits
 from tfp_flows.detectors.pictures import Pictures
 from tfp_flows.distributions.protocols import DensityModel
 
+NEIGHBOURS = f"neighbours_{neighbours.POINTS}"
+KEPT = ("normal_loc", "normal_scale", "normal_precisions")  # for `columns`
 PNG_CHANNELS = 4  # PNG has no images of more
 NUM_TEXTURE = image_statistics.NUM_DETAILS + image_statistics.NUM_SMALLER  # beside the codes
 
@@ -46,8 +56,9 @@ class Default(surprise.MapOfSurprise, Detector):
     were shuffled among all rows looks stranger than a held-out one. Photographs of anything have hardly a
     layout in common, so theirs counts little.
 
-    Of vectors there are two tests: likelihood, without codes; and mahalanobis, one normal distribution of
-    the vectors themselves, its covariance shrunk. `columns` says which columns are strange.
+    Of vectors there are other tests: likelihood, without codes; density, log p alone, where only a low one
+    is strange; and neighbours, the distance to the nearest vector that `fit` was given
+    (`neighbours.log_distance`). `columns` says which columns are strange.
 
     Of few images, mixtures have fewer components: the texture's is one, its covariance shrunk as Ledoit and
     Wolf do, below 2,400 images. No foreign image is seen; nothing needs to be set.
@@ -69,7 +80,8 @@ class Default(surprise.MapOfSurprise, Detector):
     most_training_images = 10_000
     training_statistics: np.ndarray | None = None
     TESTS: ClassVar[tuple[str, ...]] = ("likelihood", "texture", "layout")
-    TESTS_OF_VECTORS: ClassVar[tuple[str, ...]] = ("likelihood", "mahalanobis")
+    TESTS_OF_VECTORS: ClassVar[tuple[str, ...]] = ("likelihood", "density", "neighbours")
+    unseen_by_formulas = KEPT
 
     def __init__(self, model: DensityModel, png: bool = True, batch_size: int = 256):
         """Takes the density model.
@@ -117,9 +129,9 @@ class Default(surprise.MapOfSurprise, Detector):
         array = self._images(vectors)
         if not self.statistics.are_vectors:
             raise DetectorError(f"{self.name}: images [H, W, C] have no columns: see score_map.")
-        whitening = self.fitted["mahalanobis_precisions"][0]
+        whitening = self.fitted["normal_precisions"][0]
         precision = whitening @ whitening.T
-        standardised = (array - self.fitted["mahalanobis_loc"]) / self.fitted["mahalanobis_scale"]
+        standardised = (array - self.fitted["normal_loc"]) / self.fitted["normal_scale"]
         return standardised @ precision / np.sqrt(np.diag(precision))
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
@@ -142,6 +154,10 @@ class Default(surprise.MapOfSurprise, Detector):
         for name, rows in self._rows_to_fit(statistics).items():
             arrays = tail_tests.fit(rows, name)
             found |= {f"{name}_{key}": value for key, value in arrays.items()}
+        if self.statistics.are_vectors:
+            _, vectors = _before_and_after(statistics, self.statistics.known_image_shape()[0])
+            normal = {f"normal_{key}": value for key, value in mixture.fit_normal(vectors).items()}
+            found |= {name: normal[name] for name in KEPT}
         return found
 
     def _rows_to_fit(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
@@ -165,8 +181,9 @@ class Default(surprise.MapOfSurprise, Detector):
         return tf.reduce_logsumexp(tf.math.log(weights / tf.reduce_sum(weights)) - logs, axis=-1)
 
     def _needed(self) -> tuple[str, ...]:
-        names = self.TESTS_OF_VECTORS if self.statistics.are_vectors else self.TESTS
-        return tuple(f"{name}_means" for name in names)
+        if self.statistics.are_vectors:
+            return "likelihood_means", NEIGHBOURS
+        return tuple(f"{name}_means" for name in self.TESTS)
 
 
 def statistics_without_model(images: np.ndarray, png: bool = True, batch_size: int = 256) -> np.ndarray:
@@ -208,8 +225,8 @@ def groups_of(statistics: Any, num_texture: int = NUM_TEXTURE + 2) -> Groups:
 
 def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
     """log p_m of statistics `[B, S]`, for each test: `[B]`."""
-    if "mahalanobis_loc" in fitted:
-        rows_of = _of_vectors(statistics, fitted["mahalanobis_loc"].shape[0])
+    if NEIGHBOURS in fitted:
+        rows_of = _of_vectors(statistics, fitted[NEIGHBOURS].shape[1])
     else:
         rows_of = groups_of(statistics, fitted["texture_loc"].shape[0])._asdict()
     found = []
@@ -221,12 +238,13 @@ def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Te
 
 def _tests_of(fitted: Mapping[str, Any]) -> tuple[str, ...]:
     """The tests that arrays were fitted for."""
-    return Default.TESTS_OF_VECTORS if "mahalanobis_loc" in fitted else Default.TESTS
+    return Default.TESTS_OF_VECTORS if NEIGHBOURS in fitted else Default.TESTS
 
 
 def _of_vectors(statistics: Any, size: int) -> dict[str, Any]:
-    """Statistics `[B, S]` by test: terms; the vectors themselves."""
-    return dict(zip(Default.TESTS_OF_VECTORS, _before_and_after(statistics, size), strict=True))
+    """Statistics `[B, S]` by test: terms; log p, the first of them; the vectors themselves."""
+    said, vectors = _before_and_after(statistics, size)
+    return dict(zip(Default.TESTS_OF_VECTORS, (said, said[:, :1], vectors), strict=True))
 
 
 def _before_and_after(statistics: Any, last: int) -> tuple[Any, Any]:

@@ -30,7 +30,7 @@ class Features(tf.Module):
     #### References
 
     [1]: Polina Kirichenko, Pavel Izmailov and Andrew Gordon Wilson. Why normalizing flows fail to detect
-         out-of-distribution data. NeurIPS 2020. https://arxiv.org/abs/2006.08545 (section 7)
+         out-of-distribution data. NeurIPS 2020. https://arxiv.org/abs/2006.08545
     """
 
     def __init__(
