@@ -119,7 +119,7 @@ def test_evaluation_files_and_numbers(finished):
     np.testing.assert_allclose(float(rows[0]["bits_per_dim_se"]), error, rtol=1e-3)
     assert rows[0]["auroc"] == ""
     assert "digits@contrast=0.5" in result.stdout and "AUROC" in result.stdout
-    for name in ("likelihoods.png", "samples.png"):
+    for name in ("likelihoods.png", "samples.png", "summary.png"):
         assert (folder / "evaluation" / name).read_bytes().startswith(b"\x89PNG")
     with np.load(folder / "evaluation" / "log_probs.npz") as scores:
         np.testing.assert_allclose(scores["digits (test)"], log_prob, rtol=1e-5)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 FLAGS = flags.FLAGS
 DATASET_HELP = (
-    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, photos, digits, constant or "
-    "noise, and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
-    "@over=white "
-    "@contrast=0.5 @binarize. ALIAS=NAME: what tables and pictures call the set."
+    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, fashion_mnist_small, "
+    "mnist_small, photos, digits, constant or noise, and operations on any of them, left to right: "
+    "@resize=32 @pad=32 @crop=28 @rgb @luminance @over=white @contrast=0.5 @binarize. "
+    "ALIAS=NAME: what tables and pictures call the set."
 )
 
 
