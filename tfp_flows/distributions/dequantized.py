@@ -293,8 +293,8 @@ class Dequantized(ImageDistribution):
     def draws(self, n: int, seed: SeedLike = None, temperature: float = 1.0) -> tf.Tensor:
         """What `sample` rounds to grey levels: samples y `[n, H, W, C]` of the flow, floating.
 
-        One that is not finite is of a latent that the flow's inverse overflowed on; see `bounded scales` in
-        docs/inverse.md. `sample` makes its pixels black.
+        One that is not finite is one that the flow's inverse overflowed on (docs/inverse.md); `sample` makes
+        its pixels black.
 
         Args:
           n: Number of samples.
