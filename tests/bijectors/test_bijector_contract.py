@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+import tfp_flows
 from tests.bijectors.chains import CONV, chain
 from tfp_flows import bijectors, networks, testing
 from tfp_flows.bijectors import _one_pass
@@ -130,6 +131,10 @@ REGISTRY = {
     "FusedChain-reversible": (
         lambda dtype: bijectors.FusedChain(chain(dtype).bijectors, reversible=True),
         (4, 4, 2),
+    ),
+    "ConditionedChain": (
+        lambda dtype: tfp_flows.vector_flow(3, num_steps=1, hidden_units=4, dtype=dtype).bijector,
+        (3,),
     ),
     "Glow-mixture-checkerboard": (
         lambda dtype: bijectors.Glow(

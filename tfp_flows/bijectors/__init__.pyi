@@ -1,4 +1,5 @@
 from .actnorm import ActNorm as ActNorm
+from .conditioned_chain import ConditionedChain as ConditionedChain
 from .conv1x1 import InvertibleConv1x1 as InvertibleConv1x1
 from .coupling import AdditiveCoupling as AdditiveCoupling
 from .coupling import AffineCoupling as AffineCoupling

@@ -65,6 +65,7 @@ class Coupling(_coupling.SplitBijector):
         dtype: tf.DType | npt.DTypeLike = tf.float32,
         validate_args: bool = False,
         name: str = "coupling",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
@@ -81,6 +82,8 @@ class Coupling(_coupling.SplitBijector):
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs and what the network says are finite.
           name: Python `str`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           UserError: If an argument is not of this kind; and, when called, if the input has other channels,
@@ -97,6 +100,7 @@ class Coupling(_coupling.SplitBijector):
             event_ndims,
             swap,
             split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,

@@ -16,6 +16,8 @@ from tfp_flows.models.family import Family
 from tfp_flows.training import units
 from tfp_flows.training.examples import Examples
 
+INITIAL, INITIAL_VECTORS = 256, 10_000
+
 
 class DensityModel(Protocol):
     """Anything that has a log-density and variables: a `tfd.Distribution`, a `tf.Module`."""
@@ -41,6 +43,8 @@ class Subject:
         `condition` where the density is given nothing.
       initialize: `(examples, seed, condition=...) -> None`, data-dependent initialisation from a batch.
       log_prob: Compiled `(examples, condition) -> [B]`, nats, as in an evaluation; likewise.
+      initial: How many examples `initialize` is given at most, or a batch if that is more.
+      marginal: The same of examples whose condition is not known; None where there is no condition.
     """
 
     model: DensityModel
@@ -50,6 +54,8 @@ class Subject:
     training_log_prob: Callable[..., tf.Tensor]
     initialize: Callable[..., None]
     log_prob: Callable[..., tf.Tensor]
+    initial: int = INITIAL
+    marginal: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def loss(self, log_prob: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
         """A log-probability in nats as a loss, in the subject's unit."""
@@ -64,8 +70,9 @@ def subject_of_family(family: Family, model: ImageDistribution, examples: Exampl
       model: As `family.build` makes it.
       examples: Some of those that it will be trained on, where they have conditions.
     """
-    log_prob = evaluation.compiled_log_prob(model)
+    log_prob, marginal = evaluation.compiled_log_prob(model), None
     if examples is not None and examples.condition is not None:
+        marginal = log_prob
         log_prob = _compiled(lambda images, condition: model.log_prob(images, condition=condition), examples)
     return Subject(
         model=model,
@@ -75,7 +82,19 @@ def subject_of_family(family: Family, model: ImageDistribution, examples: Exampl
         training_log_prob=functools.partial(family.training_log_prob, model),
         initialize=functools.partial(family.initialize, model),
         log_prob=log_prob,
+        marginal=marginal,
     )
+
+
+def subject_of_vectors(family: Family, model: DensityModel, examples: Examples) -> Subject:
+    """A flow over vectors: by its own `log_prob`, from the data-dependent initialisation of its family.
+
+    Raises:
+      UserError: As `subject_of_stranger`.
+    """
+    subject = subject_of_stranger(model, examples)
+    initialize = functools.partial(family.initialize, model)
+    return dataclasses.replace(subject, initialize=initialize, initial=INITIAL_VECTORS)
 
 
 def subject_of_stranger(model: DensityModel, examples: Examples) -> Subject:
