@@ -127,7 +127,7 @@ def decomposition(page: Page, studies: Sequence[RunStudy]) -> None:
     page.data("layers", [row for s in studies for row in term_rows.layer_rows(s, terms[s.name])])
     for study in studies:
         page.data(f"images_{study.name}", term_rows.image_rows(terms[study.name]), in_json=False)
-        if study.coupling == "affine":
+        if study.coupling not in ("additive", None):
             page.figure(
                 f"layers_{study.name}",
                 figures.layer_profile(terms[study.name], f"Volume by layer: {study.name}", show.styles),

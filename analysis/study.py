@@ -106,14 +106,15 @@ class RunStudy:
 
     @property
     def coupling(self) -> str | None:
-        """The couplings of a flow: "affine" (NVP-Glow) or "additive" (CV-Glow); None for no flow."""
+        """The couplings of a flow, such as "affine" (NVP-Glow) or "additive" (CV-Glow); None for no flow."""
         return self.spec.model.coupling if self.is_flow else None
 
     @property
     def title(self) -> str:
         """Such as "NVP-Glow on fashion_mnist"."""
         kinds = {"affine": "NVP-Glow", "additive": "CV-Glow", None: FAMILY_TITLES.get(self.spec.family)}
-        return f"{kinds[self.coupling] or self.spec.family} on {data.short(self.spec.dataset)}"
+        kind = kinds.get(self.coupling, f"Glow of {self.coupling} couplings")
+        return f"{kind or self.spec.family} on {data.short(self.spec.dataset)}"
 
     def choose_datasets(self) -> None:
         """Sets `others` to the data sets of the run's shape, and `left_out` to why the rest are not.

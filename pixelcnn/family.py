@@ -41,6 +41,10 @@ def _training_log_prob(model, images, seed, **condition):
     return model.log_prob(images, dropout_seed=seed, **condition)
 
 
+def _sample(model, n, seed, progress, temperature=1.0):
+    return model.sample(n, seed=seed, progress=progress, temperature=temperature)
+
+
 def _methods(model):
     """log_prob_parts: log P of each pixel given those before it."""
     images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
@@ -61,7 +65,7 @@ FAMILY = Family(
     training_protocol=lambda config: PixelCNNProtocol(),
     model_class=PixelCNN,
     config_of=_config_of,
-    sample=lambda model, n, seed, progress: model.sample(n, seed=seed, progress=progress),
+    sample=_sample,
     methods=_methods,
     noisy=False,
 )

@@ -20,6 +20,7 @@ from .distributions import Dequantized as Dequantized
 from .distributions import ImageDistribution as ImageDistribution
 from .models.glow import GlowConfig as GlowConfig
 from .models.glow import glow as glow
+from .models.vectors import vector_flow as vector_flow
 from .numerics.quantization import bits_per_dim as bits_per_dim
 from .runs import load as load
 from .training.fit import fit as fit

@@ -4,8 +4,8 @@ r"""Compares the likelihoods that a trained model gives to data sets.
 
 The model's own test images come first and some of its training images second. A folder or an archive without
 test images of its own, which the model was not trained on, is scored as a whole. Writes
-RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png, summary.png and log_probs.npz. Where
-RUN/detector is a detector of this model, its AUROCs stand beside those of -log p.
+RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png, summary.png, log_probs.npz and, of a flow,
+inverse.json. Where RUN/detector is a detector of this model, its AUROCs stand beside those of -log p.
 """
 
 from typing import Any
@@ -27,6 +27,7 @@ def define_flags() -> None:
         "max_images", None, "Score no more images of a set than this, a fixed random sample.", lower_bound=2
     )
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
+    commands.define_temperature_flag()
     commands.define_moved_data_flag()
     commands.define_skip_unreadable_flag()
     commands.define_parts_flag()
@@ -59,6 +60,7 @@ def main() -> None:
         num_samples=FLAGS.num_samples,
         progress=FLAGS.progress,
         protocol=protocol,
+        temperature=FLAGS.temperature,
     )
     print(evaluation.report(run, rows))
     told = dict(spec=spec, data_dir=FLAGS.data_dir, download=FLAGS.download, progress=FLAGS.progress)

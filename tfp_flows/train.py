@@ -68,6 +68,7 @@ def define_flags(family: str = "glow") -> list[str]:
         "At each validation, samples, reconstructions and histograms for TensorBoard, also of the first of "
         "--evaluate_on.",
     )
+    names.append(commands.define_temperature_flag())
     commands.define_parts_flag()
     commands.define_memory_flags()
     flags.DEFINE_integer(
@@ -101,8 +102,10 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
     config = commands.config_from_flags(training.TrainingConfig)
     commands.refuse_flags_of_others(FLAGS.family, _config_classes())
-    model_config: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
     run = runs.Run(FLAGS.run)
+    config_class = registry.settings(FLAGS.family).config_class
+    _keep_meaning(run, config_class)
+    model_config: Any = commands.config_from_flags(config_class)
     data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
     run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
     division = run.spec().division if run.exists() else data.DIVISION
@@ -153,7 +156,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         return
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
     if sets:
-        rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
+        rows = evaluation.evaluate(run, sets, progress=FLAGS.progress, temperature=FLAGS.temperature)
         print(evaluation.report(run, rows))
     reported = None
     if FLAGS.report:
@@ -167,6 +170,16 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         name = "" if FLAGS.detector == NO_DETECTOR else FLAGS.detector
         told = dict(spec=located, detector_name=name, **source, progress=FLAGS.progress, reported=reported)
         print("\n".join(reporting.close(run, sets, rows, **told)))
+
+
+def _keep_meaning(run: "runs.Run", config_class: type) -> None:
+    """Flags whose default has changed are those of a run that is there, where no flag says another."""
+    if not run.exists() or run.spec().family != FLAGS.family:
+        return
+    own = run.spec().model
+    for name in getattr(config_class, "BEFORE", {}):
+        if not FLAGS[name].present:
+            FLAGS[name].value = getattr(own, name)
 
 
 def _overview(

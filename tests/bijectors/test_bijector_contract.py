@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+import tfp_flows
 from tests.bijectors.chains import CONV, chain
 from tfp_flows import bijectors, networks, testing
 from tfp_flows.bijectors import _one_pass
@@ -19,6 +20,23 @@ def _factor_out(dtype, **kwargs):
     rest = bijectors.ActNorm(3, dtype=dtype)
     network = functools.partial(networks.ConvLayer, dtype=dtype)
     return bijectors.FactorOut(5, network, rest=rest, num_leaving=2, dtype=dtype, **kwargs)
+
+
+DENSE = functools.partial(networks.DenseNetwork, hidden_channels=5)
+MASK = np.arange(24).reshape([4, 3, 2]) % 5 < 2
+
+
+def _coupling(kind, channels, *transform, network=CONV, **settings):
+    return lambda dtype: kind(
+        channels, functools.partial(network, dtype=dtype), *transform, dtype=dtype, **settings
+    )
+
+
+def _mixture(dtype):
+    values = [[0.0, 1.0, -1.0]], [[-1.0, 0.0, 2.0]], [[0.0, -0.5, 0.3]], [0.3], [0.1]
+    return bijectors.MixtureLogisticCDF(
+        *(tf.Variable(value, dtype=dtype) for value in values), min_slope=0.05, dtype=dtype
+    )
 
 
 # name -> (build(dtype), event shape on the image side)
@@ -60,7 +78,39 @@ REGISTRY = {
         ),
         (3, 3, 4),
     ),
+    "AffineCoupling-rows": (_coupling(bijectors.AffineCoupling, 1, split="rows"), (4, 3, 1)),
+    "AffineCoupling-odd-mask": (
+        _coupling(bijectors.AffineCoupling, 3, split=[True, False, True], event_ndims=1, network=DENSE),
+        (3,),
+    ),
+    "AdditiveCoupling-columns-swap": (
+        _coupling(bijectors.AdditiveCoupling, 2, split="columns", swap=True),
+        (3, 4, 2),
+    ),
+    "Coupling-shift-odd-swap": (
+        _coupling(bijectors.Coupling, 5, bijectors.ShiftTransform(), swap=True),
+        (2, 3, 5),
+    ),
+    "Coupling-affine-mask": (
+        _coupling(bijectors.Coupling, 2, bijectors.AffineTransform(), split=MASK),
+        (4, 3, 2),
+    ),
+    "Coupling-spline-odd-vector": (
+        _coupling(bijectors.Coupling, 3, bijectors.SplineTransform(4), network=DENSE, event_ndims=1),
+        (3,),
+    ),
+    "Coupling-mixture-checkerboard": (
+        _coupling(bijectors.Coupling, 1, bijectors.MixtureTransform(3), split="checkerboard"),
+        (4, 4, 1),
+    ),
+    "MixtureLogisticCDF": (_mixture, (4,)),
     "FactorOut": (_factor_out, (2, 4, 5)),
+    "FactorOut-odd": (
+        lambda dtype: bijectors.FactorOut(
+            3, functools.partial(networks.ConvLayer, dtype=dtype), dtype=dtype
+        ),
+        (2, 2, 3),
+    ),
     "FactorOut-tanh": (functools.partial(_factor_out, scale_form="tanh"), (2, 4, 5)),
     "FactorOut-shift": (functools.partial(_factor_out, mode="shift"), (2, 4, 5)),
     "FactorOut-none": (functools.partial(_factor_out, mode="none"), (2, 4, 5)),
@@ -81,6 +131,27 @@ REGISTRY = {
     "FusedChain-reversible": (
         lambda dtype: bijectors.FusedChain(chain(dtype).bijectors, reversible=True),
         (4, 4, 2),
+    ),
+    "ConditionedChain": (
+        lambda dtype: tfp_flows.vector_flow(5, num_steps=2, hidden_units=6, dtype=dtype).bijector,
+        (5,),
+    ),
+    "ConditionedChain-mixture": (
+        lambda dtype: tfp_flows.vector_flow(4, 2, hidden_units=6, coupling="mixture", dtype=dtype).bijector,
+        (4,),
+    ),
+    "Glow-mixture-checkerboard": (
+        lambda dtype: bijectors.Glow(
+            (2, 2, 3),
+            levels=1,
+            steps_per_level=1,
+            hidden_channels=3,
+            coupling="mixture",
+            num_components=2,
+            checkerboard_steps=1,
+            dtype=dtype,
+        ),
+        (2, 2, 3),
     ),
     "Glow-as-it-is": (
         lambda dtype: bijectors.Glow((4, 4, 1), levels=2, steps_per_level=1, hidden_channels=3, dtype=dtype),

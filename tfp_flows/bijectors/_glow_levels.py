@@ -10,12 +10,21 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from tfp_flows import networks
-from tfp_flows.bijectors import _conditioner, actnorm, conv1x1, coupling, factor_out, fused_chain
+from tfp_flows.bijectors import (
+    _conditioner,
+    actnorm,
+    conv1x1,
+    coupling,
+    elementwise_coupling,
+    factor_out,
+    fused_chain,
+    transforms,
+)
 from tfp_flows.bijectors import squeeze as squeezing
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
-COUPLINGS = ("affine", "additive")
+COUPLINGS = ("affine", "additive", "spline", "mixture")
 LEAVES = ("untouched", "transformed")
 NETWORKS = {"conv": networks.ConvNetwork, "highway": networks.HighwayNetwork}
 
@@ -34,6 +43,7 @@ class Plan:
     coupling: str
     scale_form: str
     shift_first: bool
+    input_limit: float
     factor_out: str | None
     factor_out_scale_form: str | None
     factor_out_network: Factory | None
@@ -41,24 +51,46 @@ class Plan:
     condition_channels: int
     seed: int
     dtype: tf.DType
+    num_bins: int
+    num_components: int
+    checkerboard_steps: int
 
     def members(self) -> list[tfb.Bijector]:
         """New members of the whole Glow, image side first."""
-        return self._level(self.image_shape[2], 0)
+        channels = self.image_shape[2]
+        return [*self._checkerboards(channels), *self._level(channels, 0)]
 
-    def routed(self, conditions: Sequence[tf.Tensor], level: int = 0) -> dict[str, Any]:
+    def routed(self, condition: tf.Tensor, conditions: Sequence[tf.Tensor]) -> dict[str, Any]:
+        """Keyword arguments for the members: `condition`, and in each level its of `conditions`."""
+        own = {"condition": condition}
+        steps = range(self.checkerboard_steps)
+        return {
+            **{f"{_checkerboard_name(step)}_coupling": own for step in steps},
+            **self._routed_level(conditions, 0),
+        }
+
+    def _routed_level(self, conditions: Sequence[tf.Tensor], level: int) -> dict[str, Any]:
         """Keyword arguments for the members of `level`: each gets its level's of `conditions`."""
         own = {"condition": conditions[level]}
         found: dict[str, Any] = {
             f"{_step_name(level, step)}_coupling": own for step in range(self.steps_per_level)
         }
         if level + 1 < self.levels:
-            below = {f"level{level + 1}": self.routed(conditions, level + 1)}
+            below = {f"level{level + 1}": self._routed_level(conditions, level + 1)}
             found[f"level{level}_factor_out"] = {**below, **({} if self._mode() == "none" else own)}
         return found
 
     def _mode(self) -> str:
-        return self.factor_out or ("affine" if self.coupling == "affine" else "shift")
+        return self.factor_out or ("shift" if self.coupling == "additive" else "affine")
+
+    def _checkerboards(self, channels: int) -> list[tfb.Bijector]:
+        """Steps before the first squeeze, whose couplings transform black and white squares in turn."""
+        members: list[tfb.Bijector] = []
+        for step in range(self.checkerboard_steps):
+            name = _checkerboard_name(step)
+            seeds = [[self.seed, self.levels, step, which] for which in (0, 1)]  # no level has this number
+            members += self._step(channels, name, seeds, split="checkerboard", swap=step % 2 == 1)
+        return members
 
     def _level(self, channels: int, level: int) -> list[tfb.Bijector]:
         """One level and all those below it: members that keep the shape `[H, W, channels]`."""
@@ -66,30 +98,38 @@ class Plan:
         squeeze = squeezing.Squeeze(name=f"level{level}_squeeze")
         members = [squeeze]
         for step in range(self.steps_per_level):
-            members += self._step(channels, level, step)
+            name = _step_name(level, step)
+            seeds = [[self.seed, level, step, which] for which in (0, 1)]
+            members += self._step(channels, name, seeds, swap=self.leaves == "transformed")
         if level + 1 < self.levels:
             members.append(self._factor_out(channels, level))
         return [*members, tfb.Invert(squeeze, name=f"level{level}_unsqueeze")]
 
-    def _step(self, channels: int, level: int, step: int) -> list[tfb.Bijector]:
-        """A step of flow: actnorm, 1x1 convolution, coupling."""
-        name = _step_name(level, step)
-        conv_seed, network_seed = ([self.seed, level, step, which] for which in (0, 1))
-        settings = {
-            "network": self._network(network_seed, f"{name}_coupling"),
-            "swap": self.leaves == "transformed",
-            "dtype": self.dtype,
-            "name": f"{name}_coupling",
-        }
+    def _step(
+        self, channels: int, name: str, seeds: Sequence[Sequence[int]], **division: Any
+    ) -> list[tfb.Bijector]:
+        """A step of flow: actnorm, 1x1 convolution (of one channel there is none), coupling."""
+        conv_seed, network_seed = seeds
+        network = self._network(network_seed, f"{name}_coupling")
+        members: list[tfb.Bijector] = [actnorm.ActNorm(channels, dtype=self.dtype, name=f"{name}_actnorm")]
+        if channels > 1:
+            members.append(
+                conv1x1.InvertibleConv1x1(channels, seed=conv_seed, dtype=self.dtype, name=f"{name}_conv1x1")
+            )
+        return [*members, self._coupling(channels, network, name=f"{name}_coupling", **division)]
+
+    def _coupling(self, channels: int, network: Factory, **settings: Any) -> tfb.Bijector:
+        """A coupling of the kind that is named."""
+        settings |= {"dtype": self.dtype, "input_limit": self.input_limit}
         if self.coupling == "affine":
-            coupled = coupling.AffineCoupling(channels, scale_form=self.scale_form, **settings)
+            return coupling.AffineCoupling(channels, network, scale_form=self.scale_form, **settings)
+        if self.coupling == "additive":
+            return coupling.AdditiveCoupling(channels, network, **settings)
+        if self.coupling == "spline":
+            transform: transforms.Transform = transforms.SplineTransform(self.num_bins)
         else:
-            coupled = coupling.AdditiveCoupling(channels, **settings)
-        return [
-            actnorm.ActNorm(channels, dtype=self.dtype, name=f"{name}_actnorm"),
-            conv1x1.InvertibleConv1x1(channels, seed=conv_seed, dtype=self.dtype, name=f"{name}_conv1x1"),
-            coupled,
-        ]
+            transform = transforms.MixtureTransform(self.num_components)
+        return elementwise_coupling.Coupling(channels, network, transform, **settings)
 
     def _network(self, seed: Sequence[int], owner: str) -> Factory:
         """The factory of one coupling's network."""
@@ -121,6 +161,7 @@ class Plan:
             rest=fused_chain.FusedChain(self._level(channels // 2, level + 1), name=f"level{level + 1}"),
             mode=self._mode(),
             scale_form=scale,
+            input_limit=self.input_limit,
             dtype=self.dtype,
             name=name,
         )
@@ -179,6 +220,11 @@ def checked(plan: Plan, name: str) -> Plan:
     """
     for field in ("levels", "steps_per_level", "hidden_channels"):
         arguments.check_count(getattr(plan, field), field, name)
+    for field in ("num_bins", "num_components"):
+        arguments.check_count(getattr(plan, field), field, name)
+    if plan.checkerboard_steps != 0:
+        arguments.check_count(plan.checkerboard_steps, "checkerboard_steps", name)
+    _conditioner.input_limit(plan.input_limit, name)
     if plan.condition_channels != 0:
         arguments.check_count(plan.condition_channels, "condition_channels", name)
     _check_choice(plan, "coupling", COUPLINGS, name)
@@ -213,6 +259,10 @@ def latent_map(image_shape: tuple[int, int, int], levels: int) -> tuple[np.ndarr
 
 def _step_name(level: int, step: int) -> str:
     return f"level{level}_step{step}"
+
+
+def _checkerboard_name(step: int) -> str:
+    return f"checkerboard{step}"
 
 
 def _check_choice(plan: Plan, field: str, choices: Sequence[str], name: str) -> None:

@@ -1,4 +1,4 @@
-"""Coupling layers: one half of the channels is transformed given the other (NICE, RealNVP)."""
+"""The quick couplings: one part of an event is scaled and shifted given the other (NICE, RealNVP)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,26 +7,26 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.bijectors import _conditioner, _coupling
-from tfp_flows.bijectors._one_pass import Pair
 
 
-class AffineCoupling(_coupling.Coupling):
+class AffineCoupling(_coupling.SplitBijector):
     """Scales and shifts one half of the channels, given the other half.
 
         inverse (image -> latent):  z_a = s(x_b) * x_a + t(x_b),   z_b = x_b
         forward (latent -> image):  x_a = (z_a - t(z_b)) / s(z_b), x_b = z_b
         log|det dz/dx| = sum log s(x_b)
 
-    The halves are x = [x_a, x_b] along the last axis, [x_b, x_a] with `swap`. The network returns
+    The halves are x = [x_a, x_b] along the last axis, [x_b, x_a] with `swap`; of an odd number of channels
+    the first half has one more. Other parts than halves of channels: `split`. The network returns
     [raw, t] along the last axis, and `scale_form` says what s is:
 
-        "sigmoid"  s = sigmoid(raw + 2)     in (0, 1)
-        "exp"      s = exp(raw)             in (0, inf)
         "tanh"     s = exp(tanh(raw))       in [1/e, e]
+        "sigmoid"  s = sigmoid(raw + 2)     in (0, 1); raw + 2 no lower than -80
+        "exp"      s = exp(raw)             in (0, inf)
 
-    The first two may be as small as they like, and the inverse divides by them: far from the data that of
+    The last two may be as small as they like, and the inverse divides by them: far from the data that of
     a deep flow overflows, even in float64. With "tanh" neither direction of a coupling stretches x_a, given
-    x_b, by more than e [2].
+    x_b, by more than e [2]. What is left is how much t says of x_b: see `input_limit`.
 
     #### Example
 
@@ -56,27 +56,33 @@ class AffineCoupling(_coupling.Coupling):
         self,
         num_channels: int,
         network: _conditioner.Factory,
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         event_ndims: int = 3,
         swap: bool = False,
         dtype: tf.DType | npt.DTypeLike = tf.float32,
         validate_args: bool = False,
         name: str = "affine_coupling",
         scale: str | None = None,
+        split: str | npt.ArrayLike = "channels",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
         Args:
-          num_channels: Even positive `int`, C.
-          network: Factory: `network(C // 2, C)` returns a callable that maps `[N, ..., C // 2]` to
-            `[N, ..., C]`, best a `tf.Module` or a Keras 2 model whose variables exist already.
-          scale_form: "sigmoid", "exp" or "tanh": how s follows from the network's output.
+          num_channels: Positive `int`, C.
+          network: Factory: `network(in_channels, out_channels)`, of halves of channels (C // 2, C), returns
+            a callable that maps `[N, ..., in_channels]` to `[N, ..., out_channels]`, best a `tf.Module` or
+            a Keras 2 model whose variables exist already.
+          scale_form: "tanh", "sigmoid" or "exp": how s follows from the network's output.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
-          swap: Python `bool`: transform the second half, not the first.
+          swap: Python `bool`: transform the other part, of channels the second half.
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs are finite and scales positive.
           name: Python `str`.
           scale: The old name of `scale_form`; it warns.
+          split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           ValueError: If an argument is not of this kind; and, when called, if the input has other
@@ -91,6 +97,8 @@ class AffineCoupling(_coupling.Coupling):
             2,
             event_ndims,
             swap,
+            split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -112,19 +120,16 @@ class AffineCoupling(_coupling.Coupling):
         raw = super()._terms(b, conditions)
         return _conditioner.scale_and_shift(raw, self._scale_form, self.validate_args, self.name)
 
-    def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
+    def _transform(self, x_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
         scale, log_scale, shift = terms
-        return scale * x_a + shift, tf.reduce_sum(log_scale, axis=self._event_axes())
+        return scale * x_a + shift, log_scale
 
-    def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
+    def _restore(self, z_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
         scale, log_scale, shift = terms
-        return (z_a - shift) / scale, -tf.reduce_sum(log_scale, axis=self._event_axes())
-
-    def _log_scale(self, terms: Any, x_a: tf.Tensor) -> tf.Tensor:
-        return terms[1]
+        return (z_a - shift) / scale, -log_scale
 
 
-class AdditiveCoupling(_coupling.Coupling):
+class AdditiveCoupling(_coupling.SplitBijector):
     """Shifts one half of the channels, given the other half: volume preserving.
 
         inverse (image -> latent):  z_a = x_a + t(x_b),  z_b = x_b
@@ -149,17 +154,23 @@ class AdditiveCoupling(_coupling.Coupling):
         dtype: tf.DType | npt.DTypeLike = tf.float32,
         validate_args: bool = False,
         name: str = "additive_coupling",
+        split: str | npt.ArrayLike = "channels",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
         Args:
-          num_channels: Even positive `int`, C.
-          network: Factory: `network(C // 2, C // 2)` returns a callable; see `AffineCoupling`.
+          num_channels: Positive `int`, C.
+          network: Factory: `network(in_channels, out_channels)`, of halves of channels (C // 2, C // 2),
+            returns a callable; see `AffineCoupling`.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
-          swap: Python `bool`: transform the second half, not the first.
+          swap: Python `bool`: transform the other part, of channels the second half.
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs are finite.
           name: Python `str`.
+          split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           ValueError: As `AffineCoupling`.
@@ -171,6 +182,8 @@ class AdditiveCoupling(_coupling.Coupling):
             1,
             event_ndims,
             swap,
+            split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -182,11 +195,8 @@ class AdditiveCoupling(_coupling.Coupling):
         """True: it is 0. The Jacobian holds dt/dx_b, and is not constant."""
         return True
 
-    def _transform(self, x_a: tf.Tensor, terms: Any) -> Pair:
-        return x_a + terms, tf.zeros([], x_a.dtype)
+    def _transform(self, x_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+        return x_a + terms, None
 
-    def _restore(self, z_a: tf.Tensor, terms: Any) -> Pair:
-        return z_a - terms, tf.zeros([], z_a.dtype)
-
-    def _log_scale(self, terms: Any, x_a: tf.Tensor) -> tf.Tensor:
-        return tf.zeros_like(x_a)
+    def _restore(self, z_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+        return z_a - terms, None

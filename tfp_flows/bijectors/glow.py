@@ -20,6 +20,7 @@ class Glow(fused_chain.FusedChain):
     From the image (above) to the latent (`inverse`), with K = `steps_per_level` and three levels:
 
         x                                        [H, W, C]
+        |  (steps at full resolution, with `checkerboard_steps`)
         |  squeeze                               [H/2, W/2, 4C]
         |  K x (actnorm, 1x1 conv, coupling)
         |  factor out: the first 2C channels stay ..... the last 2C leave, normalised
@@ -80,8 +81,9 @@ class Glow(fused_chain.FusedChain):
         network: str | Callable[[int, int], Callable] = "conv",
         hidden_channels: int = 128,
         coupling: str = "affine",
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         shift_first: bool = False,
+        input_limit: float = 5.0,
         factor_out: str | None = None,
         factor_out_scale_form: str | None = None,
         factor_out_network: Callable[[int, int], Callable] | None = None,
@@ -92,6 +94,9 @@ class Glow(fused_chain.FusedChain):
         dtype: tf.DType = tf.float32,
         validate_args: bool = False,
         name: str = "glow",
+        num_bins: int = 8,
+        num_components: int = 8,
+        checkerboard_steps: int = 0,
     ) -> None:
         """Creates all members and their networks.
 
@@ -104,10 +109,14 @@ class Glow(fused_chain.FusedChain):
             factory sees to dtype and condition itself, and to seeds: one seed alone would give every step
             the same first weights.
           hidden_channels: Width of the networks that are named, not made by a factory.
-          coupling: "affine" or "additive".
-          scale_form: "sigmoid", "exp" or "tanh", of affine couplings: see `AffineCoupling`.
+          coupling: "affine", "additive", "spline" (`SplineTransform`) or "mixture" (`MixtureTransform`).
+          scale_form: "tanh", "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
           shift_first: z = s (x + t) in couplings and factor-outs, in the place of z = s x + t: as the code
             of the paper has it.
+          input_limit: Networks see their inputs clipped to [-input_limit, input_limit]; 0 for as they are.
+            Networks of ReLUs grow as their inputs do, and the output of one coupling is the input of the
+            next: far from the data shifts would grow from step to step, and with them what the inverse makes
+            of a rounding error.
           factor_out: "affine", "shift" or "none", see `FactorOut`; by default "affine" for affine couplings
             and "shift" for additive ones.
           factor_out_scale_form: As `scale_form`, of affine factor-outs; by default that of the couplings.
@@ -120,6 +129,10 @@ class Glow(fused_chain.FusedChain):
           dtype: Floating dtype.
           validate_args: Python `bool`, as in every TFP bijector.
           name: Python `str`.
+          num_bins: Bins of spline couplings, an `int` of at least 2.
+          num_components: Logistics of mixture couplings, a positive `int`.
+          checkerboard_steps: How many steps, with couplings whose `split` is "checkerboard", come before the
+            first squeeze, as in RealNVP and Flow++.
 
         Raises:
           ValueError: If an argument is not of this kind, or the image's shape does not fit.
@@ -218,4 +231,5 @@ class Glow(fused_chain.FusedChain):
         if not size:
             raise UserError(f"{self.name}: a `condition` was given, but condition_channels=0.")
         given = _condition.broadcast(condition, value, 3, size, self.name, self.image_shape[:2])
-        return self._plan.routed(_condition.per_level(given, value.shape.rank, self._plan.levels))
+        by_level = _condition.per_level(given, value.shape.rank, self._plan.levels)
+        return self._plan.routed(given, by_level)

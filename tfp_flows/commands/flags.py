@@ -69,6 +69,17 @@ def define_skip_unreadable_flag() -> str:
     return "skip_unreadable"
 
 
+def define_temperature_flag() -> str:
+    """Defines `--temperature`, as a model's `sample` has it; returns its name."""
+    flags.DEFINE_float(
+        "temperature",
+        1.0,
+        "Of the images drawn for samples.png: below 1 nearer to the most usual, of less variety.",
+        lower_bound=0.0,
+    )
+    return "temperature"
+
+
 def define_parts_flag() -> None:
     """Defines `--parts`; see `tfp_flows.numerics.parts`."""
     flags.DEFINE_integer(

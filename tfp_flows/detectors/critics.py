@@ -41,6 +41,7 @@ class Critics(Detector):
     """
 
     name = "critics"
+    takes_vectors = False
     log_prob_first = False
     exportable = True
     prepares = True

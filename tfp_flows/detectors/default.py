@@ -1,25 +1,22 @@
 """The detector to begin with: three complementary tests in one, fitted to own images alone."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.detectors import code_length, image_statistics, mixture, surprise, tails, terms
+from tfp_flows import data
+from tfp_flows.detectors import code_length, image_statistics, surprise, tail_tests, terms
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.input_complexity import png_bits
 from tfp_flows.detectors.pictures import Pictures
 from tfp_flows.distributions.protocols import DensityModel
 
-FOLDS = 4
 PNG_CHANNELS = 4  # PNG has no images of more
-LIKELIHOOD_COMPONENTS, LAYOUT_COMPONENTS, LAYOUT_SIZE = 4, 20, 24
-NUM_TEXTURE = image_statistics.NUM_DETAILS + image_statistics.NUM_SMALLER
-LEAST_KNOWLEDGE = 0.1  # so that no test counts for nothing
-Fit = Callable[[np.ndarray], mixture.Arrays]
+NUM_TEXTURE = image_statistics.NUM_DETAILS + image_statistics.NUM_SMALLER  # beside the codes
 
 
 class Default(surprise.MapOfSurprise, Detector):
@@ -31,11 +28,13 @@ class Default(surprise.MapOfSurprise, Detector):
       * likelihood: what log p(x) consists of (`terms.terms_of`) together with the lengths of two lossless
         codes, PNG's and `code_length.adaptive_bits`: a mixture of 4 normal distributions. A likelihood that
         is high only because the image is simple is found by it, and so is one that is split unusually;
-      * texture: the same with statistics of fine detail (`image_statistics.details`), and the code's length
-        of the image at half and a quarter of its size: one normal distribution, its covariance shrunk as
-        Ledoit and Wolf do;
+      * texture: the codes' lengths, statistics of fine detail (`image_statistics.details`), and a code's
+        length of the image at half and a quarter of its size: a mixture of 8 normal distributions;
       * layout: where light and colour are on a grid of 8 x 8 (`image_statistics.layout`), its 24 principal
         components and what they leave out: a mixture of 20 normal distributions.
+
+    Texture and layout ask nothing of the model, and so may be fitted to what it was trained on: to
+    `training_images` of `fit`, if they are more than the others. 10,000 are enough.
 
     The harmonic mean is small where one of the p_m is: an image needs to be strange in one way only, and
     tests that find nothing cost little. As a p-value it would be valid up to a constant whatever the
@@ -47,7 +46,11 @@ class Default(surprise.MapOfSurprise, Detector):
     were shuffled among all rows looks stranger than a held-out one. Photographs of anything have hardly a
     layout in common, so theirs counts little.
 
-    Of few images, mixtures have fewer components. No foreign image is seen; nothing needs to be set.
+    Of vectors there are two tests: likelihood, without codes; and mahalanobis, one normal distribution of
+    the vectors themselves, its covariance shrunk. `columns` says which columns are strange.
+
+    Of few images, mixtures have fewer components: the texture's is one, its covariance shrunk as Ledoit and
+    Wolf do, below 2,400 images. No foreign image is seen; nothing needs to be set.
     `tests` says how each test judges; `score_map` is that of `density_of_states`. `python -m
     analysis.default_detector` is the study by which members and rule were chosen: see docs/default.md.
 
@@ -63,13 +66,17 @@ class Default(surprise.MapOfSurprise, Detector):
     name = "default"
     exportable = True
     for_xla = "png=false"
+    most_training_images = 10_000
+    training_statistics: np.ndarray | None = None
     TESTS: ClassVar[tuple[str, ...]] = ("likelihood", "texture", "layout")
+    TESTS_OF_VECTORS: ClassVar[tuple[str, ...]] = ("likelihood", "mahalanobis")
 
     def __init__(self, model: DensityModel, png: bool = True, batch_size: int = 256):
         """Takes the density model.
 
         Args:
-          model: Anything with `log_prob` of images; a flow's and a VAE's terms are looked at too.
+          model: Anything with `log_prob` of images or of vectors; a flow's and a VAE's terms are looked at
+            too.
           png: Whether PNG is one of the codes. XLA, and so StableHLO, has none.
           batch_size: Images at once; has no influence on the result but for rounding.
 
@@ -86,147 +93,142 @@ class Default(surprise.MapOfSurprise, Detector):
         """
         self.formula.check_fitted()
         array = self._images(images)
+        names = _tests_of(self.fitted)
         if not len(array):
-            return {name: np.zeros([0]) for name in self.TESTS}
+            return {name: np.zeros([0]) for name in names}
         statistics = tf.constant(self.statistics(array), tf.float64)
         logs = log_tails(statistics, {name: tf.constant(value) for name, value in self.fitted.items()})
         # What is no number, as of a log p of minus infinity, is as strange as can be.
         fractions = (np.nan_to_num(np.exp(log.numpy()), nan=0.0) for log in logs)
-        return dict(zip(self.TESTS, fractions, strict=True))
+        return dict(zip(names, fractions, strict=True))
+
+    def columns(self, vectors: npt.ArrayLike) -> np.ndarray:
+        """How strange each number of vectors is, given all others of its vector: float64 `[N, D]`.
+
+            r_i = (x_i - E[x_i | x_j, j != i]) / std[x_i | x_j, j != i] = (P (x - mu))_i / sqrt(P_ii)
+
+        of the normal distribution that `fit` found, P the inverse of its covariance: in standard deviations,
+        and with a sign.
+
+        Raises:
+          DetectorError: If `fit` must come first, or these are no vectors of the model's.
+        """
+        self.formula.check_fitted()
+        array = self._images(vectors)
+        if not self.statistics.are_vectors:
+            raise DetectorError(f"{self.name}: images [H, W, C] have no columns: see score_map.")
+        whitening = self.fitted["mahalanobis_precisions"][0]
+        precision = whitening @ whitening.T
+        standardised = (array - self.fitted["mahalanobis_loc"]) / self.fitted["mahalanobis_scale"]
+        return standardised @ precision / np.sqrt(np.diag(precision))
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
-        codes = [code_length.adaptive_bits(images)]
-        if self.settings["png"] and images.shape[-1] <= PNG_CHANNELS:
-            codes.append(tf.cast(png_bits(images), tf.float32))
+        if self.statistics.are_vectors:
+            said = terms.terms_of(self.models[0], images)
+            return tf.concat([tf.cast(part, tf.float64) for part in (said, images)], axis=-1)
         said = tf.cast(terms.terms_of(self.models[0], images), tf.float64)
-        seen = [
-            tf.stack(codes, axis=-1),
-            image_statistics.details(images),
-            tf.stack(
-                [code_length.adaptive_bits(small) for small in image_statistics.smaller(images)], axis=-1
-            ),
-            image_statistics.layout(images),
-        ]
-        return tf.concat([said, *(tf.cast(part, tf.float64) for part in seen)], axis=-1)
+        return tf.concat([said, _without_model(images, self.settings["png"])], axis=-1)
+
+    def _see_training_images(self, images: np.ndarray | None) -> None:
+        vectors = self.statistics.are_vectors
+        self.training_statistics = (
+            None if images is None or vectors else statistics_without_model(images, self.settings["png"])
+        )
 
     def _fit_statistics(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
         if len(statistics) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
         found = {"typical": np.median(statistics, axis=0)}  # `load` tries the formula on as many statistics
-        for name, rows in groups_of(statistics)._asdict().items():
-            arrays = _fit_test(rows, _fit_of(name, len(rows)))
+        for name, rows in self._rows_to_fit(statistics).items():
+            arrays = tail_tests.fit(rows, name)
             found |= {f"{name}_{key}": value for key, value in arrays.items()}
         return found
 
+    def _rows_to_fit(self, statistics: np.ndarray) -> dict[str, np.ndarray]:
+        """The statistics that each test is fitted to, by name."""
+        if self.statistics.are_vectors:
+            return _of_vectors(statistics, self.statistics.known_image_shape()[0])
+        found = groups_of(statistics, NUM_TEXTURE + self._num_codes())._asdict()
+        more = self.training_statistics
+        if more is None or len(more) <= len(statistics):
+            return found
+        groups = groups_of(more, NUM_TEXTURE + self._num_codes())
+        return found | {"texture": groups.texture, "layout": groups.layout}
+
+    def _num_codes(self) -> int:
+        shape = self.statistics.image_shape
+        return 2 if self.settings.get("png", True) and (shape is None or shape[-1] <= PNG_CHANNELS) else 1
+
     def _formula(self, statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> tf.Tensor:
         logs = tf.stack(log_tails(statistics, fitted), axis=-1)
-        weights = tf.stack([fitted[f"{name}_weight"] for name in self.TESTS])
+        weights = tf.stack([fitted[f"{name}_weight"] for name in _tests_of(fitted)])
         return tf.reduce_logsumexp(tf.math.log(weights / tf.reduce_sum(weights)) - logs, axis=-1)
 
     def _needed(self) -> tuple[str, ...]:
-        return tuple(f"{name}_means" for name in self.TESTS)
+        names = self.TESTS_OF_VECTORS if self.statistics.are_vectors else self.TESTS
+        return tuple(f"{name}_means" for name in names)
+
+
+def statistics_without_model(images: np.ndarray, png: bool = True, batch_size: int = 256) -> np.ndarray:
+    """What is asked of images uint8 `[N, H, W, C]` alone: codes, texture, layout, float64 `[N, S']`."""
+    spec = tf.TensorSpec([None, *images.shape[1:]], tf.uint8)
+    function = tf.function(lambda batch: _without_model(batch, png), input_signature=[spec])
+    batches = data.evaluation_batches(images, batch_size)
+    return np.concatenate([function(batch).numpy() for batch in batches])
+
+
+def _without_model(images: tf.Tensor, png: bool) -> tf.Tensor:
+    codes = [code_length.adaptive_bits(images)]
+    if png and images.shape[-1] <= PNG_CHANNELS:
+        codes.append(tf.cast(png_bits(images), tf.float32))
+    smaller = [code_length.adaptive_bits(small) for small in image_statistics.smaller(images)]
+    seen = [
+        tf.stack(codes, axis=-1),
+        image_statistics.details(images),
+        tf.stack(smaller, axis=-1),
+        image_statistics.layout(images),
+    ]
+    return tf.concat([tf.cast(part, tf.float64) for part in seen], axis=-1)
 
 
 class Groups(NamedTuple):
-    """The statistics that each test looks at: `[B, ...]`."""
+    """The statistics that each test of images looks at: `[B, ...]`."""
 
     likelihood: Any
     texture: Any
     layout: Any
 
 
-def groups_of(statistics: Any) -> Groups:
-    """Statistics `[B, S]` by test: terms and codes; these and details; the layout."""
-    texture, layout = _before_and_after(statistics, image_statistics.NUM_LAYOUT)
-    likelihood, _ = _before_and_after(texture, NUM_TEXTURE)
-    return Groups(likelihood, texture, layout)
+def groups_of(statistics: Any, num_texture: int = NUM_TEXTURE + 2) -> Groups:
+    """Statistics `[B, S]` by test: terms and codes; the last `num_texture` before the layout; the layout."""
+    seen, layout = _before_and_after(statistics, image_statistics.NUM_LAYOUT)
+    likelihood, _ = _before_and_after(seen, NUM_TEXTURE)
+    return Groups(likelihood, seen[:, -num_texture:], layout)
+
+
+def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+    """log p_m of statistics `[B, S]`, for each test: `[B]`."""
+    if "mahalanobis_loc" in fitted:
+        rows_of = _of_vectors(statistics, fitted["mahalanobis_loc"].shape[0])
+    else:
+        rows_of = groups_of(statistics, fitted["texture_loc"].shape[0])._asdict()
+    found = []
+    for name, rows in rows_of.items():
+        arrays = {key.removeprefix(f"{name}_"): v for key, v in fitted.items() if key.startswith(f"{name}_")}
+        found.append(tail_tests.log_tail(rows, arrays))
+    return found
+
+
+def _tests_of(fitted: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tests that arrays were fitted for."""
+    return Default.TESTS_OF_VECTORS if "mahalanobis_loc" in fitted else Default.TESTS
+
+
+def _of_vectors(statistics: Any, size: int) -> dict[str, Any]:
+    """Statistics `[B, S]` by test: terms; the vectors themselves."""
+    return dict(zip(Default.TESTS_OF_VECTORS, _before_and_after(statistics, size), strict=True))
 
 
 def _before_and_after(statistics: Any, last: int) -> tuple[Any, Any]:
     """All but the last columns, and those."""
     return statistics[:, :-last], statistics[:, -last:]
-
-
-def log_tails(statistics: tf.Tensor, fitted: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-    """log p_m of statistics `[B, S]`, for each test: `[B]`."""
-    found = []
-    for name, rows in groups_of(statistics)._asdict().items():
-        arrays = {key.removeprefix(f"{name}_"): v for key, v in fitted.items() if key.startswith(f"{name}_")}
-        found.append(tails.log_tails(_surprise(rows, arrays)[:, tf.newaxis], arrays)[:, 0])
-    return found
-
-
-def _surprise(rows: tf.Tensor, arrays: dict[str, tf.Tensor]) -> tf.Tensor:
-    """-log density of rows under one test: `[B]`."""
-    return mixture.surprise(_coordinates(rows, arrays), arrays)
-
-
-def _coordinates(rows: tf.Tensor, arrays: dict[str, Any]) -> tf.Tensor:
-    """What a test's density is one of."""
-    return _reduced(rows, arrays) if "axes" in arrays else rows
-
-
-def _fit_test(rows: np.ndarray, fit: Fit) -> mixture.Arrays:
-    """The arrays of one test: its density, its tail, its weight."""
-    arrays = fit(rows)
-    held_out = _held_out(rows, fit)
-    coordinates = _coordinates(tf.constant(rows), arrays).numpy()
-    rng = np.random.RandomState(0)
-    shuffled = np.stack([rng.permutation(column) for column in coordinates.T], axis=1)
-    knows = _probability_of_more(held_out, mixture.surprise(tf.constant(shuffled), arrays).numpy())
-    weight = np.array(max(2.0 * knows - 1.0, LEAST_KNOWLEDGE) ** 2)
-    return arrays | tails.fit_tails(held_out[:, np.newaxis]) | {"weight": weight}
-
-
-def _probability_of_more(reference: np.ndarray, values: np.ndarray) -> float:
-    """P(value > reference), ties counted half."""
-    ascending = np.sort(reference)
-    below = [np.searchsorted(ascending, values, side) for side in ("left", "right")]
-    return float(np.mean(below) / len(ascending))
-
-
-def _held_out(rows: np.ndarray, fit: Fit) -> np.ndarray:
-    """The surprise of each row under a density that was fitted without it, fold by fold: `[n]`.
-
-    That of rows fitted to is too small, the more so the more components there are: all others
-    would look strange then.
-    """
-    fold = np.random.RandomState(0).permutation(len(rows)) % min(FOLDS, len(rows))
-    found = np.zeros(len(rows))
-    for k in np.unique(fold):
-        others = rows[fold != k] if (fold != k).sum() > 1 else rows
-        found[fold == k] = _surprise(tf.constant(rows[fold == k]), fit(others)).numpy()
-    return found
-
-
-def _fit_likelihood(rows: np.ndarray) -> mixture.Arrays:
-    return mixture.fit_mixture(rows, int(np.clip(len(rows) // 100, 1, LIKELIHOOD_COMPONENTS)))
-
-
-def _fit_layout(rows: np.ndarray, size: int) -> mixture.Arrays:
-    """Of `size` principal components: the same in every fold, or densities could not be compared."""
-    centre = rows.mean(axis=0)
-    _, _, axes = np.linalg.svd(rows - centre, full_matrices=False)
-    arrays = {"centre": centre, "axes": axes[:size].T}
-    components = int(np.clip(len(rows) // 60, 1, LAYOUT_COMPONENTS))
-    return mixture.fit_mixture(_reduced(tf.constant(rows), arrays).numpy(), components) | arrays
-
-
-def _reduced(rows: tf.Tensor, arrays: Any) -> tf.Tensor:
-    """Principal components of layouts, and log of the mean square that they leave out: `[B, d + 1]`."""
-    centred = rows - arrays["centre"]
-    components = centred @ arrays["axes"]
-    rest = tf.reduce_sum(centred**2, axis=-1) - tf.reduce_sum(components**2, axis=-1)
-    left_out = tf.math.log(tf.nn.relu(rest) / rows.shape[-1] + 1e-4)
-    return tf.concat([components, left_out[:, tf.newaxis]], axis=-1)
-
-
-def _fit_of(test: str, num_images: int) -> Fit:
-    """How a test is fitted to so many images, and to each fold of them."""
-    size = int(np.clip(num_images // 20, 1, LAYOUT_SIZE))
-    fits: dict[str, Fit] = {
-        "likelihood": _fit_likelihood,
-        "texture": mixture.fit_normal,
-        "layout": functools.partial(_fit_layout, size=size),
-    }
-    return fits[test]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.data import Preparation
-from tfp_flows.detectors import explanation, models, pictures, saving
+from tfp_flows.detectors import events, explanation, models, pictures, saving
 from tfp_flows.detectors.conformal import Conformal
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.explanation import Explanation, Explanations
@@ -24,7 +24,7 @@ BATCH_SIZE = 256
 
 
 class Detector(Hooks):
-    """Says how much an image looks out of distribution: a higher score is more so.
+    """Says how much an image, or a vector, looks out of distribution: a higher score is more so.
 
         score(x) = formula(statistics(x)),        p(x) = conformal.p_values(score(x))
 
@@ -43,6 +43,9 @@ class Detector(Hooks):
     detector.predict(images, alpha=0.05)        # bool [N], True: out of distribution
     detector.save("detector")
     ```
+
+    Of a model of vectors `[D]`, such as `tfp_flows.vector_flow`, it takes vectors `[N, D]` wherever images
+    are named here; classes whose score is for images alone refuse such a model.
 
     What a subclass declares and implements: see `Hooks`.
 
@@ -78,7 +81,10 @@ class Detector(Hooks):
         """
         self.models = [models.need_density(model, self.name) for model in density_models]
         self.settings = dict(settings or {})
-        self.statistics = Statistics(self, models.common_shape(self.models, self.name), batch_size)
+        shape = models.common_shape(self.models, self.name)
+        if events.are_vectors(shape):
+            events.refuse_vectors(self)
+        self.statistics = Statistics(self, shape, batch_size, vector_dtype=models.vector_dtype(self.models))
         self.formula = Formula(self, batch_size)
         self.conformal = Conformal(self.name)
         self.maps = Maps(self, self.statistics, self.formula)
@@ -112,7 +118,8 @@ class Detector(Hooks):
         """
         detector = cls.__new__(cls)
         Detector.__init__(detector, [], settings)
-        detector.statistics = Statistics(detector, None, BATCH_SIZE, statistics)
+        dtype = models.dtype_of_graph(statistics) or tf.float32
+        detector.statistics = Statistics(detector, None, BATCH_SIZE, statistics, dtype)
         detector.maps = Maps(detector, detector.statistics, detector.formula, shares)
         return detector
 
@@ -126,12 +133,12 @@ class Detector(Hooks):
         return cls.of_statistics(refuse, settings)
 
     @property
-    def image_shape(self) -> tuple[int, int, int] | None:
-        """(H, W, C), or None until images tell."""
+    def image_shape(self) -> tuple[int, ...] | None:
+        """(H, W, C), of vectors (D,), or None until images tell."""
         return self.statistics.image_shape
 
     @image_shape.setter
-    def image_shape(self, shape: tuple[int, int, int] | None) -> None:
+    def image_shape(self, shape: tuple[int, ...] | None) -> None:
         self.statistics.image_shape = shape
 
     @property
@@ -152,12 +159,17 @@ class Detector(Hooks):
     def calibration_scores(self, scores: np.ndarray | None) -> None:
         self.conformal.scores = scores
 
-    def fit(self, images: Pictures, progress: str | None = None) -> Self:
+    def fit(
+        self, images: Pictures, progress: str | None = None, training_images: Pictures | None = None
+    ) -> Self:
         """Fits the score to in-distribution images uint8 `[N, H, W, C]`; returns the detector.
 
         Args:
-          images: Array, or `data.ImageSet`; not those that will be given to `calibrate`.
+          images: Array, or `data.ImageSet`; not those that will be given to `calibrate`, nor those that the
+            models were trained on.
           progress: Label of a progress bar, or None for none.
+          training_images: Those that they were trained on, or any others of that kind. A score that looks
+            at images without a model too, as `Default` does, fits that part to these.
 
         Raises:
           DetectorError: If they do not fit the model, or are too few.
@@ -166,6 +178,7 @@ class Detector(Hooks):
         if not len(array):
             raise DetectorError(f"{self.name}: fit needs at least one image.")
         self.prepare(array)
+        self._see_training_images(None if training_images is None else self._images(training_images))
         self.fit_statistics(self.statistics(array, progress))
         self.maps.remember(array)
         return self
@@ -234,7 +247,7 @@ class Detector(Hooks):
         ```
 
         Args:
-          images: One picture, or a sequence of them, as `score` takes them.
+          images: One picture, or a sequence of them, as `score` takes them; or one vector, or several.
           alpha: Level of the verdict.
 
         Returns:
@@ -248,8 +261,9 @@ class Detector(Hooks):
 
     def _images(self, images: Pictures) -> np.ndarray:
         """Pictures as `score` takes them, as an array uint8 `[N, H, W, C]` of the model's shape."""
-        found = pictures.as_images(images, self.preparation, self.image_shape, self.name)
-        return self.statistics.checked(found)
+        if not self.statistics.are_vectors:
+            images = pictures.as_images(images, self.preparation, self.image_shape, self.name)
+        return self.statistics.checked(images)
 
     def calibrate(self, images: Pictures, progress: str | None = None) -> Self:
         """Keeps the scores of held-out in-distribution images for `p_value`; returns the detector."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BINS = 40
 WIDTH, HEIGHT = 420, 90  # of the histogram
+MOST_COLUMNS = 3
 OWN, FOREIGN = "#0072B2", "#D55E00"
 
 
@@ -28,7 +29,7 @@ class Explanation:
     """The score of one picture and what it means. In a notebook it shows itself.
 
     Attributes:
-      image: uint8 `[H, W, C]`, as the model takes it.
+      image: uint8 `[H, W, C]`, as the model takes it; or a vector `[D]`.
       key: What the picture is called.
       detector: Name of the score.
       score: Higher = more out of distribution.
@@ -41,6 +42,8 @@ class Explanation:
       scale: Of the map's colours, or None.
       calibration_scores: Those of held-out in-distribution pictures, ascending, or None.
       tests: Tail fraction under each test that the score combines, by name; empty where it combines none.
+      columns: Of a vector, how strange each of its numbers is, in standard deviations; None where nothing
+        says.
     """
 
     image: np.ndarray
@@ -56,10 +59,11 @@ class Explanation:
     scale: heat.Scale | None
     calibration_scores: np.ndarray | None
     tests: dict[str, float] = dataclasses.field(default_factory=dict)
+    columns: np.ndarray | None = None
 
     def __str__(self) -> str:
         p_value = "" if self.p_value is None else f", p = {self.p_value:.3g}"
-        said = f"{self.words}{self._by_test()}"
+        said = f"{self.words}{self._by_test()}{self._by_column()}"
         return f"{printable(self.key)}: {self.detector} {self.score:.4g}{p_value}: {said}"
 
     __repr__ = __str__
@@ -71,6 +75,8 @@ class Explanation:
           DetectorError: If the name has another ending.
         """
         ending = pathlib.Path(path).suffix.lower()
+        if ending == ".png" and self._is_vector:
+            raise DetectorError("save: a vector has no picture; `path` must end in .html.")
         if ending == ".png":
             runs.write_atomically(path, self._repr_png_())
         elif ending in (".html", ".htm"):
@@ -80,15 +86,21 @@ class Explanation:
         else:
             raise DetectorError(f"save: `path` must end in .png or .html, got {os.fspath(path)!r}.")
 
-    def _repr_png_(self) -> bytes:
-        """The picture, beside its map if there is one, as PNG."""
+    @property
+    def _is_vector(self) -> bool:
+        return self.image.ndim == 1
+
+    def _repr_png_(self) -> bytes | None:
+        """The picture, beside its map if there is one, as PNG; None of a vector."""
+        if self._is_vector:
+            return None
         if self.map is None or self.scale is None:
             return heat.png(heat.enlarged(self.image))
         return heat.png(heat.pair(self.image, self.map, self.scale, str(self)))
 
     def _repr_html_(self) -> str:
         """All of it, in one piece of HTML that needs nothing else."""
-        shown = [("picture", heat.enlarged(self.image))]
+        shown = [] if self._is_vector else [("picture", heat.enlarged(self.image))]
         if self.map is not None and self.scale is not None:
             shown.append(("its heat map", heat.overlay(self.image, self.map, self.scale)))
         figures = "".join(_figure(name, heat.png(picture)) for name, picture in shown)
@@ -99,7 +111,7 @@ class Explanation:
             '<div style="max-width:560px;font:14px/1.45 system-ui,sans-serif">'
             f'<p style="margin:0 0 6px"><b style="color:{colour}">{_text(self.words)}</b><br>'
             f"{_text(self.key)}: {_text(self.detector)} score {self.score:.4g}, p-value {p_value}"
-            f"{_text(self._by_test())}</p>"
+            f"{_text(self._by_test())}{_text(self._by_column())}</p>"
             f'<div style="display:flex;gap:8px;flex-wrap:wrap">{figures}</div>{self._histogram()}'
             f'<p style="margin:4px 0;font-size:12px;opacity:.75">{_text(remark)}</p></div>'
         )
@@ -109,6 +121,14 @@ class Explanation:
         ordered = sorted(self.tests.items(), key=lambda item: item[1])
         words = ", ".join(f"{_percent(value)} by {name}" for name, value in ordered)
         return f"; as strange are, of its own kind, {words}" if words else ""
+
+    def _by_column(self) -> str:
+        """Which numbers of a vector are the strangest, given the others; "" where nothing says so."""
+        if self.columns is None:
+            return ""
+        strangest = np.argsort(-np.abs(self.columns))[:MOST_COLUMNS]
+        words = ", ".join(f"{i} ({self.columns[i]:+.1f})" for i in strangest)
+        return f"; strangest columns, in standard deviations given the others: {words}"
 
     def _histogram(self) -> str:
         """Where the score lies among those of held-out in-distribution pictures, as SVG; "" if none."""
@@ -132,7 +152,8 @@ class Explanation:
         limit = calibration.threshold(self.alpha, scores)
         if low <= limit <= high:
             marks += _line(WIDTH * (limit - low) / (high - low), "currentColor", ' stroke-dasharray="4 3"')
-        says = f"{len(scores):,} held-out pictures of the model's own kind; line: this picture"
+        what = "vector" if self._is_vector else "picture"
+        says = f"{len(scores):,} held-out {what}s of the model's own kind; line: this {what}"
         says += "" if limit == float("inf") else f"; dashed: foreign at {self.alpha:g} to the right of it"
         return (
             f'<svg viewBox="-2 0 {WIDTH + 4} {HEIGHT + 18}" width="100%" role="img" '
@@ -156,10 +177,17 @@ class Explanations(tuple[Explanation, ...]):
 def explain(detector: "Detector", images: pictures.Pictures, alpha: float) -> Explanation | Explanations:
     """See `Detector.explain`."""
     calibration.rank(alpha, 1)  # refuses what is no level
-    one = pictures.is_one(images)
+    vectors = detector.statistics.are_vectors
+    one = np.ndim(images) == 1 if vectors else pictures.is_one(images)  # type: ignore[arg-type]
     several: list[Any] = [images] if one else list(images)  # type: ignore[arg-type]
-    array = pictures.prepared(several, detector.preparation, detector.image_shape, detector.name)
+    array = (
+        np.asarray(several)
+        if vectors
+        else pictures.prepared(several, detector.preparation, detector.image_shape, detector.name)
+    )
     array = detector.statistics.checked(array)
+    of_columns = getattr(detector, "columns", None) if vectors else None
+    columns = [None] * len(array) if of_columns is None else of_columns(array)
     scores = detector.score(array)
     known = detector.calibration_scores
     p_values = [None] * len(array) if known is None else detector.p_value_of_scores(scores).tolist()
@@ -170,30 +198,31 @@ def explain(detector: "Detector", images: pictures.Pictures, alpha: float) -> Ex
     found = [
         Explanation(
             image=array[i],
-            key=pictures.called(several[i], i),
+            key=f"vector {i + 1}" if vectors else pictures.called(several[i], i),
             detector=detector.name,
             score=float(scores[i]),
             p_value=p_values[i],
             alpha=alpha,
-            **_verdict(p_values[i], alpha, known),
+            **_verdict(p_values[i], alpha, known, "vectors" if vectors else "pictures"),
             map=maps[i],
             no_map=no_map,
             scale=scale,
             calibration_scores=known,
             tests={name: float(values[i]) for name, values in tests.items()},
+            columns=columns[i],
         )
         for i in range(len(array))
     ]
     return found[0] if one else Explanations(found)
 
 
-def _verdict(p_value: float | None, alpha: float, scores: np.ndarray | None) -> dict[str, str]:
+def _verdict(p_value: float | None, alpha: float, scores: np.ndarray | None, kind: str) -> dict[str, str]:
     if p_value is None or scores is None:
         return {"verdict": "", "words": "no verdict: the detector is not calibrated"}
     if not calibration.attainable(alpha, len(scores)):
         return {"verdict": "", "words": f"no verdict: {calibration.unattainable(alpha, len(scores))}"[:-1]}
     if np.float32(p_value) <= np.float32(alpha):
-        share = f"of pictures of its own kind at most {100 * alpha:.3g} % score as high"
+        share = f"of {kind} of its own kind at most {100 * alpha:.3g} % score as high"
         return {"verdict": "out", "words": f"foreign to the model ({share})"}
     return {"verdict": "in", "words": f"not called foreign at {alpha:.3g}"}
 

@@ -43,6 +43,7 @@ class ForeignPatches(Detector):
     """
 
     name = "foreign_patches"
+    takes_vectors = False
     log_prob_first = False
     exportable = True
     prepares = True

@@ -95,7 +95,7 @@ class ScoreTest(Detector):
 
     def _prepare(self, images: np.ndarray) -> None:
         images = images[: self.settings["num_fisher_images"]]
-        signature = [tf.TensorSpec(images.shape[1:], tf.uint8)]
+        signature = [tf.TensorSpec(images.shape[1:], images.dtype)]
         gradient = tf.function(
             lambda image: _gradients(self.models[0], image), input_signature=signature, autograph=False
         )

@@ -46,6 +46,7 @@ class InputComplexity(Detector):
     """
 
     name = "input_complexity"
+    takes_vectors = False
     finite_statistics = False  # nothing is fitted to them
 
     def __init__(self, model: DensityModel, compressor: str = "png", batch_size: int = 256):

@@ -12,7 +12,7 @@ from tfp_flows.checks import archives, files, graphs
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
-from tfp_flows.detectors import soundness, surprise
+from tfp_flows.detectors import events, models, soundness, surprise
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
@@ -113,7 +113,7 @@ def _make(
     settings: dict,
     density_models: list[DensityModel] | None,
     path: pathlib.Path,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     trust: bool,
 ) -> Detector:
     try:
@@ -129,7 +129,7 @@ def _make(
 
 
 def _load_statistics(
-    folder: pathlib.Path, image_shape: tuple[int, int, int], trust: bool
+    folder: pathlib.Path, image_shape: tuple[int, ...], trust: bool
 ) -> tuple[Graph, Graph | None]:
     """(the statistics, what maps are made of, or None where it was stored without)."""
     check_path(folder, "detector")
@@ -140,7 +140,8 @@ def _load_statistics(
         loaded = tf.saved_model.load(str(folder))
         statistics = loaded.statistics
         shares = getattr(loaded, "shares", None)
-        image = tf.zeros([1, *image_shape], tf.uint8)
+        vectors = models.dtype_of_graph(statistics) or tf.float32
+        image = tf.zeros([1, *image_shape], events.dtype_of(image_shape, vectors))
         statistics(image)  # what is wrong with the graph shows now
         if shares is not None and shares(image).shape[:3] != [1, *image_shape[:2]]:
             raise UserError("its shares of pixels have another shape")
@@ -178,7 +179,7 @@ def _read_description(path: pathlib.Path) -> dict:
 
 
 def _is_shape(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+    return isinstance(value, list) and len(value) in (1, 3) and all(type(n) is int and n > 0 for n in value)
 
 
 def _is_references(value: object) -> bool:

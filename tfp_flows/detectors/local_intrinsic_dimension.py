@@ -52,11 +52,11 @@ class LocalIntrinsicDimension(Detector):
         seed: int = 0,
         batch_size: int = 16,
     ):
-        """Takes a flow over dequantised images.
+        """Takes a flow over dequantised images, or over vectors.
 
         Args:
-          model: `tfp_flows.Dequantized`, or what has such a `.flow`.
-          threshold: t, in units of dequantised images (1/256 is a grey level).
+          model: `tfp_flows.Dequantized`, or what has such a `.flow`; or a change of variables of vectors.
+          threshold: t, in units of dequantised images (1/256 is a grey level), or of the vectors.
           num_probes: Probes of the estimate; None for the exact count.
           num_steps: Steps of Lanczos.
           seed: Of the probes.
@@ -65,7 +65,7 @@ class LocalIntrinsicDimension(Detector):
         Raises:
           DetectorError: If the model is no flow.
         """
-        models.need_flow(model, self.name)
+        models.need_any_flow(model, self.name)
         for name, value in (("num_probes", num_probes), ("num_steps", num_steps)):
             if value is not None and value < 1:
                 raise DetectorError(f"{self.name}: `{name}` must be positive, got {value}.")
@@ -73,9 +73,8 @@ class LocalIntrinsicDimension(Detector):
         super().__init__([model], settings, batch_size)
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
-        model = models.need_flow(self.models[0], self.name)
-        flow = model.flow
-        y = quantization.dequantize(tf.cast(images, flow.dtype), model.evaluation_noise()[0])
+        model = self.models[0]
+        flow, y = models.flow_and_input(model, images, self.name)
         largest = 1.0 / self.settings["threshold"]
         if self.settings["num_probes"] is None:
             count = tf.map_fn(
@@ -107,7 +106,7 @@ class LocalIntrinsicDimension(Detector):
 
 
 def _count_singular_values_below(inverse, y, largest):
-    """#{i : sigma_i(J) < largest} of J = dz/dy at one image `[H, W, C]`, a scalar of its dtype."""
+    """#{i : sigma_i(J) < largest} of J = dz/dy at one image `[H, W, C]` or vector, a scalar of its dtype."""
     size = y.shape.num_elements()
     y = y[tf.newaxis]
     with tf.GradientTape() as tape:

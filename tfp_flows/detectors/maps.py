@@ -80,12 +80,12 @@ class Maps:
 
     def shared(self) -> bool:
         """Whether the models say what a map is made of."""
-        return self._stored is not None or not (self._statistics.alone or self._hooks._no_map())
+        return self._stored is not None or not (self._statistics.alone or self._why_not())
 
     def check(self) -> None:
         """Raises `DetectorError`, in one line, where there is no map of this score and model."""
-        reason = None if self._stored is not None else self._hooks._no_map()
-        if self._stored is None and self._statistics.alone:
+        reason = None if self._stored is not None else self._why_not()
+        if self._stored is None and self._statistics.alone and not self._statistics.are_vectors:
             raise DetectorError(f"{self._hooks.name}: there is no map of pixels: {ALONE}.")
         if reason:
             raise DetectorError(f"{self._hooks.name}: there is no map of pixels for {reason}.")
@@ -96,6 +96,10 @@ class Maps:
                 f"{self._hooks.name}: there is no map of pixels: the detector was fitted before there were "
                 f"maps, or to statistics alone; fit it again, to images (tfp_flows.detect)."
             )
+
+    def _why_not(self) -> str | None:
+        """What there is no map of pixels for; None where there is one."""
+        return "vectors, which have no pixels" if self._statistics.are_vectors else self._hooks._no_map()
 
     def why_none(self) -> str:
         """The message of `check`; "" where it passes."""
@@ -118,8 +122,8 @@ class Maps:
         """The shares as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
         if self._compiled is None:
             self._hooks._before_tracing()
-            spec = tf.TensorSpec([None, *self._statistics.known_image_shape()], tf.uint8)
-            function = tf.function(self._hooks._graph_shares, input_signature=[spec], autograph=False)
+            signature = [self._statistics.spec()]
+            function = tf.function(self._hooks._graph_shares, input_signature=signature, autograph=False)
             function.get_concrete_function()
             self._compiled = function
         return self._compiled

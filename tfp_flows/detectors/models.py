@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions import protocols
 from tfp_flows.distributions.protocols import DensityModel, FlowModel, LatentVariableModel
+from tfp_flows.numerics import quantization
 
 
 def log_prob(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
@@ -23,8 +25,8 @@ def as_input(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, _input_dtype(model))
 
 
-def common_shape(density_models: Sequence[DensityModel], owner: str) -> tuple[int, int, int] | None:
-    """The shape (H, W, C) of the images of all models, or None where none of them says.
+def common_shape(density_models: Sequence[DensityModel], owner: str) -> tuple[int, ...] | None:
+    """The shape (H, W, C) of the images of all models, (D,) of vectors, or None where none of them says.
 
     Raises:
       DetectorError: If they differ.
@@ -46,12 +48,41 @@ def need_density(model: object, owner: str) -> DensityModel:
     return model
 
 
-def image_shape_of(model: object) -> tuple[int, int, int] | None:
-    """The shape (H, W, C) of a model's images, or None where it does not say."""
+def vector_dtype(density_models: Sequence[DensityModel]) -> tf.DType:
+    """In which models are given vectors: the widest of their own, float32 where none of them says."""
+    return tf.float64 if tf.float64 in map(_input_dtype, density_models) else tf.float32
+
+
+def image_shape_of(model: object) -> tuple[int, ...] | None:
+    """The shape (H, W, C) of a model's images, (D,) of its vectors, or None where it does not say."""
     shape = getattr(model, "event_shape", None)
     if shape is None or not tf.TensorShape(shape).is_fully_defined():
         return None
     return tuple(tf.TensorShape(shape).as_list())
+
+
+def is_vector_flow(model: object) -> bool:
+    """Whether `model` is a change of variables over vectors, as a `tfd.TransformedDistribution` is."""
+    return isinstance(model, protocols.ChangeOfVariables) and len(model.event_shape) == 1
+
+
+def need_any_flow(model: object, owner: str) -> None:
+    """Raises `DetectorError` unless it is a flow, over dequantised images or over vectors."""
+    if not is_vector_flow(model):
+        need_flow(model, owner)
+
+
+def flow_and_input(model: DensityModel, events: tf.Tensor, owner: str) -> tuple[tfd.Distribution, tf.Tensor]:
+    """The continuous density of a flow, and what it is one of: dequantised images, or vectors as they are.
+
+    Raises:
+      DetectorError: If the model is no flow.
+    """
+    if is_vector_flow(model):
+        return model, as_input(model, events)
+    of_images = need_flow(model, owner)
+    noise = of_images.evaluation_noise()[0]
+    return of_images.flow, quantization.dequantize(tf.cast(events, of_images.flow.dtype), noise)
 
 
 def need_flow(model: object, owner: str) -> FlowModel:
@@ -81,11 +112,19 @@ def need_latent_variables(model: object, owner: str) -> LatentVariableModel:
     return model
 
 
+def dtype_of_graph(function: object) -> tf.DType | None:
+    """The dtype of the first argument of a function restored from a SavedModel; None of any other."""
+    restored = getattr(function, "concrete_functions", None)
+    if not restored:
+        return None
+    arguments, _ = restored[0].structured_input_signature
+    return arguments[0].dtype
+
+
 def _input_dtype(model: DensityModel) -> tf.DType:
-    restored = getattr(model.log_prob, "concrete_functions", None)
-    if restored:
-        arguments, _ = restored[0].structured_input_signature
-        return arguments[0].dtype
+    restored = dtype_of_graph(model.log_prob)
+    if restored is not None:
+        return restored
     dtype = getattr(model, "dtype", None)
     return dtype if isinstance(dtype, tf.DType) and dtype.is_floating else tf.float32
 

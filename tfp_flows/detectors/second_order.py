@@ -1,6 +1,9 @@
 """The second-order term that explains the failure, as a score."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_flows.detectors import models
@@ -33,29 +36,29 @@ class SecondOrder(Detector):
     prepares = True
 
     def __init__(self, model: FlowModel, batch_size: int = 256):
-        """Takes a flow over dequantised images.
+        """Takes a flow over dequantised images, or over vectors.
 
         Raises:
           DetectorError: If the model is no flow.
         """
-        models.need_flow(model, self.name)
+        models.need_any_flow(model, self.name)
         super().__init__([model], batch_size=batch_size)
 
     def _prepare(self, images: np.ndarray) -> None:
         if len(images) < 2:
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(images)}.")
-        flow = models.need_flow(self.models[0], self.name).flow
-        mean = (images.mean(axis=0, dtype=np.float64) + 0.5) / quantization.NUM_LEVELS
-        variance = images.var(axis=0, dtype=np.float64) / quantization.NUM_LEVELS**2
+        flow, _ = models.flow_and_input(self.models[0], tf.constant(images[:1]), self.name)
+        mean = _continuous(images.mean(axis=0, dtype=np.float64), images.dtype)
+        variance = images.var(axis=0, dtype=np.float64) * _unit(images.dtype) ** 2
         point = tf.constant(mean[np.newaxis], flow.dtype)
         diagonal = hessian.hessian_diagonal(flow.log_prob, point)[0].numpy().astype(np.float64)
         self.fitted.update(mean=mean, variance=variance, diagonal=diagonal)
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(self._terms(images), axis=[1, 2, 3])[:, tf.newaxis]
+        return tf.reduce_sum(self._terms(images), axis=list(range(1, images.shape.rank)))[:, tf.newaxis]
 
     def _terms(self, images: tf.Tensor) -> tf.Tensor:
-        y = (tf.cast(images, tf.float64) + 0.5) / quantization.NUM_LEVELS
+        y = _continuous(tf.cast(images, tf.float64), images.dtype.as_numpy_dtype)
         excess = (y - self.fitted["mean"]) ** 2 - self.fitted["variance"]
         return 0.5 * self.fitted["diagonal"] * excess
 
@@ -76,3 +79,13 @@ class SecondOrder(Detector):
 
     def _check_prepared(self) -> None:
         self.formula.check_fitted()
+
+
+def _unit(dtype: npt.DTypeLike) -> float:
+    """What one grey level is in the flow's units; vectors are in these already."""
+    return 1.0 / quantization.NUM_LEVELS if dtype == np.uint8 else 1.0
+
+
+def _continuous(values: Any, dtype: npt.DTypeLike) -> Any:
+    """The middle of grey levels, or vectors as they are, in the flow's units."""
+    return (values + 0.5) * _unit(dtype) if dtype == np.uint8 else values

@@ -52,6 +52,7 @@ class SITN(Detector):
     """
 
     name = "sitn"
+    takes_vectors = False
     settings_of_statistics = ()  # all are computed; the formula takes those that count
     log_prob_first = False
     exportable = True
@@ -63,7 +64,7 @@ class SITN(Detector):
           DetectorError: If the model is no flow, its prior has no coordinates to be standardised, or there
             are no such tests.
         """
-        models.need_flow(model, self.name)
+        models.need_any_flow(model, self.name)
         if tests not in TESTS:
             raise DetectorError(f"{self.name}: `tests` must be one of {', '.join(TESTS)}, got {tests!r}.")
         super().__init__([model], {"tests": tests}, batch_size)

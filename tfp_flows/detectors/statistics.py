@@ -9,28 +9,30 @@ import tensorflow as tf
 import tqdm
 
 from tfp_flows import data
-from tfp_flows.checks.images import check_image_batch
+from tfp_flows.detectors import events
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.hooks import Hooks
 from tfp_flows.numerics import parts
 
 Images = npt.ArrayLike | data.ImageSet
-Graph = Callable[[tf.Tensor], tf.Tensor]  # uint8 [B, H, W, C] -> float64 [B, S]
+Graph = Callable[[tf.Tensor], tf.Tensor]  # uint8 [B, H, W, C], or vectors [B, D] -> float64 [B, S]
+Shape = tuple[int, ...]  # (H, W, C) of images, (D,) of vectors
 
 
 class Statistics:
     """The statistics of images: `statistics(images)` is float64 `[N, S]`.
 
     Attributes:
-      image_shape: (H, W, C), or None until images tell.
+      image_shape: (H, W, C), of vectors (D,), or None until images tell.
     """
 
     def __init__(
         self,
         hooks: Hooks,
-        image_shape: tuple[int, int, int] | None,
+        image_shape: Shape | None,
         batch_size: int,
         stored: Graph | None = None,
+        vector_dtype: tf.DType = tf.float32,
     ):
         """Computes nothing yet.
 
@@ -39,8 +41,10 @@ class Statistics:
           image_shape: (H, W, C), or None if it is not known.
           batch_size: Images at once; has no influence on the result but for rounding.
           stored: The graph, where it is all that is known of the models.
+          vector_dtype: In which the models take vectors, if vectors are what they take.
         """
         self.image_shape = image_shape
+        self._vector_dtype = vector_dtype
         self._hooks = hooks
         self._batch_size = batch_size
         self._stored = stored
@@ -74,18 +78,23 @@ class Statistics:
         return np.concatenate(found), float(np.median(seconds[1:] or seconds))
 
     def checked(self, images: Images) -> np.ndarray:
-        """Images as an array uint8 `[N, H, W, C]`; the first ones tell the shape, if it is not known.
+        """Images as an array uint8 `[N, H, W, C]`, vectors as floating numbers `[N, D]`.
+
+        The first ones tell the shape, if it is not known.
 
         Raises:
-          DetectorError: If they are no images of that shape.
+          DetectorError: If they are none of that shape.
         """
-        array = check_image_batch(images, self.image_shape, self._hooks.name, DetectorError)
+        array = events.checked(images, self.image_shape, self._vector_dtype, self._hooks)
         if self.image_shape is None and len(array):
             self.image_shape = array.shape[1:]
         return array
 
     def batches(self, images: np.ndarray) -> Iterator[tf.Tensor]:
-        """Checked images in tensors of at most `batch_size`, in order."""
+        """Checked images or vectors in tensors of at most `batch_size`, in order."""
+        if self.are_vectors:
+            starts = range(0, len(images), self._batch_size)
+            return (tf.constant(images[start : start + self._batch_size]) for start in starts)
         return data.evaluation_batches(images, self._batch_size)
 
     def in_graph(self, images: tf.Tensor) -> tf.Tensor:
@@ -102,13 +111,27 @@ class Statistics:
         """
         if self._compiled is not None:
             return self._compiled
-        image_shape = self.known_image_shape()
+        spec = self.spec()
         self._hooks._before_tracing()
-        self._compiled = self._traced(image_shape)
+        self._compiled = self._traced(spec)
         return self._compiled
 
-    def known_image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C).
+    @property
+    def are_vectors(self) -> bool:
+        """Whether what is judged are vectors; False where that is not known yet."""
+        return events.are_vectors(self.image_shape)
+
+    def spec(self) -> tf.TensorSpec:
+        """Of a batch of any size: uint8 `[None, H, W, C]`, or vectors `[None, D]`.
+
+        Raises:
+          DetectorError: As `known_image_shape`.
+        """
+        shape = self.known_image_shape()
+        return tf.TensorSpec([None, *shape], events.dtype_of(shape, self._vector_dtype))
+
+    def known_image_shape(self) -> Shape:
+        """(H, W, C), or (D,).
 
         Raises:
           DetectorError: If no images told it yet.
@@ -142,12 +165,11 @@ class Statistics:
                 f"load it with model=..."
             )
 
-    def _traced(self, image_shape: tuple[int, int, int]) -> tf.types.experimental.PolymorphicFunction:
+    def _traced(self, spec: tf.TensorSpec) -> tf.types.experimental.PolymorphicFunction:
         def statistics(images):
             return parts.concatenated(self.in_graph, images, tf.float64, [None])
 
-        signature = [tf.TensorSpec([None, *image_shape], tf.uint8)]
-        function = tf.function(statistics, input_signature=signature, autograph=False)
+        function = tf.function(statistics, input_signature=[spec], autograph=False)
         try:
             function.get_concrete_function()
         except DetectorError:

@@ -1,3 +1,4 @@
+from . import inverse as inverse
 from .kept import SCORES as SCORES
 from .likelihoods import compiled_estimate as compiled_estimate
 from .likelihoods import compiled_log_prob as compiled_log_prob

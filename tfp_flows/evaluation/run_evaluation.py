@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfp_flows import data
 from tfp_flows.data import names
-from tfp_flows.evaluation import kept
+from tfp_flows.distributions.dequantized import Dequantized
+from tfp_flows.distributions.protocols import is_flow
+from tfp_flows.evaluation import inverse, kept
 from tfp_flows.evaluation.likelihoods import compiled_estimate, log_probs
 from tfp_flows.evaluation.samples import write_samples
 from tfp_flows.evaluation.table import WHY_NO_INTERVAL, Row, row_of, table
 from tfp_flows.models import registry
+from tfp_flows.numerics import quantization
 from tfp_flows.runs import Run, RunError, RunSpec, load_model
 
 PROTOCOL_FILE = kept.PROTOCOL
@@ -92,13 +96,15 @@ def evaluate(
     num_samples: int = 64,
     protocol: Any = None,
     progress: bool = True,
+    temperature: float = 1.0,
 ) -> list[Row]:
     """Scores data sets under a run's model and writes table, pictures and scores.
 
     Writes into the run's `evaluation` folder: `bits_per_dim.csv`, `likelihoods.png` (histograms),
-    `samples.png` and `samples.npz` (images that the model drew), `log_probs.npz` (every score) and
-    `protocol.json` (how they were computed). They show what earlier evaluations of other sets found too; see
-    `kept`. Warns (`data.DataWarning`) of images that were trained on where they should not have been.
+    `samples.png` and `samples.npz` (images that the model drew), `log_probs.npz` (every score),
+    `protocol.json` (how they were computed) and, of a flow, `inverse.json` (how well its inverse is one).
+    They show what earlier evaluations of other sets found too; see `kept`. Warns (`data.DataWarning`) of
+    images that were trained on where they should not have been.
 
     Args:
       run: `runs.Run`.
@@ -108,6 +114,7 @@ def evaluate(
       protocol: How log-probabilities are estimated, an instance of the family's `protocol_class`; None
         for its defaults.
       progress: Whether to show progress bars.
+      temperature: Of the images that are drawn, see the model's `sample`.
 
     Returns:
       List of `Row`, in the order of `sets`.
@@ -139,10 +146,24 @@ def evaluate(
     kept.keep(run.evaluation, rows, values, _way(run, settings, sets[0]))
     description = json.dumps({"step": step, **settings}, indent=2) + "\n"
     kept.write_all(run.evaluation, title, sets[0].image_shape, description)
+    draws = None
     if num_samples:
-        drawn = registry.family(run.spec().family).sample(model, num_samples, (0, 0), progress)
-        write_samples(run.evaluation, drawn.numpy().astype(np.uint8), step, f"Samples: {title}")
+        images, draws = _drawn(run, model, num_samples, progress, temperature)
+        warmth = "" if temperature == 1.0 else f" at temperature {temperature:g}"
+        write_samples(run.evaluation, images, step, f"Samples{warmth}: {title}")
+    inverse.write(run.evaluation, inverse.measured(model, sets[0].images, draws), step)
     return rows
+
+
+def _drawn(
+    run: Run, model: Any, count: int, progress: bool, temperature: float
+) -> tuple[np.ndarray, tf.Tensor | None]:
+    """Samples as uint8 `[count, H, W, C]`; of a flow also as it drew them."""
+    if is_flow(model) and isinstance(model, Dequantized):
+        draws = model.draws(count, (0, 0), temperature)
+        return quantization.quantize(draws).numpy().astype(np.uint8), draws
+    drawn = registry.family(run.spec().family).sample(model, count, (0, 0), progress, temperature)
+    return drawn.numpy().astype(np.uint8), None
 
 
 def _way(run: Run, settings: dict[str, Any], own: data.ImageSet) -> str:
@@ -188,6 +209,15 @@ def report(run: Run, rows: Sequence[Row]) -> str:
             f"The model finds these more likely than its own test images (AUROC below 0.5): "
             f"{', '.join(likelier)}."
         )
+    measured = inverse.read(run)
+    if measured is not None and measured[0] == rows[0].step:
+        lines.append(inverse.line(measured[1]))
+        samples = measured[1].get("samples")
+        if samples is not None and samples.not_finite:
+            lines.append(
+                f"{samples.not_finite:,} of {samples.n:,} samples are not finite: black in samples.png, "
+                f"wholly or in part (docs/inverse.md)."
+            )
     earlier = len(kept.kept(run.evaluation)) - len(rows)
     others = f", with those of {earlier} evaluated earlier" if earlier > 0 else ""
     lines.append(f"The table, pictures and scores are in {run.evaluation}{others}.")

@@ -22,9 +22,12 @@ class Method(NamedTuple):
     inputs: tuple[tf.TensorSpec, ...]
 
 
-def _sample(model: tfd.Distribution, n: int, seed: object, progress: bool) -> tf.Tensor:
+def _sample(
+    model: tfd.Distribution, n: int, seed: object, progress: bool, temperature: float = 1.0
+) -> tf.Tensor:
     del progress
-    return model.sample(n, seed=seed)
+    warmth = {} if temperature == 1.0 else {"temperature": temperature}  # not every model knows it
+    return model.sample(n, seed=seed, **warmth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Family:
         scored too.
       model_class: What its models are instances of.
       config_of: `model -> config` with which `build` makes such a model; None where there is none.
-      sample: `(model, n, seed, progress) -> [n, H, W, C]`, integers.
+      sample: `(model, n, seed, progress, temperature=1.0) -> [n, H, W, C]`, integers.
       methods: `model -> {name: Method}`, what else an exported model offers.
       noisy: Whether `log_prob` is an estimate from noise and takes a `seed`.
     """
@@ -59,7 +62,7 @@ class Family:
     training_protocol: Callable[[Any], Any]
     model_class: type
     config_of: Callable[[Any], Any]
-    sample: Callable[[tfd.Distribution, int, Any, bool], tf.Tensor] = _sample
+    sample: Callable[..., tf.Tensor] = _sample
     methods: Callable[[Any], dict[str, Method]] = lambda model: {}
     noisy: bool = True
 

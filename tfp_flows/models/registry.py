@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tfp_flows.models.family import Family
 
 GLOW = "glow"
+VECTORS = "vector_flow"  # of vectors: `fit` and `load` know it, commands, which are for images, do not
+OWN = {GLOW: "tfp_flows.models.glow", VECTORS: "tfp_flows.models.vectors"}
 # Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
 # wheel knows Glow alone.
 BESIDE = ("vae", "pixelcnn")
@@ -42,8 +44,8 @@ def settings(name: str) -> Settings:
 
 def _package(name: str) -> str:
     """The package of the family of this name, which can then be imported."""
-    if name == GLOW:
-        return "tfp_flows.models.glow"
+    if name in OWN:
+        return OWN[name]
     if name == NO_FAMILY:
         raise UserError(
             "`run`: its model belongs to no family, so that only its own code can build it: build it as "
@@ -66,12 +68,12 @@ def family_of(model: "tfd.Distribution") -> "Family | None":
     A model may be of a family without its making: any `Dequantized` is trained as a Glow is.
     """
     # Whoever holds a model of a package beside this one has imported that.
-    known = [GLOW, *(name for name in BESIDE if _is_ours(sys.modules.get(name), name))]
+    known = [*OWN, *(name for name in BESIDE if _is_ours(sys.modules.get(name), name))]
     return next((f for f in map(family, known) if isinstance(model, f.model_class)), None)
 
 
 def names() -> list[str]:
-    """The names of all families at hand."""
+    """The names of all families of images at hand."""
     return [GLOW, *(name for name in BESIDE if _file(name).exists())]
 
 

@@ -106,7 +106,8 @@ class RunSpec:
             raise UserError(f"'skip_unreadable' is {skip_unreadable!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
-            model = registry.family(values["family"]).config_class(**model)
+            config_class = registry.family(values["family"]).config_class
+            model = config_class(**{**getattr(config_class, "BEFORE", {}), **model})
         return cls(
             family=values["family"],
             model=model,

@@ -28,7 +28,7 @@ def check_detector(
 
     Args:
       build: Callable without arguments, a new, unfitted `detectors.Detector` at each call.
-      fit_images: uint8 `[N, H, W, C]`.
+      fit_images: uint8 `[N, H, W, C]`; or, of a model of vectors, float32 `[N, D]`, and all others likewise.
       calibration_images: Others.
       images: uint8 `[B, H, W, C]`, B >= 3, to be scored.
       rtol: Allowed relative difference of scores between batch sizes.
@@ -56,7 +56,7 @@ def check_detector(
     np.testing.assert_allclose(in_turn, scores, **close, err_msg="depends on the batch size")
     reverse = detector.score(images[::-1])[::-1]
     np.testing.assert_allclose(reverse, scores, **close, err_msg="depends on the order")
-    np.testing.assert_array_equal(detector.score(images.astype(np.float32)), detector.score(images))
+    np.testing.assert_array_equal(detector.score(images.astype(np.float64)), detector.score(images))
     assert detector.score(images[:0]).shape == (0,), "no images give no scores"
     reference = detector.score(calibration_images)
     expected = [(1 + (reference >= s).sum()) / (len(reference) + 1) for s in scores]
@@ -76,6 +76,7 @@ def _check_maps(detector, images, close):
     if detector.maps.why_none():
         _check_refused_in_one_line(lambda: detector.score_map(images), "there is no map of pixels")
         return
+    assert images.ndim == 4, "vectors have no map of pixels"
     maps = detector.score_map(images)
     assert maps.dtype == np.float32 and maps.shape == images.shape[:3], f"{maps.dtype} {maps.shape}"
     assert np.isfinite(maps).all(), "a map is not finite"
@@ -85,13 +86,24 @@ def _check_maps(detector, images, close):
 
 
 def _check_detector_refuses(detector, images):
-    for wrong, message in (
-        (images[:, 1:], "images must have shape"),
-        (images[0], "images must have shape"),
-        (images + 0.5, "0..255"),
-        (images.astype(int) + 300, "0..255"),
-        (images.astype(str), "0..255"),
-    ):
+    if images.ndim == 4:
+        wrongs = (
+            (images[:, 1:], "images must have shape"),
+            (images[0], "images must have shape"),
+            (images + 0.5, "0..255"),
+            (images.astype(int) + 300, "0..255"),
+            (images.astype(str), "0..255"),
+        )
+    else:
+        wrongs = (
+            (images[:, 1:], "vectors must have shape"),
+            (images[0], "vectors must have shape"),
+            (images[..., np.newaxis], "vectors must have shape"),
+            (images * np.nan, "must be finite"),
+            (images.astype(np.float64) + 1e300, "must be finite"),
+            (images.astype(str), "vectors must be numbers"),
+        )
+    for wrong, message in wrongs:
         _check_refused_in_one_line(lambda wrong=wrong: detector.score(wrong), message)
 
 
@@ -133,7 +145,7 @@ def _check_graph_score(detector, images, scores):
     if not detector.exportable:
         _check_refused_in_one_line(lambda: detector.graph_score(tf.constant(images)), "cannot be exported")
         return
-    signature = [tf.TensorSpec([None, *images.shape[1:]], tf.uint8)]
+    signature = [tf.TensorSpec([None, *images.shape[1:]], images.dtype)]
     function = tf.function(detector.graph_score, input_signature=signature)
     np.testing.assert_allclose(function(images), scores, rtol=1e-5, atol=1e-4, err_msg="in a graph")
     function(images[:1])

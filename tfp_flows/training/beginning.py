@@ -98,7 +98,7 @@ def initialize(
         for variable, value in zip(state.model.variables, source.variables, strict=True):
             variable.assign(value)
     elif from_data:
-        count = min(len(examples), max(256, config.batch_size))
+        count = min(len(examples), max(subject.initial, config.batch_size))
         batch = {
             name: next(iter(data.shuffled_batches(array, count, config.seed, 0, 1)))
             for name, array in examples.sources().items()

@@ -26,7 +26,13 @@ from tfp_flows.training.recording import Callbacks, Memory
 from tfp_flows.training.state import TrainingState
 from tfp_flows.training.step import make_train_step
 from tfp_flows.training.strategies import Hosts
-from tfp_flows.training.subject import DensityModel, Subject, subject_of_family, subject_of_stranger
+from tfp_flows.training.subject import (
+    DensityModel,
+    Subject,
+    subject_of_family,
+    subject_of_stranger,
+    subject_of_vectors,
+)
 
 Callback = Callable[[int, Mapping[str, float], Any], object]
 
@@ -271,8 +277,10 @@ def _subject(family: Family | None, model: DensityModel, examples: Examples) -> 
             f"`images` must be [N, ...] with examples of the model's event shape {event_shape}, "
             f"got {list(examples.values.shape)}."
         )
-    if family is None or not isinstance(model, ImageDistribution):
+    if family is None:
         return subject_of_stranger(model, examples)
+    if not isinstance(model, ImageDistribution):
+        return subject_of_vectors(family, model, examples)
     if examples.values.dtype != np.uint8:
         raise UserError(
             f"`images` must be uint8 for a {type(model).__name__}, got {examples.values.dtype}; a flow over "

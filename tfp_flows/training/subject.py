@@ -16,6 +16,8 @@ from tfp_flows.models.family import Family
 from tfp_flows.training import units
 from tfp_flows.training.examples import Examples
 
+INITIAL, INITIAL_VECTORS = 256, 10_000
+
 
 class DensityModel(Protocol):
     """Anything that has a log-density and variables: a `tfd.Distribution`, a `tf.Module`."""
@@ -41,6 +43,7 @@ class Subject:
         `condition` where the density is given nothing.
       initialize: `(examples, seed, condition=...) -> None`, data-dependent initialisation from a batch.
       log_prob: Compiled `(examples, condition) -> [B]`, nats, as in an evaluation; likewise.
+      initial: How many examples `initialize` is given at most, or a batch if that is more.
     """
 
     model: DensityModel
@@ -50,6 +53,7 @@ class Subject:
     training_log_prob: Callable[..., tf.Tensor]
     initialize: Callable[..., None]
     log_prob: Callable[..., tf.Tensor]
+    initial: int = INITIAL
 
     def loss(self, log_prob: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
         """A log-probability in nats as a loss, in the subject's unit."""
@@ -76,6 +80,17 @@ def subject_of_family(family: Family, model: ImageDistribution, examples: Exampl
         initialize=functools.partial(family.initialize, model),
         log_prob=log_prob,
     )
+
+
+def subject_of_vectors(family: Family, model: DensityModel, examples: Examples) -> Subject:
+    """A flow over vectors: by its own `log_prob`, from the data-dependent initialisation of its family.
+
+    Raises:
+      UserError: As `subject_of_stranger`.
+    """
+    subject = subject_of_stranger(model, examples)
+    initialize = functools.partial(family.initialize, model)
+    return dataclasses.replace(subject, initialize=initialize, initial=INITIAL_VECTORS)
 
 
 def subject_of_stranger(model: DensityModel, examples: Examples) -> Subject:

@@ -1,19 +1,28 @@
 """What determines a Glow, and how it is evaluated; nothing here needs TensorFlow."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.bounds import BOUNDS
 from tfp_flows.models.settings import Settings
 
-COUPLINGS = ("affine", "additive")
+COUPLINGS = ("affine", "additive", "spline", "mixture")
 FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp", "tanh")
 LEAVES = ("untouched", "transformed")
 PRIORS = ("normal", "laplace", "logistic")
 NETWORKS = ("conv", "highway")
 DTYPES = ("float32", "float64")
+LEAST = {
+    "levels": 1,
+    "steps_per_level": 1,
+    "hidden_channels": 1,
+    "num_bins": 2,
+    "num_components": 1,
+    "checkerboard_steps": 0,
+}
 
 
 def _field(default: Any, text: str, compare: bool = True, **metadata: Any) -> Any:
@@ -29,6 +38,8 @@ class GlowConfig:
     `factor_out_scale=None` is the couplings' `scale`. docs/ports.md has the configs that make a Glow that of
     TFP, of normflows and of y0ast's Glow-PyTorch.
     `reversible` changes no value but by rounding, so configs that differ in it alone are equal.
+    BEFORE is what runs mean that do not name these fields: those that were begun when they were none, or had
+    another default.
     """
 
     levels: int = _field(
@@ -36,11 +47,21 @@ class GlowConfig:
     )
     steps_per_level: int = _field(8, "Steps (actnorm, 1x1 convolution, coupling) in each level.")
     hidden_channels: int = _field(128, "Width of the coupling networks.")
-    coupling: str = _field("affine", "affine: NVP-Glow; additive: CV-Glow.", choices=COUPLINGS)
+    coupling: str = _field(
+        "affine",
+        "affine: NVP-Glow; additive: CV-Glow; spline: rational-quadratic splines; mixture: mixtures of "
+        "logistics, as in Flow++.",
+        choices=COUPLINGS,
+    )
     scale: str = _field(
-        "sigmoid",
-        "Scale of an affine coupling: sigmoid(raw + 2), exp(raw), or tanh: exp(tanh(raw)), within [1/e, e].",
+        "tanh",
+        "Scale of an affine coupling: tanh: exp(tanh(raw)), within [1/e, e]; sigmoid(raw + 2); exp(raw).",
         choices=SCALES,
+    )
+    input_limit: float = _field(
+        5.0,
+        "Networks see their inputs clipped to [-input_limit, input_limit], so that the inverse is one far "
+        "from the data; 0: as they are.",
     )
     factor_out: str | None = _field(
         None,
@@ -74,8 +95,15 @@ class GlowConfig:
         "Train a mean and a scale of the prior for each channel: of the last level, and of those that leave "
         "the others where no affine factor-out gives them one.",
     )
+    num_bins: int = _field(8, "Bins of each spline, where couplings are splines.")
+    num_components: int = _field(8, "Logistics in each mixture, where couplings are mixtures.")
+    checkerboard_steps: int = _field(
+        0, "Steps at full resolution, with couplings of a checkerboard's squares, before the first squeeze."
+    )
     seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
+    BEFORE: ClassVar[Mapping[str, object]] = {"scale": "sigmoid", "input_limit": 0.0}
+
     reversible: bool = _field(
         False,
         "Train with memory that does not grow with the number of steps, in about a third more time: see "
@@ -85,10 +113,11 @@ class GlowConfig:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a value is of the wrong kind or two of them contradict."""
-        for field in ("levels", "steps_per_level", "hidden_channels"):
+        for field, least in LEAST.items():
             value = getattr(self, field)
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"GlowConfig: `{field}` must be a positive integer, got {value!r}.")
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
+                raise UserError(f"GlowConfig: `{field}` must be {wanted}, got {value!r}.")
         _check_choice(self, "coupling", COUPLINGS)
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
@@ -108,6 +137,10 @@ class GlowConfig:
                 "GlowConfig: coupling='additive' with factor_out='affine' has a volume that depends on "
                 "the image, so it is no constant-volume flow; use factor_out='shift' or 'none'."
             )
+        if not 0 <= self.input_limit < float("inf"):
+            raise UserError(
+                f"GlowConfig: `input_limit` must be positive, or 0 for none, got {self.input_limit!r}."
+            )
         if not 0 < self.prior_scale < float("inf"):
             raise UserError(
                 f"GlowConfig: `prior_scale` must be positive and finite, got {self.prior_scale!r}."
@@ -118,7 +151,7 @@ class GlowConfig:
         """The mode of `FactorOut`: as given, or "affine" / "shift" following the coupling."""
         if self.factor_out is not None:
             return self.factor_out
-        return "affine" if self.coupling == "affine" else "shift"
+        return "shift" if self.coupling == "additive" else "affine"
 
 
 def _check_choice(config: GlowConfig, field: str, choices: tuple[str, ...]) -> None:
