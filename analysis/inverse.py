@@ -88,7 +88,7 @@ def main() -> None:
     """Measures and prints."""
     run = runs.Run(FLAGS.run)
     model, _ = runs.load_model(run)
-    if not isinstance(model, Dequantized) or not is_flow(model):
+    if not is_flow(model) or not isinstance(model, Dequantized):
         raise UserError("`run`: its model is no flow.")
     sets = evaluation.load_sets(
         run.with_data(),

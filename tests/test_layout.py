@@ -47,6 +47,7 @@ DRAWS = (
     "analysis.figures",
     "analysis.detector_figures",
     "analysis.foreign_sets",  # letters of its fonts
+    "analysis.vector_figure",
 )
 KNOWS_FLAGS = (
     "tfp_flows.commands.flags",

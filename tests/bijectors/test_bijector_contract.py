@@ -133,12 +133,8 @@ REGISTRY = {
         (4, 4, 2),
     ),
     "ConditionedChain": (
-        lambda dtype: tfp_flows.vector_flow(5, num_steps=2, hidden_units=6, dtype=dtype).bijector,
-        (5,),
-    ),
-    "ConditionedChain-mixture": (
-        lambda dtype: tfp_flows.vector_flow(4, 2, hidden_units=6, coupling="mixture", dtype=dtype).bijector,
-        (4,),
+        lambda dtype: tfp_flows.vector_flow(3, num_steps=1, hidden_units=4, dtype=dtype).bijector,
+        (3,),
     ),
     "Glow-mixture-checkerboard": (
         lambda dtype: bijectors.Glow(

@@ -156,3 +156,35 @@ def test_a_detector_of_vectors_runs_in_a_saved_model(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "export"))
     loaded = tf.saved_model.load(str(tmp_path / "export"))
     np.testing.assert_allclose(loaded.score(SEEN), detector.score(SEEN), rtol=1e-5)
+
+
+def test_no_pictures_are_taken_for_vectors():
+    detector = detectors.Likelihood(_flow()).fit(FIT)
+    with pytest.raises(detectors.DetectorError, match=r"takes vectors \[4\], and no pictures"):
+        detector.score(["a.png"])
+
+
+def test_features_of_a_fixed_network_are_judged_as_images(tmp_path):
+    """log p(h(x)) of images uint8; the terms are those of the flow, and the network is stored with it."""
+    weights = tf.Variable(np.random.default_rng(0).normal(size=[64, SIZE]).astype(np.float32))
+
+    def network(images):
+        return tf.reshape(images, [-1, 64]) @ weights / 255.0
+
+    images = np.random.default_rng(1).integers(0, 256, [60, 8, 8, 1]).astype(np.uint8)
+    features = network(tf.cast(images, tf.float32))
+    flow = tfp_flows.vector_flow(SIZE, num_steps=1, hidden_units=4)
+    tfp_flows.models.vectors.FAMILY.initialize(flow, features)
+    testing.perturb(flow.bijector, 0, 0.02)
+    model = tfp_flows.distributions.Features(network, flow, (8, 8, 1))
+    assert len(model.trainable_variables) == len(flow.trainable_variables)
+    detector = testing.check_detector(
+        lambda: detectors.DensityOfStates(model), images[:30], images[30:50], images[50:]
+    )
+    np.testing.assert_allclose(detector.statistics(images)[:, 0], flow.log_prob(features), rtol=1e-4)
+    assert detector.statistics(images).shape == (60, 3)
+    detector.save(tmp_path / "detector")
+    again = detectors.load(tmp_path / "detector")
+    np.testing.assert_allclose(again.score(images), detector.score(images), rtol=1e-5)
+    with pytest.raises(ValueError, match="makes .2, 4. of a batch of 2"):
+        tfp_flows.distributions.Features(network, tfp_flows.vector_flow(3, 1), (8, 8, 1))

@@ -88,6 +88,11 @@ def test_a_detector_that_hardly_tells_a_set_says_so(run):
     assert f"It hardly tells digits ({found.areas['digits']:.2f})." in second
 
 
+def test_scores_that_are_no_numbers_count_as_the_strangest(run):
+    seen = [judged("clothes", range(100), 6), judged("digits", [np.nan, np.inf, 50.0], 2)]
+    np.testing.assert_allclose(evaluated(run, [OWN, DIGITS], seen).areas["digits"], (1 + 1 + 0.505) / 3)
+
+
 def test_too_few_calibration_images_are_said_and_not_a_rate(run):
     second = closing_words.lines(evaluated(run, [OWN, DIGITS], SEEN[:2], num_calibration=9), "p.png")[1]
     assert "9 calibration images cannot give a p-value of 0.05" in second and "6.0%" not in second

@@ -135,6 +135,8 @@ def test_evaluate_command_gives_the_numbers_of_train(finished):
     arguments = [f"--run={folder}", "--noprogress", "--batch_size=100", "--num_samples=0"]
     result = forked.command("tfp_flows.evaluate", *arguments, "--datasets=digits@contrast=0.5,noise")
     assert result.returncode == 0, result.stderr
+    said = r"in grey levels: test images below 0.001; noise [^;]+; checkerboard [^;]+\.\n"
+    assert re.search(said, result.stdout), "no samples were drawn"
     after = (folder / "evaluation" / "bits_per_dim.csv").read_text()
     for old, new in zip(before.splitlines()[1:], after.splitlines()[1:], strict=True):
         old, new = old.split(","), new.split(",")

@@ -26,7 +26,12 @@ from tfp_flows.checks.errors import UserError
 
 COUPLINGS = ("affine", "additive", "spline", "mixture")
 LEAVES = ("untouched", "transformed")
-NETWORKS = {"conv": networks.ConvNetwork, "highway": networks.HighwayNetwork}
+NETWORKS = {
+    "conv": networks.ConvNetwork,
+    "highway": networks.HighwayNetwork,
+    "attention": networks.AttentionNetwork,
+    "transformer": networks.TransformerNetwork,
+}
 
 Factory = Callable[[int, int], Callable[..., tf.Tensor]]
 

@@ -104,7 +104,8 @@ class Glow(fused_chain.FusedChain):
           image_shape: (H, W, C); H and W must be divisible by 2**levels.
           levels: Positive `int`: how often the resolution is halved.
           steps_per_level: Positive `int`, K.
-          network: "conv" (`networks.ConvNetwork`), "highway" (`networks.HighwayNetwork`), or a factory
+          network: "conv" (`networks.ConvNetwork`), "highway" (`HighwayNetwork`), "attention"
+            (`AttentionNetwork`), "transformer" (`TransformerNetwork`), or a factory
             `network(in_channels, out_channels)`, called once for each step; see `AffineCoupling`. A
             factory sees to dtype and condition itself, and to seeds: one seed alone would give every step
             the same first weights.

@@ -160,6 +160,13 @@ def count_if_one_file(name: str, split: str, options: TfdsOptions) -> int | None
     return info.num_examples if info.num_shards == 1 else None
 
 
+def label_names(name: str, options: TfdsOptions) -> tuple[str, ...] | None:
+    """What the labels 0, 1, 2, ... are called, or None. Raises `DataError` as `read_tfds`."""
+    with _quiet():
+        names = getattr(_feature(_builder(name, options), "label"), "names", None)
+    return None if names is None else tuple(names)
+
+
 def prepared_sets(options: TfdsOptions) -> list[str]:
     """The names of the sets that are in the folder, sorted."""
     patterns = ("*/*/dataset_info.json", "*/*/*/dataset_info.json")

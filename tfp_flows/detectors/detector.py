@@ -261,9 +261,12 @@ class Detector(Hooks):
 
     def _images(self, images: Pictures) -> np.ndarray:
         """Pictures as `score` takes them, as an array uint8 `[N, H, W, C]` of the model's shape."""
-        if not self.statistics.are_vectors:
-            images = pictures.as_images(images, self.preparation, self.image_shape, self.name)
-        return self.statistics.checked(images)
+        if self.statistics.are_vectors and pictures.are_files(images):
+            raise DetectorError(
+                f"{self.name}: takes vectors {list(self.image_shape or ())}, and no pictures."
+            )
+        shape = events.image_shape(self.image_shape)
+        return self.statistics.checked(pictures.as_images(images, self.preparation, shape, self.name))
 
     def calibrate(self, images: Pictures, progress: str | None = None) -> Self:
         """Keeps the scores of held-out in-distribution images for `p_value`; returns the detector."""

@@ -15,6 +15,14 @@ def are_vectors(shape: tuple[int, ...] | None) -> bool:
     return shape is not None and len(shape) == 1
 
 
+def image_shape(shape: tuple[int, ...] | None) -> tuple[int, int, int] | None:
+    """(H, W, C) of images; None of vectors, and where it is not known."""
+    if shape is None or len(shape) != 3:
+        return None
+    height, width, channels = shape
+    return height, width, channels
+
+
 def dtype_of(shape: tuple[int, ...] | None, of_vectors: tf.DType) -> tf.DType:
     """The dtype in which events reach a model's graph."""
     return of_vectors if are_vectors(shape) else tf.uint8

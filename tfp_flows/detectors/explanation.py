@@ -11,7 +11,7 @@ import numpy as np
 
 from tfp_flows import runs
 from tfp_flows.data import printable
-from tfp_flows.detectors import calibration, pictures
+from tfp_flows.detectors import calibration, events, pictures
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.pages import heat
 
@@ -75,10 +75,11 @@ class Explanation:
           DetectorError: If the name has another ending.
         """
         ending = pathlib.Path(path).suffix.lower()
-        if ending == ".png" and self._is_vector:
-            raise DetectorError("save: a vector has no picture; `path` must end in .html.")
         if ending == ".png":
-            runs.write_atomically(path, self._repr_png_())
+            picture = self._repr_png_()
+            if picture is None:
+                raise DetectorError("save: a vector has no picture; `path` must end in .html.")
+            runs.write_atomically(path, picture)
         elif ending in (".html", ".htm"):
             page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(self.key)}</title>'
             page += f'<meta name="viewport" content="width=device-width"><body>{self._repr_html_()}</body>'
@@ -180,12 +181,12 @@ def explain(detector: "Detector", images: pictures.Pictures, alpha: float) -> Ex
     vectors = detector.statistics.are_vectors
     one = np.ndim(images) == 1 if vectors else pictures.is_one(images)  # type: ignore[arg-type]
     several: list[Any] = [images] if one else list(images)  # type: ignore[arg-type]
-    array = (
-        np.asarray(several)
-        if vectors
-        else pictures.prepared(several, detector.preparation, detector.image_shape, detector.name)
-    )
-    array = detector.statistics.checked(array)
+    if vectors:
+        array = detector.statistics.checked(np.asarray(several))
+    else:
+        shape = events.image_shape(detector.image_shape)
+        array = pictures.prepared(several, detector.preparation, shape, detector.name)
+        array = detector.statistics.checked(array)
     of_columns = getattr(detector, "columns", None) if vectors else None
     columns = [None] * len(array) if of_columns is None else of_columns(array)
     scores = detector.score(array)

@@ -5,7 +5,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_flows import bijectors
 from tfp_flows.detectors import latent, models
-from tfp_flows.distributions import protocols
+from tfp_flows.distributions import Features, protocols
 from tfp_flows.distributions.protocols import DensityModel, LatentVariableModel
 
 NUM_SAMPLES = 4
@@ -16,8 +16,11 @@ def terms_of(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
 
     (log p(x), log p(z), log|det dz/dy|) of a flow; (log p(x), E_q[log p(x | z)], KL(q || p(z))) of a VAE;
     (log p(x),) of any other model. A flow over vectors, any `tfd.TransformedDistribution` of such, has no
-    dequantisation, and log p(x) alone where its log-determinant is known to be constant.
+    dequantisation, and log p(x) alone where its log-determinant is known to be constant; of `Features` they
+    are those of the density of features.
     """
+    if isinstance(model, Features):
+        return terms_of(model.flow_of_features, model.features(images))
     if models.is_vector_flow(model) and not bijectors.is_constant_log_det(model.bijector):
         return of_vector_flow(model, models.as_input(model, images))
     if protocols.is_flow(model):

@@ -66,13 +66,15 @@ def read(run: Run) -> tuple[int, dict[str, InverseError]] | None:
     """(the step, what was measured then); None where nothing was, or the file is damaged."""
     try:
         values = json.loads((run.evaluation / FILE).read_text(encoding="utf-8"))
-        found = {
-            kind: InverseError(**{k: math.nan if v is None else v for k, v in error.items()})
-            for kind, error in values["images"].items()
-        }
+        found = {kind: _error(error) for kind, error in values["images"].items()}
         return int(values["step"]), found
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _error(values: dict[str, Any]) -> InverseError:
+    worst, mean = (math.nan if values[k] is None else float(values[k]) for k in ("worst", "mean"))
+    return InverseError(worst, mean, int(values["not_finite"]), int(values["n"]))
 
 
 def line(found: dict[str, InverseError]) -> str:

@@ -34,7 +34,7 @@ class InverseError(NamedTuple):
         return self.not_finite / self.n
 
     def __str__(self) -> str:
-        """Such as "0.004", or "0.004, 3 of 64 not finite"."""
+        """Such as "0.004", "below 0.001", or "0.004, 3 of 64 not finite"."""
         lost = f"{self.not_finite:,} of {self.n:,} not finite" if self.not_finite else ""
         return ", ".join(text for text in (_rounded(self.worst), lost) if text)
 
@@ -136,4 +136,6 @@ def _continuous(flow: Any, images: Any) -> tf.Tensor:
 
 def _rounded(value: float) -> str:
     """Two digits that count; "" for NaN."""
-    return "" if np.isnan(value) else f"{value:.2g}"
+    if np.isnan(value):
+        return ""
+    return "below 0.001" if 0 < value < 1e-3 else f"{value:.2g}"

@@ -1,7 +1,7 @@
 """Pictures of sets and of images, and how they are written to files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -115,6 +115,28 @@ def image_grid(path: str | os.PathLike | BinaryIO, images: np.ndarray, title: st
       title: Of the picture.
     """
     save(image_figure(images, title), path)
+
+
+def image_rows(
+    path: str | os.PathLike | BinaryIO, images: np.ndarray, names: Sequence[str], title: str = ""
+) -> None:
+    """Writes a grid of images as PNG whose rows have names.
+
+    Args:
+      path: PNG file to write.
+      images: uint8 `[rows, columns, H, W, C]`.
+      names: Of the rows.
+      title: Of the picture.
+    """
+    rows, columns, height, *_ = images.shape
+    figure = image_figure(images.reshape(-1, *images.shape[2:]), title, columns)
+    (axes,) = figure.axes
+    gap = max(1, round(0.04 * images.shape[3]))
+    figure.set_size_inches(6.0, 6.0 * rows / columns * height / images.shape[3] + 0.4 * bool(title))
+    for row, name in enumerate(names):
+        middle = row * (height + gap) + height / 2 - 0.5
+        axes.text(-gap - 0.5, middle, name, ha="right", va="center", fontsize="small")
+    save(figure, path)
 
 
 @styled

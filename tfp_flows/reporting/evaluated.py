@@ -62,8 +62,11 @@ class Evaluated:
         """{label of another set: AUROC of the detector's score against the own test images}."""
         if not self.judged:
             return {}
-        own, *others = self.judged
-        return {each.label: evaluation.auroc(own.scores, each.scores, 0)[0] for each in others}
+        # What is no number is as strange as can be.
+        most = np.finfo(np.float64).max
+        own, *others = (np.nan_to_num(np.asarray(e.scores, np.float64), nan=most) for e in self.judged)
+        pairs = zip(self.judged[1:], others, strict=True)
+        return {each.label: evaluation.auroc(own, scores, 0)[0] for each, scores in pairs}
 
 
 def bits_of(

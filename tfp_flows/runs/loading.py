@@ -8,7 +8,6 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfp_flows.models import registry
 from tfp_flows.runs import checkpoint_files, weights_file
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.run import Run, RunSpec
@@ -33,15 +32,16 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
         `protocol_class`, which are also flags of evaluation.
 
     Returns:
-      A density model over integer images `[H, W, C]`, with the averaged weights; of the best validation,
-      where training could stop early. Its `preparation` says how pictures become such images.
+      A density model over integer images `[H, W, C]`, or a `vector_flow`, with the averaged weights; of the
+      best validation, where training could stop early. Its `preparation` says how pictures become such
+      images. Of a run with labels it is a `ClassMixture`; with an encoder a `pixelcnn.PixelCNNAutoencoder`.
 
     Raises:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
       UserError: If `protocol` has a wrong name or value, or the model belongs to no family.
     """
     run = Run(path)
-    return load_model(run, registry.family(run.spec().family).protocol(**protocol))[0]
+    return load_model(run, run.spec().model_family.protocol(**protocol))[0]
 
 
 def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
@@ -62,7 +62,7 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
     """
     spec = run.spec()
-    family = registry.family(spec.family)
+    family = spec.model_family
     protocol = protocol or family.protocol_class()
     model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
     if run.has_weights_alone():
@@ -129,6 +129,11 @@ def _without_modes_of_training(config: Any) -> Any:
     return dataclasses.replace(config, **{field.name: field.default for field in fields})
 
 
+def _made(spec: RunSpec) -> tuple:
+    """What a model's variables follow from, besides its config."""
+    return spec.family, spec.image_shape, spec.classes and spec.classes.names, spec.code_size
+
+
 @dataclasses.dataclass(frozen=True)
 class RunReference:
     """Which run's checkpoint a model is, and how its log-probabilities are estimated.
@@ -175,7 +180,7 @@ class RunReference:
             run = Run(self.elsewhere)
             if not run.exists():
                 raise RunError(f"`run`: no run in {self.folder}, nor in {self.elsewhere}.")
-        family = registry.family(run.spec().family)
+        family = run.spec().model_family
         if run.checkpoint_digest() != self.digest:
             raise RunError(f"`run`: {run.folder} has another checkpoint than the one that was referred to.")
         return load_model(run, family.protocol_class(**self.protocol))[0]
@@ -188,7 +193,7 @@ def load_twin(run: Run, spec: RunSpec) -> tfd.Distribution:
       RunError: If it has others, or there is no model.
     """
     own = run.spec()
-    if (own.family, own.image_shape) != (spec.family, spec.image_shape) or (
+    if _made(own) != _made(spec) or (
         dataclasses.replace(own.model, seed=0) != dataclasses.replace(spec.model, seed=0)
     ):
         raise RunError(

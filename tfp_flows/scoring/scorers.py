@@ -116,7 +116,10 @@ class DetectorScorer:
         """Takes the detector that was read from `path`."""
         if detector.image_shape is None:
             raise detectors.DetectorError(f"`detector`: {path} does not say the shape of its images.")
-        self.image_shape = detector.image_shape
+        if len(detector.image_shape) != 3:
+            raise detectors.DetectorError(f"`detector`: {path} judges vectors, and no images.")
+        height, width, channels = detector.image_shape
+        self.image_shape = (height, width, channels)
         self._detector = detector
         self._path = path
 

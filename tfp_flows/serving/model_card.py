@@ -94,6 +94,10 @@ def _training(run: Run, spec: RunSpec, step: int) -> Iterator[str]:
     yield f"| steps | {step:,} of {training['steps']:,} |"
     yield f"| batch size | {training['batch_size']} |"
     yield f"| seed | {training['seed']} |"
+    if spec.classes is not None:
+        yield f"| given | the class of an image: {', '.join(map(data.printable, spec.classes.names))} |"
+    if spec.code_size:
+        yield f"| given | a code of the image, of {spec.code_size} numbers: `log_prob` is no density |"
     for key, value in spec.to_json()["model"].items():
         if value is not None and key != "seed":
             yield f"| {key} | {value} |"

@@ -64,11 +64,12 @@ def fit(
     D is the number of values in an example. For integer images (uint8) u = ln 2, and L is in bits per
     dimension; for anything else u = 1, and L is in nats per dimension. `History.unit` says which.
 
-    The model is one of three kinds.
+    The model is one of four kinds.
 
     - A model of a family (`Dequantized` over any flow, `vae.VAE`, `pixelcnn.PixelCNN`), on uint8 images: it
       is trained as `python -m tfp_flows.train` does, with its noise of training, its bound, its dropout, and
       its data-dependent initialisation.
+    - A `vector_flow`, on vectors: by its `log_prob`, from the normal distribution of the data on.
     - Any other `tfd.Distribution` of batch shape `[]`, over vectors, images or what else: by its `log_prob`.
     - A `tf.Module`, or any object with `log_prob(x) -> [B]` and `trainable_variables`.
 
@@ -258,11 +259,14 @@ def _check_settings(
         raise UserError("`outlier_images` have no `conditions`: only one of the two can be given.")
     if config.outlier_kinds and examples.condition is not None:
         raise UserError("`outlier_kinds` have no `conditions`: only one of the two can be given.")
-    for name in ("mutation_rate", "outlier_kinds"):
+    for name in ("mutation_rate", "outlier_kinds", "flip"):
         if getattr(config, name) and examples.values.dtype != np.uint8:
             raise UserError(f"`{name}` is for uint8 images.")
-    if config.outlier_kinds and examples.values.ndim != 4:
-        raise UserError(f"`outlier_kinds` are for images [N, H, W, C], got {list(examples.values.shape)}.")
+    for name in ("outlier_kinds", "flip"):
+        if getattr(config, name) and examples.values.ndim != 4:
+            raise UserError(f"`{name}` is for images [N, H, W, C], got {list(examples.values.shape)}.")
+    if config.flip and examples.condition is not None and examples.condition.ndim > 2:
+        raise UserError("`flip` turns images alone: it cannot be used with `conditions` by position.")
 
 
 def _subject(family: Family | None, model: DensityModel, examples: Examples) -> Subject:

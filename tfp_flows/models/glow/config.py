@@ -13,7 +13,8 @@ FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp", "tanh")
 LEAVES = ("untouched", "transformed")
 PRIORS = ("normal", "laplace", "logistic")
-NETWORKS = ("conv", "highway")
+NETWORKS = ("conv", "highway", "attention", "transformer")
+DEQUANTIZATIONS = ("uniform", "variational")
 DTYPES = ("float32", "float64")
 LEAST = {
     "levels": 1,
@@ -22,6 +23,8 @@ LEAST = {
     "num_bins": 2,
     "num_components": 1,
     "checkerboard_steps": 0,
+    "dequantization_steps": 1,
+    "dequantization_channels": 1,
 }
 
 
@@ -86,7 +89,10 @@ class GlowConfig:
         "not scale * x + shift.",
     )
     network: str = _field(
-        "conv", "Coupling networks: Glow's three convolutions, or the paper's.", choices=NETWORKS
+        "conv",
+        "Coupling networks: Glow's three convolutions; the paper's highway layers; gated convolutions with "
+        "attention, as in Flow++; or a small vision transformer.",
+        choices=NETWORKS,
     )
     prior: str = _field("normal", "Distribution of each latent dimension, with mean 0.", choices=PRIORS)
     prior_scale: float = _field(1.0, "Scale parameter of the prior: sigma_psi for the normal.")
@@ -100,6 +106,14 @@ class GlowConfig:
     checkerboard_steps: int = _field(
         0, "Steps at full resolution, with couplings of a checkerboard's squares, before the first squeeze."
     )
+    dequantization: str = _field(
+        "uniform",
+        "Noise between grey levels: uniform, or drawn from a flow that is given the image and trained with "
+        "the other (variational).",
+        choices=DEQUANTIZATIONS,
+    )
+    dequantization_steps: int = _field(4, "Steps of that flow.")
+    dequantization_channels: int = _field(32, "Width of its networks.")
     seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
     BEFORE: ClassVar[Mapping[str, object]] = {"scale": "sigmoid", "input_limit": 0.0}
@@ -122,6 +136,7 @@ class GlowConfig:
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
         _check_choice(self, "prior", PRIORS)
+        _check_choice(self, "dequantization", DEQUANTIZATIONS)
         _check_choice(self, "dtype", DTYPES)
         _check_choice(self, "leaves", LEAVES)
         for field in ("shift_first", "learned_prior", "reversible"):
@@ -178,4 +193,4 @@ class GlowProtocol:
             raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
 
 
-SETTINGS = Settings(GlowConfig, GlowProtocol)
+SETTINGS = Settings(GlowConfig, GlowProtocol, ("label",))

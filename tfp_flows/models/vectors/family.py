@@ -33,7 +33,8 @@ class VectorFlow(Protocol):
 
 def _build(config: VectorFlowConfig, shape: tuple[int, ...], protocol: VectorFlowProtocol) -> Any:
     del protocol
-    return vector_flow(*shape, **dataclasses.asdict(config))
+    (size,) = shape
+    return vector_flow(size, **dataclasses.asdict(config))
 
 
 def initialize(flow: Any, values: tf.Tensor, seed: object = 0, **condition: Any) -> None:

@@ -1,0 +1,50 @@
+"""The examples of docs/vectors.md run, and do what they say."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "vectors.md"
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    found = {}
+    for code in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL):
+        exec(code, found)
+    return found
+
+
+def test_the_flow_of_two_moons_is_much_better_than_a_normal_distribution(names):
+    points, new = names["points"].astype(np.float32), names["new"]
+    normal = tfd.MultivariateNormalTriL(points.mean(0), np.linalg.cholesky(np.cov(points.T)).astype("f4"))
+    assert np.mean(names["log_probs"]) > np.mean(normal.log_prob(new)) + 0.6
+    assert np.isfinite(names["samples"]).all() and names["foreign"].shape == (500,)
+    assert names["foreign"].mean() < 0.1, "own points are not foreign"
+    between = np.array([[0.5, 0.25]], np.float32) + 0.02 * np.random.default_rng(0).normal(size=[50, 2])
+    assert names["detector"].predict(between).mean() > 0.8, "between the moons is nothing"
+
+
+def test_a_row_of_another_class_is_foreign_and_says_why(names):
+    assert names["explanation"].verdict == "out" and "strangest columns" in str(names["explanation"])
+    assert names["residuals"].shape == (178, 13)
+    rows, labels = names["rows"], names["labels"]
+    assert names["of_table"].predict(rows[labels == 2], 0.1).mean() > 0.5
+
+
+def test_features_and_conditions(names):
+    own = names["judge"].predict(names["parts"][3])
+    assert names["eights"].mean() > own.mean() + 0.3 and own.mean() < 0.15
+    np.testing.assert_allclose(names["drawn"].numpy().mean((0, 1)), [np.sin(1.5), 0.25], atol=0.1)
+    shuffled = names["conditional"].log_prob(names["y"], bijector_kwargs={"condition": names["x"][::-1]})
+    assert np.mean(names["given_x"]) > np.mean(shuffled) + 1.0
+
+
+def test_the_served_score_is_the_detectors(names, tmp_path):
+    tf.saved_model.save(names["served"], str(tmp_path / "export"))
+    loaded = tf.saved_model.load(str(tmp_path / "export"))
+    np.testing.assert_allclose(loaded.score(names["new"]), names["detector"].score(names["new"]), rtol=1e-4)
