@@ -19,9 +19,8 @@ from analysis.errors import AnalysisError
 from analysis.levels import latent_levels
 from tfp_flows import bijectors, data
 from tfp_flows.checks.images import check_image_batch
-from tfp_flows.distributions import dequantization_term
+from tfp_flows.distributions import dequantization_term, draw_of
 from tfp_flows.distributions.protocols import ChangeOfVariables, FlowModel, is_flow
-from tfp_flows.numerics import quantization
 
 
 class Layer(NamedTuple):
@@ -142,9 +141,9 @@ def _elementwise_log_prob(prior: tfd.Distribution, z: tf.Tensor) -> tf.Tensor | 
 class ImageTerms:
     """The terms of log P(x) of integer images x, in nats, as float64 arrays.
 
-        log P(x) >= log p_Z(z) + log|det dz/dy| - D ln 256,        y = (x + u) / 256
+        log P(x) >= log p_Z(z) + log|det dz/dy| - D ln 256 - log q(u | x),        y = (x + u) / 256
 
-    averaged over the model's draws of u. The last term is the same for all images of a shape.
+    averaged over the model's draws of u; with uniform noise log q(u | x) = 0.
 
     Attributes:
       log_prob_z: `[N]`.
@@ -152,6 +151,7 @@ class ImageTerms:
       layers: dict from a layer's name to its log-determinants `[N]`.
       levels: `[levels, N]`, log p_Z of each level's latents.
       num_dimensions: D.
+      log_q: log q(u | x) `[N]`, or 0.
     """
 
     log_prob_z: np.ndarray
@@ -159,11 +159,12 @@ class ImageTerms:
     layers: dict[str, np.ndarray]
     levels: np.ndarray
     num_dimensions: int
+    log_q: np.ndarray | float = 0.0
 
     @property
-    def dequantization(self) -> float:
-        """-D ln 256, in nats."""
-        return dequantization_term(self.num_dimensions)
+    def dequantization(self) -> np.ndarray | float:
+        """-D ln 256 - log q(u | x), in nats."""
+        return dequantization_term(self.num_dimensions) - self.log_q
 
     @property
     def log_prob(self) -> np.ndarray:
@@ -196,10 +197,12 @@ def decompose_images(
     @tf.function(input_signature=[tf.TensorSpec([None, *flow.event_shape], tf.uint8)])
     def terms(batch):
         def of_draw(u):
-            parts = decompose(flow, quantization.dequantize(batch, u))
+            y, log_q = draw_of(model, batch, u)
+            parts = decompose(flow, y)
             names[:] = [layer.name for layer in parts.layers]
             log_dets = tf.stack([layer.log_det for layer in parts.layers])
-            return tf.concat([tf.stack(parts.levels), log_dets], axis=0)
+            own = log_q * tf.ones_like(log_dets[:1])
+            return tf.concat([own, tf.stack(parts.levels), log_dets], axis=0)
 
         return tf.add_n([of_draw(u) for u in tf.unstack(noise)]) / noise.shape[0]
 
@@ -209,13 +212,14 @@ def decompose_images(
             parts.append(terms(batch).numpy().astype(np.float64))
             bar.update(parts[-1].shape[1])
     values = np.concatenate(parts, axis=1)
-    levels, log_dets = values[: -len(names)], values[-len(names) :]
+    log_q, levels, log_dets = values[0], values[1 : -len(names)], values[-len(names) :]
     return ImageTerms(
         log_prob_z=levels.sum(axis=0),
         log_det=log_dets.sum(axis=0),
         layers=dict(zip(_unique(names), log_dets, strict=True)),
         levels=levels,
         num_dimensions=int(np.prod(flow.event_shape)),
+        log_q=log_q,
     )
 
 

@@ -125,9 +125,16 @@ def sets_of(
     return own | real_sets(names, spec.dataset, shape, where, most) | made
 
 
-def judged(statistics: dict[str, np.ndarray]) -> Judged:
-    """What the statistics `[N, S]` of `default.Default` tell, of each set, own splits among them."""
-    detector = detectors.Default.without_models({}).fit_statistics(statistics["validation"])
+def judged(statistics: dict[str, np.ndarray], training: np.ndarray | None = None) -> Judged:
+    """What the statistics `[N, S]` of `default.Default` tell, of each set, own splits among them.
+
+    Args:
+      statistics: By set.
+      training: Those that need no model, of images that the model was trained on, `[N, S']`.
+    """
+    detector = detectors.Default.without_models({})
+    detector.training_statistics = training
+    detector.fit_statistics(statistics["validation"])
     detector.conformal.calibrate(detector.score_statistics(statistics["calibration"]))
     own = detector.score_statistics(statistics["test"])
     groups = {name: default.groups_of(rows) for name, rows in statistics.items()}
@@ -250,6 +257,19 @@ def statistics_of(run: "runs.Run", sets: dict[str, np.ndarray], cache: Cache) ->
     return {name: of_set(name) for name in sets}
 
 
+def training_statistics(spec: "runs.RunSpec", where: dict, cache: Cache) -> np.ndarray:
+    """What the default asks of training images without a model: `[N, S']`."""
+    load = dict(image_shape=spec.image_shape, division=spec.division, **where)
+    most = detectors.Default.most_training_images
+    images = np.asarray(data.as_array(data.load(spec.dataset, "train", max_images=most, **load).images))
+
+    def compute() -> dict[str, np.ndarray]:
+        return {"s": default.statistics_without_model(images)}
+
+    identity = {"images": foreign_sets.digest(images), "format": CACHE_FORMAT}
+    return cache.get("training", identity, compute)["s"]
+
+
 def main(arguments: Sequence[str]) -> None:
     """Judges every run, writes and prints the tables."""
     del arguments
@@ -260,7 +280,8 @@ def main(arguments: Sequence[str]) -> None:
         run = runs.Run(path)
         limits = (FLAGS.fit_images, FLAGS.fit_images, FLAGS.own_images)
         sets = sets_of(run.spec(), FLAGS.foreign, where, limits, FLAGS.max_images)
-        found[run.folder.name] = judged(statistics_of(run, sets, cache))
+        training = training_statistics(run.spec(), where, cache)
+        found[run.folder.name] = judged(statistics_of(run, sets, cache), training)
     kinds = combinations(list(next(iter(found.values())).tests))
     by_kind = {run: {kind: combined(one, kind) for kind in kinds} for run, one in found.items()}
     chosen = left_out(by_kind)

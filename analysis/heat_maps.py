@@ -1,6 +1,7 @@
 r"""Whether heat maps find what was pasted into a picture.
 
-    python -m analysis.heat_maps --run=runs/quickstart --data_dir=DIR --patches=same,svhn_cropped,noise
+    python -m analysis.heat_maps --run=runs/quickstart_photos --data_dir=DIR \
+        --patches=same,svhn_cropped,noise
     python -m analysis.heat_maps --dataset=photos --detectors=foreign_patches --scores --foreign=digits@rgb
 
 A patch of another picture is pasted into each held-out image of the run's own set, at a place drawn anew.

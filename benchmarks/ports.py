@@ -38,6 +38,8 @@ CONFIGS = {
     "normflows": dict(leaves="transformed", shift_first=True, factor_out="none", learned_prior=True),
     "Glow-PyTorch": dict(leaves="transformed", shift_first=True, factor_out_scale="exp", learned_prior=True),
 }
+# All three: a sigmoid without a floor, and networks that see whatever comes.
+CONFIGS = {name: dict(scale="sigmoid", input_limit=0.0, **rest) for name, rest in CONFIGS.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from pixelcnn.model import PixelCNN
+from tfp_flows.data import Preparation
 from tfp_flows.numerics import SeedLike
 
 
@@ -32,11 +33,18 @@ class PixelCNNAutoencoder(tf.Module):
     model.sample(codes, seed=0)                            # codes [N, 16]
     ```
 
+    Attributes:
+      run_reference: Of a model that was loaded from a run: which; see `runs.load_model`.
+      preparation: Of such a model: how pictures become the images that it takes (`data.read_pictures`).
+
     #### References
 
     [1]: Aaron van den Oord et al. Conditional image generation with PixelCNN decoders. NIPS 2016.
          https://arxiv.org/abs/1606.05328
     """
+
+    run_reference: Any = None
+    preparation: Preparation | None = None
 
     def __init__(
         self,
@@ -61,6 +69,20 @@ class PixelCNNAutoencoder(tf.Module):
         super().__init__(name=name)
         self.decoder = PixelCNN(image_shape, condition_size=code_size, seed=seed, **decoder)
         self.encoder = encoder or _convolutional_encoder(image_shape, code_size, seed, self.decoder.dtype)
+
+    @property
+    def event_shape(self) -> tf.TensorShape:
+        """(H, W, C) of the images."""
+        return self.decoder.event_shape
+
+    @property
+    def dtype(self) -> tf.DType:
+        """That of weights and log-probabilities."""
+        return self.decoder.dtype
+
+    def log_prob(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
+        """log p(x | h(x)) `[N]` in nats, by which commands judge images: no density of x, see above."""
+        return self.log_prob_given_code(images)
 
     def initialize(self, images: np.ndarray | tf.Tensor) -> None:
         """Data-dependent initialisation of the decoder, with the codes of these images."""

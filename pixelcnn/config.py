@@ -42,4 +42,4 @@ class PixelCNNProtocol:
     """Nothing to choose: a PixelCNN's log-probability is exact."""
 
 
-SETTINGS = Settings(PixelCNNConfig, PixelCNNProtocol)
+SETTINGS = Settings(PixelCNNConfig, PixelCNNProtocol, ("label", "autoencoder"))

@@ -4,15 +4,15 @@ import dataclasses
 
 import tensorflow as tf
 
+from pixelcnn.autoencoder import PixelCNNAutoencoder
 from pixelcnn.config import PixelCNNConfig, PixelCNNProtocol
 from pixelcnn.model import PixelCNN
 from tfp_flows.models.family import Family, Method
+from tfp_flows.numerics import Seed
 
 
-def _build(config, image_shape, protocol):
-    del protocol
-    return PixelCNN(
-        image_shape,
+def _settings(config):
+    return dict(
         num_resnet=config.num_resnet,
         num_hierarchies=config.num_hierarchies,
         num_filters=config.num_filters,
@@ -21,6 +21,11 @@ def _build(config, image_shape, protocol):
         seed=config.seed,
         dtype=tf.as_dtype(config.dtype),
     )
+
+
+def _build(config, image_shape, protocol, condition_size=0):
+    del protocol
+    return PixelCNN(image_shape, condition_size=condition_size, **_settings(config))
 
 
 def _config_of(model):
@@ -41,6 +46,10 @@ def _training_log_prob(model, images, seed, **condition):
     return model.log_prob(images, dropout_seed=seed, **condition)
 
 
+def _sample(model, n, seed, progress, temperature=1.0):
+    return model.sample(n, seed=seed, progress=progress, temperature=temperature)
+
+
 def _methods(model):
     """log_prob_parts: log P of each pixel given those before it."""
     images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
@@ -49,6 +58,44 @@ def _methods(model):
             lambda images: {"pixel_log_probs": model.pixel_log_probs(images)}, (images,)
         )
     }
+
+
+def _with_code(code_size):
+    """The auto-encoder: p(x | h(x)), h(x) of `code_size` numbers."""
+
+    def build(config, image_shape, protocol):
+        del protocol
+        return PixelCNNAutoencoder(image_shape, code_size, **_settings(config))
+
+    def initialize(model, images, seed):
+        del seed
+        model.initialize(images)
+
+    def methods(model):
+        images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
+        codes = tf.TensorSpec([None, code_size], model.dtype, name="codes")
+        seed = tf.TensorSpec([], tf.int64, name="seed")
+
+        def decode(codes, seed):
+            pair = tf.cast(Seed.of(seed).pair, tf.int32)
+            return {"images": tf.cast(model.sample(codes, pair), tf.uint8)}
+
+        return {
+            "encode": Method(lambda images: {"codes": model.encode(images)}, (images,)),
+            "decode": Method(decode, (codes, seed)),
+        }
+
+    return dataclasses.replace(
+        FAMILY,
+        build=build,
+        initialize=initialize,
+        training_log_prob=lambda model, images, seed: model.log_prob_given_code(images, dropout_seed=seed),
+        model_class=PixelCNNAutoencoder,
+        config_of=lambda model: None,
+        sample=None,
+        methods=methods,
+        with_code=None,
+    )
 
 
 FAMILY = Family(
@@ -61,7 +108,8 @@ FAMILY = Family(
     training_protocol=lambda config: PixelCNNProtocol(),
     model_class=PixelCNN,
     config_of=_config_of,
-    sample=lambda model, n, seed, progress: model.sample(n, seed=seed, progress=progress),
+    sample=_sample,
     methods=_methods,
     noisy=False,
+    with_code=_with_code,
 )

@@ -119,6 +119,33 @@ def sample(
     return tf.concat(levels if rounded else values, axis=-1)
 
 
+def at_temperature(uniforms: tf.Tensor, num_components: int, temperature: float) -> tf.Tensor:
+    """Noise from which `sample` draws at a temperature T.
+
+        P_T(k) ~ exp(logit_k / T),        scale_T = T scale
+
+    of the component k and of its logistic distributions: Gumbel noise -ln(-ln u) and logistic noise
+    ln u - ln(1 - u) times T.
+
+    Args:
+      uniforms: In [0, 1), `[..., K + C]`, as in `sample`.
+      num_components: K.
+      temperature: 0 for the most probable component's location.
+
+    Returns:
+      Such noise, the same for T = 1.
+    """
+    if temperature == 1.0:
+        return uniforms
+    limits = np.finfo(uniforms.dtype.as_numpy_dtype)
+    inside = tf.clip_by_value(uniforms, limits.tiny, 1.0 - limits.epsneg)
+    of_components, of_values = inside[..., :num_components], inside[..., num_components:]
+    of_components = tf.exp(-tf.pow(-tf.math.log(of_components), temperature))
+    of_values = tf.sigmoid(temperature * (tf.math.log(of_values) - tf.math.log1p(-of_values)))
+    drawn = tf.concat([of_components, of_values], axis=-1)
+    return tf.clip_by_value(drawn, limits.tiny, 1.0 - limits.epsneg)
+
+
 def _coupled(locs, coeffs, channels):
     """The locations given the channels before, which are `[..., 1, 1]` each."""
     coupled = []

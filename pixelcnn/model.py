@@ -12,6 +12,7 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
 from tfp_flows.distributions import copies
 from tfp_flows.distributions.image_distribution import ImageDistribution
+from tfp_flows.distributions.temperature import checked
 from tfp_flows.numerics import SeedLike
 
 # What the network follows from.
@@ -55,6 +56,15 @@ class PixelCNN(ImageDistribution):
     digits.log_prob(images, condition=tf.one_hot(labels, 10))
     digits.sample(10, condition=tf.eye(10), seed=0)       # one of each class
     ```
+
+    #### Temperature
+
+    `model.sample(n, temperature=T)` draws each pixel, given those drawn before, from a sharper or a flatter
+    mixture:
+
+        P_T(component k) ~ P(k)^(1 / T),        scale_T = T scale
+
+    0 draws no more: the location of the most probable component.
 
     #### References
 
@@ -221,9 +231,11 @@ class PixelCNN(ImageDistribution):
     def _log_prob_of_images(self, images, condition=None, dropout_seed=None):
         return tf.reduce_sum(self.pixel_log_probs(images, condition, dropout_seed), axis=[1, 2])
 
-    def _sample_n(self, n, seed=None, condition=None, progress=None):
+    def _sample_n(self, n, seed=None, condition=None, progress=None, temperature=1.0):
         condition = self._flat_condition(condition, n)
-        return self._sampler.sample(n, seed, condition, progress)
+        draws = sampler.uniforms(self, n, seed)
+        draws = mixture.at_temperature(draws, self._num_components, checked(temperature, self.name))
+        return self._sampler.sample_from(draws, condition, progress)
 
     def _flat_condition(self, condition, count):
         """The condition as `[count, K]`: one for all images, or one for each."""

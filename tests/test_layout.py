@@ -41,6 +41,7 @@ DRAWS = (
     "tfp_flows.pages.lines",
     "tfp_flows.pages.peaks",
     "tfp_flows.pages.pictures",
+    "tfp_flows.pages.summary",
     "tfp_flows.monitoring.figures",
     "tfp_flows.pages.faces",
     "analysis.figures",
@@ -226,12 +227,15 @@ def test_wheel_holds_only_the_toolkit(tmp_path):
     files = [*(ROOT / "tfp_flows").rglob("*.py"), *(ROOT / "tfp_flows").rglob("*.pyi")]
     others = {"tfp_flows/py.typed", "tfp_flows/checks/allowed_operations.txt"}
     others |= {f"tfp_flows/pages/templates/{name}.j2" for name in ("report.html", "page.css")}
+    others |= {str(path.relative_to(ROOT)) for path in (ROOT / "tfp_flows/data/small").iterdir()}
     assert held == {str(path.relative_to(ROOT)) for path in files} | others
 
 
 def test_readme_states_two_commands_and_true_files():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^\s*(python3 -m venv .*)$", readme, re.MULTILINE)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    commands += re.findall(r"^\s*(python3 -m venv .*)$", contributing, re.MULTILINE)
     assert len(commands) == 3
     assert commands[0].endswith("-m tfp_flows.train --flagfile=flagfiles/quickstart.flags")
     assert commands[1].endswith('-e ".[test]" && .venv/bin/python -m pytest')

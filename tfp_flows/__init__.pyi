@@ -16,9 +16,11 @@ from . import scoring as scoring
 from . import serving as serving
 from . import testing as testing
 from . import training as training
+from .distributions import ClassMixture as ClassMixture
 from .distributions import Dequantized as Dequantized
 from .distributions import ImageDistribution as ImageDistribution
 from .models.glow import GlowConfig as GlowConfig
+from .models.glow import dequantizer as dequantizer
 from .models.glow import glow as glow
 from .models.vectors import vector_flow as vector_flow
 from .numerics.quantization import bits_per_dim as bits_per_dim

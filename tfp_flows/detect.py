@@ -79,12 +79,15 @@ def main() -> None:
 
 
 def _of_how_many(used: "detectors.Used") -> str:
-    """Says of what samples were taken; "" where all images were used."""
+    """Says of what samples were taken, and what else was looked at; "" where there is nothing to say."""
+    found = ""
+    if used.training:
+        found = f"What it asks without the model was fitted to {used.training:,} training images.\n"
     if (used.fit, used.calibration) == (used.fit_total, used.calibration_total):
-        return ""
+        return found
     return (
         f"Those are fixed random samples of {used.fit_total:,} {used.fit_split} and "
-        f"{used.calibration_total:,} calibration images.\n"
+        f"{used.calibration_total:,} calibration images.\n{found}"
     )
 
 

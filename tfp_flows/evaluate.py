@@ -1,17 +1,18 @@
 r"""Compares the likelihoods that a trained model gives to data sets.
 
-    python -m tfp_flows.evaluate --run=runs/quickstart --datasets=digits@resize=32@rgb,noise
+    python -m tfp_flows.evaluate --run=runs/quickstart --datasets=digits@resize=28,noise
 
 The model's own test images come first and some of its training images second. A folder or an archive without
 test images of its own, which the model was not trained on, is scored as a whole. Writes
-RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png and log_probs.npz.
+RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png, summary.png, log_probs.npz and, of a flow,
+inverse.json. Where RUN/detector is a detector of this model, its AUROCs stand beside those of -log p.
 """
 
 from typing import Any
 
 from absl import flags
 
-from tfp_flows import commands, data, evaluation, numerics, runs
+from tfp_flows import commands, data, evaluation, numerics, reporting, runs
 from tfp_flows.models import registry
 
 FLAGS = flags.FLAGS
@@ -26,6 +27,7 @@ def define_flags() -> None:
         "max_images", None, "Score no more images of a set than this, a fixed random sample.", lower_bound=2
     )
     flags.DEFINE_integer("num_samples", 64, "Images to draw for samples.png.", lower_bound=0)
+    commands.define_temperature_flag()
     commands.define_moved_data_flag()
     commands.define_skip_unreadable_flag()
     commands.define_parts_flag()
@@ -58,8 +60,11 @@ def main() -> None:
         num_samples=FLAGS.num_samples,
         progress=FLAGS.progress,
         protocol=protocol,
+        temperature=FLAGS.temperature,
     )
     print(evaluation.report(run, rows))
+    told = dict(spec=spec, data_dir=FLAGS.data_dir, download=FLAGS.download, progress=FLAGS.progress)
+    print("\n".join(reporting.close(run, sets, rows, **told)))
 
 
 def _protocol_classes() -> dict[str, type]:

@@ -14,15 +14,29 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from tfp_flows import commands, data, evaluation, numerics, reporting, runs, training
-from tfp_flows.models import registry
+from tfp_flows.checks.errors import UserError
+from tfp_flows.detectors.names import DEFAULT, NAMES
+from tfp_flows.models import registry, settings
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 FLAGS = flags.FLAGS
-FIRST = ("run", "dataset", "steps", "family", "evaluate_on", "batch_size", "learning_rate", "seed")
+FIRST = (
+    "run",
+    "dataset",
+    "steps",
+    "family",
+    "condition",
+    "evaluate_on",
+    "batch_size",
+    "learning_rate",
+    "seed",
+)
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
 MEMORY = ("memory_limit_mib", "cache_dir")  # likewise
+CODE_SIZE = 16
+NO_DETECTOR = "none"
 PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
 MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
@@ -40,8 +54,14 @@ def define_flags(family: str = "glow") -> list[str]:
         False,
         "At the end, calibrate a detector, in RUN/detector, and write RUN/report/index.html for people.",
     )
+    flags.DEFINE_enum(
+        "detector",
+        DEFAULT,
+        (NO_DETECTOR, *NAMES),
+        "At the end, with --evaluate_on, what is calibrated to stand beside -log p, in RUN/detector.",
+    )
     flags.mark_flag_as_required("dataset")
-    names += ["family", "dataset", "evaluate_on", "report", "pictures"]
+    names += ["family", "dataset", "evaluate_on", "report", "detector", "pictures"]
     flags.DEFINE_enum(
         "distribute",
         "none",
@@ -60,6 +80,16 @@ def define_flags(family: str = "glow") -> list[str]:
         "At each validation, samples, reconstructions and histograms for TensorBoard, also of the first of "
         "--evaluate_on.",
     )
+    names.append(commands.define_temperature_flag())
+    flags.DEFINE_enum(
+        "condition",
+        settings.CONDITIONS[0],
+        settings.CONDITIONS,
+        "What the model is given of an image: its label, as --dataset has them; or the code of an encoder "
+        "that is trained with it.",
+    )
+    flags.DEFINE_integer("code_size", None, f"Numbers of that code; by default {CODE_SIZE}.", lower_bound=1)
+    names += ["condition", "code_size"]
     commands.define_parts_flag()
     commands.define_memory_flags()
     flags.DEFINE_integer(
@@ -93,8 +123,11 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
     config = commands.config_from_flags(training.TrainingConfig)
     commands.refuse_flags_of_others(FLAGS.family, _config_classes())
-    model_config: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
+    _check_condition(config)
     run = runs.Run(FLAGS.run)
+    config_class = registry.settings(FLAGS.family).config_class
+    _keep_meaning(run, config_class)
+    model_config: Any = commands.config_from_flags(config_class)
     data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
     run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
     division = run.spec().division if run.exists() else data.DIVISION
@@ -103,6 +136,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     dataset = run.find(FLAGS.dataset)  # where it is now, if the run or its data have been moved
     train_set = data.load(dataset, "train", **where)
     validation_set = data.load(dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
+    classes = data.Classes.of(train_set) if FLAGS.condition == "label" else None
     names = [run.find(name) for name in config.outlier_dataset.split("+") if name]
     outliers = _load_outliers(names, train_set.image_shape, where)
     spec = runs.RunSpec(
@@ -114,12 +148,15 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         division=division,
         skip_unreadable=FLAGS.skip_unreadable,
         means=data.contrast_means(dataset, **where),
+        classes=classes,
+        code_size=(FLAGS.code_size or CODE_SIZE) if FLAGS.condition == "autoencoder" else 0,
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     others = [run.find(name) for name in FLAGS.evaluate_on or []]
     located = dataclasses.replace(spec, dataset=dataset)
     sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
     overview = _overview(located, [train_set, validation_set], sets, where)
+    validation = validation_set if classes is None else classes.only(validation_set)
     is_chief = training.strategies.Hosts(strategy).is_chief
     if is_chief:
         print("\n".join(overview))
@@ -129,13 +166,15 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         spec,
         commands.flags_text(_flags_of(FLAGS.family, flag_names)),
         train_set.images,
-        validation_set.images,
+        validation.images,
         FLAGS.progress,
         outliers,
         strategy,
         parts_per_replica,
         FLAGS.allow_changed_images,
         _shown(spec, sets) if FLAGS.pictures else None,
+        None if classes is None else classes.indices(train_set),
+        None if classes is None else classes.indices(validation),
     )
     if outcome.interrupted:
         if is_chief:
@@ -145,14 +184,40 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         return
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
     if sets:
-        rows = evaluation.evaluate(run, sets, progress=FLAGS.progress)
+        rows = evaluation.evaluate(run, sets, progress=FLAGS.progress, temperature=FLAGS.temperature)
         print(evaluation.report(run, rows))
+    reported = None
     if FLAGS.report:
         written = reporting.write(
             run, sets, rows, spec=located, overview=overview, **source, progress=FLAGS.progress
         )
+        reported = written.found
         print("\n".join(written.lines))
         print(f"The report is {written.index}; its detector is in {written.detector}.")
+    if sets:
+        name = "" if FLAGS.detector == NO_DETECTOR else FLAGS.detector
+        told = dict(spec=located, detector_name=name, **source, progress=FLAGS.progress, reported=reported)
+        print("\n".join(reporting.close(run, sets, rows, **told)))
+
+
+def _keep_meaning(run: "runs.Run", config_class: type) -> None:
+    """Flags whose default has changed are those of a run that is there, where no flag says another."""
+    if not run.exists() or run.spec().family != FLAGS.family:
+        return
+    own = run.spec().model
+    for name in getattr(config_class, "BEFORE", {}):
+        if not FLAGS[name].present:
+            FLAGS[name].value = getattr(own, name)
+
+
+def _check_condition(config: "training.TrainingConfig") -> None:
+    """Refuses what a model cannot be given, before any image is read."""
+    registry.check_condition(FLAGS.family, FLAGS.condition)
+    if FLAGS.code_size and FLAGS.condition != "autoencoder":
+        raise UserError("`code_size` is for `condition=autoencoder`.")
+    for name in ("outlier_dataset", "outlier_kinds"):
+        if FLAGS.condition == "label" and getattr(config, name):
+            raise UserError(f"`{name}`: outliers have no labels: not with `condition=label`.")
 
 
 def _overview(
@@ -174,12 +239,12 @@ def run(family: str = "glow") -> None:
 
 def _shown(spec: "runs.RunSpec", sets: "Sequence[data.ImageSet]") -> "training.Shown":
     """What TensorBoard shows: the first of the foreign sets, and all settings."""
-    settings = {"family": spec.family, "dataset": spec.dataset, **dataclasses.asdict(spec.model)}
-    settings |= spec.training
+    values = {"family": spec.family, "dataset": spec.dataset, **dataclasses.asdict(spec.model)}
+    values |= {**spec.training, "condition": FLAGS.condition}
     if len(sets) < 3:  # the run's own test and training images come first
-        return training.Shown(settings=settings)
+        return training.Shown(settings=values)
     label = data.Labels([image_set.name for image_set in sets])(sets[2].name)
-    return training.Shown(sets[2].images, label, settings)
+    return training.Shown(sets[2].images, label, values)
 
 
 def _load_outliers(

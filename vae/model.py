@@ -11,6 +11,7 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
 from tfp_flows.distributions import copies
 from tfp_flows.distributions.image_distribution import ImageDistribution
+from tfp_flows.distributions.temperature import checked
 from tfp_flows.numerics import Seed, SeedLike, noise
 from vae.config import ARCHITECTURES
 from vae.importance import ImportanceEstimate, importance_weighted_log_prob, importance_weighted_map
@@ -70,6 +71,11 @@ class VAE(ImageDistribution):
     model.elbo(images, seed=0)                   # reconstruction and KL
     model.decode(model.encode(images).mean())    # tfd.Distribution over images
     ```
+
+    #### Temperature
+
+    `model.sample(n, temperature=T)` draws z ~ N(0, T^2 I), then x ~ p(x | z) as always: with 0, pixels of
+    the one p(x | 0).
 
     #### References
 
@@ -228,10 +234,10 @@ class VAE(ImageDistribution):
     def _log_prob_of_images(self, images, seed=None):
         return self._importance(images, seed, shared_noise=True).log_prob
 
-    def _sample_n(self, n, seed=None):
+    def _sample_n(self, n, seed=None, temperature=1.0):
         latent_seed, pixel_seed = Seed.of(seed).split(2)
         z = noise.normal([n, self._latent_size], latent_seed, self.dtype)
-        return self.decode(z).sample(seed=pixel_seed)
+        return self.decode(checked(temperature, self.name) * z).sample(seed=pixel_seed)
 
 
 def _check(name, architecture, likelihood, latent_size, num_mixtures, num_importance_samples):

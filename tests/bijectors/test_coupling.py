@@ -203,6 +203,17 @@ def test_any_elementwise_bijector_of_ones_own():
         testing.check_round_trip(coupling, tf.constant(x))
 
 
+@pytest.mark.parametrize("transform", [bijectors.SplineTransform(3), bijectors.MixtureTransform(2)])
+def test_a_batch_may_have_many_axes(transform):
+    coupling = bijectors.Coupling(3, CONV, transform)
+    testing.perturb(coupling)
+    x = tf.constant(RNG.normal(size=[2, 1, 3, 4, 2, 3]), tf.float32)
+    z, log_det = coupling.inverse_and_log_det(x)
+    flat, flat_log_det = coupling.inverse_and_log_det(tf.reshape(x, [6, 4, 2, 3]))
+    np.testing.assert_allclose(tf.reshape(z, [6, 4, 2, 3]), flat, atol=1e-6)
+    np.testing.assert_allclose(tf.reshape(log_det, [6]), flat_log_det, atol=1e-5)
+
+
 def _chain(reversible=False):
     settings = dict(dtype=tf.float64)
     conv = _float64(CONV)

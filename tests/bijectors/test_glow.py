@@ -202,7 +202,8 @@ def test_a_shift_before_the_scale():
         def __call__(self, x):
             return tf.concat([x - 1.0, 3.0 * x], -1)
 
-    bijector = _glow((2, 2, 1), levels=1, shift_first=True, network=lambda i, o: Network())
+    settings = dict(levels=1, shift_first=True, scale_form="sigmoid")
+    bijector = _glow((2, 2, 1), **settings, network=lambda i, o: Network())
     norm, conv, coupling = bijector.bijectors[1:4]
     x = np.random.default_rng(0).uniform(size=[2, 2, 2, 1])
     given = conv.inverse(norm.inverse(x.reshape([2, 1, 1, 4]))).numpy()

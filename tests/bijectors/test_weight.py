@@ -79,6 +79,6 @@ def test_the_old_name_of_a_scales_form_works_and_warns(kind):
         warnings.simplefilter("error")
         new = kind(4, CONV, scale_form="exp")
         assert old.scale_form == new.scale_form == old.copy().scale_form == "exp"
-        assert kind(4, CONV).scale_form == "sigmoid"
+        assert kind(4, CONV).scale_form == "tanh"
     with pytest.raises(ValueError, match="`scale_form` must be one of.*'softplus'"):
         kind(4, CONV, scale_form="softplus")

@@ -8,7 +8,7 @@ from tensorflow_probability import distributions as tfd
 
 from tests.detectors.models import DIGITS, HELD_OUT, SHAPE, gaussian, small_glow, small_vae
 from tfp_flows import detectors
-from tfp_flows.detectors import default, mixture, tails
+from tfp_flows.detectors import image_statistics, mixture, tail_tests, tails
 
 
 def _auroc(detector, foreign):
@@ -91,7 +91,7 @@ def test_held_out_rows_look_as_strange_as_new_ones():
 
     own = mixture.surprise(tf.constant(rows), arrays).numpy()
     assert share_called_strange(own) > 0.2
-    assert share_called_strange(default._held_out(rows, fit)) < 0.09
+    assert share_called_strange(tail_tests._held_out(rows, fit)) < 0.09
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 24])
@@ -119,9 +119,7 @@ def test_a_test_counts_by_what_it_knows():
     rng = np.random.RandomState(0)
     independent = rng.normal(size=[400, 6])
     dependent = independent @ rng.normal(size=[6, 6]) + 3.0 * independent[:, :1]
-    weights = [
-        float(default._fit_test(rows, mixture.fit_normal)["weight"]) for rows in (independent, dependent)
-    ]
+    weights = [float(tail_tests.fit(rows, "mahalanobis")["weight"]) for rows in (independent, dependent)]
     assert weights[0] < 0.02 and weights[1] > 0.5, weights
 
 
@@ -164,3 +162,33 @@ def test_new_own_images_are_ordinary_to_every_test(count):
 def test_no_images_have_no_tests():
     found = _fitted(gaussian(shape=SHAPE)).tests(HELD_OUT[:0])
     assert {name: p.shape for name, p in found.items()} == dict.fromkeys(detectors.Default.TESTS, (0,))
+
+
+def test_what_asks_no_model_is_fitted_to_training_images_if_they_are_more():
+    few, many = DIGITS[:60], DIGITS
+    of_few, of_many = (detectors.Default(gaussian(shape=SHAPE)).fit(images).fitted for images in (few, many))
+    both = detectors.Default(gaussian(shape=SHAPE)).fit(few, training_images=many).fitted
+    fewer = detectors.Default(gaussian(shape=SHAPE)).fit(many, training_images=few).fitted
+    for name in ("likelihood", "texture", "layout"):
+        expected = of_few if name == "likelihood" else of_many
+        for key in ("means", "precisions", "weight"):
+            np.testing.assert_allclose(
+                both[f"{name}_{key}"], expected[f"{name}_{key}"], rtol=1e-6, atol=1e-9
+            )
+            np.testing.assert_array_equal(fewer[f"{name}_{key}"], of_many[f"{name}_{key}"])
+
+
+def test_detectors_whose_texture_held_the_terms_of_the_likelihood_score_as_they_did():
+    detector = _fitted(small_glow())
+    statistics = detector.statistics(DIGITS)
+    earlier = tail_tests.fit(statistics[:, : -image_statistics.NUM_LAYOUT], "texture")
+    detector.fitted = detector.fitted | {f"texture_{key}": value for key, value in earlier.items()}
+    held_out = tf.constant(detector.statistics(HELD_OUT))[:, : -image_statistics.NUM_LAYOUT]
+    tail = tail_tests.log_tail(held_out, {key: tf.constant(value) for key, value in earlier.items()})
+    np.testing.assert_allclose(detector.tests(HELD_OUT)["texture"], np.exp(tail), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("rows", "components"), [(2399, 1), (2400, 2), (20_000, 8)])
+def test_a_texture_has_as_many_components_as_there_are_images_for(rows, components):
+    fit = tail_tests._fit_of("texture", rows)
+    assert len(fit(np.random.RandomState(0).standard_normal([200, 3]))["means"]) == components

@@ -19,7 +19,7 @@ from tests.serving import hostile
 from tfp_flows import data, detectors, serving, training
 from tfp_flows.data import decoding, streams
 from tfp_flows.models import registry
-from tfp_flows.runs import Run
+from tfp_flows.runs import Run, weights_file
 from tfp_flows.serving import signature_file
 
 SHAPE = (8, 8, 1)
@@ -46,6 +46,7 @@ def targets(work):
         variables(work),
         statistics(work),
         *stablehlo(work),
+        weights_alone(work),
         *settings(),
     ]
 
@@ -344,6 +345,25 @@ def stablehlo(work):
         "signature.json": damage.changed_json(described),
     }
     return [Target(f"StableHLO: {name}", case, use_of(name)) for name, case in cases.items()]
+
+
+def weights_alone(work):
+    """The weights of a pretrained model: damaged bytes, and headers that lie."""
+    path = work / "weights.safetensors"
+    weights_file.write(path, {"a": np.arange(6, dtype=np.float32), "b": np.zeros([2, 2], np.int64)}, 3)
+    sound = path.read_bytes()
+    end = 8 + int.from_bytes(sound[:8], "little")
+
+    def with_header(text):
+        return len(text).to_bytes(8, "little") + text + sound[end:]
+
+    lying = damage.changed_json(json.loads(sound[8:end])).map(with_header)
+
+    def use(content):
+        path.write_bytes(content)
+        weights_file.read(path)
+
+    return Target("weights alone", st.one_of(damage.damaged([sound]), lying), use)
 
 
 def settings():

@@ -112,6 +112,7 @@ def test_commands(tmp_path, family):
         f"--run={tmp_path / 'again'}",
         "--datasets=noise",
         "--num_samples=4",
+        "--temperature=0.7",
         "--noprogress",
         *protocol,
     )

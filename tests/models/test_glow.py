@@ -24,6 +24,8 @@ CONFIGS = {
     "cv": dataclasses.replace(SMALL, coupling="additive"),
     "ports": dataclasses.replace(SMALL, leaves="transformed", shift_first=True, factor_out_scale="exp"),
     "highway": dataclasses.replace(SMALL, network="highway", factor_out="shift"),
+    "attention": dataclasses.replace(SMALL, steps_per_level=1, network="attention"),
+    "transformer": dataclasses.replace(SMALL, steps_per_level=1, network="transformer"),
 }
 
 

@@ -8,7 +8,13 @@ import tensorflow as tf
 
 from tfp_flows import networks, testing
 
-IMAGES = (networks.ConvNetwork, networks.HighwayNetwork, networks.ConvLayer)
+IMAGES = (
+    networks.ConvNetwork,
+    networks.HighwayNetwork,
+    networks.AttentionNetwork,
+    networks.TransformerNetwork,
+    networks.ConvLayer,
+)
 NETWORKS = (*IMAGES, networks.DenseNetwork)
 
 

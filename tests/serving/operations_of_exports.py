@@ -24,6 +24,8 @@ CONFIGS = {
         dict(levels=2, scale="exp", factor_out="shift", leaves="transformed", learned_prior=True),
         dict(levels=2, scale="tanh"),
         dict(levels=2, factor_out="affine", prior="logistic", shift_first=True, reversible=False),
+        dict(levels=2, dequantization="variational", dequantization_channels=2, network="attention"),
+        dict(levels=2, dequantization="variational", dequantization_channels=2, network="transformer"),
     ),
     "vae": tuple(dict(likelihood=likelihood) for likelihood in ("categorical", "logistic", "bernoulli")),
     "pixelcnn": (dict(),),
@@ -34,7 +36,7 @@ SMALL = {
     "pixelcnn": dict(num_resnet=1, num_hierarchies=2, num_filters=2),
 }
 PROTOCOLS = {
-    "glow": (dict(), dict(num_dequantization_samples=2, bound="importance"), dict(), dict(), dict()),
+    "glow": (dict(), dict(num_dequantization_samples=2, bound="importance"), *(dict(),) * 5),
     "vae": (dict(num_importance_samples=2),) * 3,
     "pixelcnn": (dict(),),
 }

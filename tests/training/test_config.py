@@ -16,6 +16,7 @@ def test_settings_need_no_tensorflow():
 
 def test_choices_are_those_that_exist():
     assert set(config.OPTIMIZERS) == set(training.OPTIMIZERS)
+    assert set(config.DECAY_FORMS) == set(training.state.FALLS)
     assert [numerics.precision.dtype(choice) for choice in config.MIXED_PRECISION] == [None, "bfloat16"]
 
 
@@ -28,6 +29,7 @@ def test_choices_are_those_that_exist():
         ({"ema_decay": 1.0}, "^`ema_decay` must be in"),
         ({"warmup": 0.7, "decay": 0.5}, "^`warmup=0.7` and `decay=0.5` take more than the whole training"),
         ({"optimizer": "sgd"}, "^`optimizer` must be one of adam, adamax, rmsprop, got 'sgd'"),
+        ({"decay_form": "step"}, "^`decay_form` must be one of cosine, linear, sqrt, got 'step'"),
         ({"mixed_precision": "half"}, "^`mixed_precision` must be one of none, bfloat16"),
         ({"early_stopping": 2, "validate_every": 0}, "^`early_stopping` needs `validate_every`"),
     ],

@@ -59,6 +59,15 @@ for name, config in settings.items():
     for where, strategy, parts in (("one", None, 1), ("parts", None, 2), ("two", two, 1)):
         run = runs.Run(folder / where / name)
         training.train(run, spec, "", images, held_out, False, outliers, strategy, parts)
+    if name == "glow":  # and given labels, which its outliers have not
+        classes = data.Classes.of(data.load("digits", "train"))
+        own, others = (classes.indices(data.load("digits", split)) for split in ("train", "validation"))
+        without = {**trained, "outlier_dataset": "", "outlier_kinds": ""}
+        spec = runs.RunSpec(name, model, without, "digits", images.shape[1:], classes=classes)
+        for where, strategy, parts in (("one", None, 1), ("parts", None, 2), ("two", two, 1)):
+            given = dict(conditions=own, validation_conditions=others)
+            run = runs.Run(folder / where / "by_class")
+            training.train(run, spec, "", images, held_out, False, None, strategy, parts, **given)
 """
 
 
@@ -95,10 +104,10 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "by_class"])
 @pytest.mark.parametrize("where", ["parts", "two"])
 def test_parts_and_devices_take_the_steps_of_one(trained, where, family):
-    """Noise, dropout, mutations and outliers included."""
+    """Noise, dropout, mutations and outliers included; and labels."""
     _check_same(trained / "one" / family, trained / where / family)
 
 

@@ -119,7 +119,7 @@ def test_evaluation_files_and_numbers(finished):
     np.testing.assert_allclose(float(rows[0]["bits_per_dim_se"]), error, rtol=1e-3)
     assert rows[0]["auroc"] == ""
     assert "digits@contrast=0.5" in result.stdout and "AUROC" in result.stdout
-    for name in ("likelihoods.png", "samples.png"):
+    for name in ("likelihoods.png", "samples.png", "summary.png"):
         assert (folder / "evaluation" / name).read_bytes().startswith(b"\x89PNG")
     with np.load(folder / "evaluation" / "log_probs.npz") as scores:
         np.testing.assert_allclose(scores["digits (test)"], log_prob, rtol=1e-5)
@@ -135,6 +135,8 @@ def test_evaluate_command_gives_the_numbers_of_train(finished):
     arguments = [f"--run={folder}", "--noprogress", "--batch_size=100", "--num_samples=0"]
     result = forked.command("tfp_flows.evaluate", *arguments, "--datasets=digits@contrast=0.5,noise")
     assert result.returncode == 0, result.stderr
+    said = r"in grey levels: test images below 0.001; noise [^;]+; checkerboard [^;]+\.\n"
+    assert re.search(said, result.stdout), "no samples were drawn"
     after = (folder / "evaluation" / "bits_per_dim.csv").read_text()
     for old, new in zip(before.splitlines()[1:], after.splitlines()[1:], strict=True):
         old, new = old.split(","), new.split(",")

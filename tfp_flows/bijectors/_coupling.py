@@ -22,6 +22,7 @@ class SplitBijector(_one_pass.OnePassBijector):
         event_ndims: int,
         swap: bool,
         split: str | npt.ArrayLike = "channels",
+        input_limit: float = 0.0,
         **kwargs: Any,
     ):
         name = kwargs["name"]
@@ -29,6 +30,7 @@ class SplitBijector(_one_pass.OnePassBijector):
         num_channels = arguments.check_count(num_channels, "num_channels", name)
         self._num_channels = num_channels
         self._event_ndims = arguments.check_count(event_ndims, "event_ndims", name)
+        self._input_limit = _conditioner.input_limit(input_limit, name)
         self._split = _splits.build(split, num_channels, bool(swap), self._event_ndims, name)
         self._out_channels = outputs_per_channel * self._split.out_channels
         self._network = _conditioner.build(network, self._split.in_channels, self._out_channels, name)
@@ -44,6 +46,11 @@ class SplitBijector(_one_pass.OnePassBijector):
     def network(self) -> Callable[..., tf.Tensor]:
         """The network that the factory made: x_b -> raw parameters for x_a."""
         return self._network
+
+    @property
+    def input_limit(self) -> float:
+        """The network sees x_b clipped to [-input_limit, input_limit]; 0: as it is."""
+        return self._input_limit
 
     def _inverse_with_log_det(self, x: tf.Tensor, **conditions: Any) -> Pair:
         return self._map(self._transform, x, conditions)
@@ -109,7 +116,7 @@ class SplitBijector(_one_pass.OnePassBijector):
 
     def _terms(self, b: tf.Tensor, conditions: Mapping[str, Any]) -> Any:
         """What the network says of the other part."""
-        seen = self._split.seen(b)
+        seen = self._split.seen(_conditioner.limited(b, self._input_limit))
         raw = _conditioner.call(
             self._network,
             seen,

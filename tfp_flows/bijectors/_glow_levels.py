@@ -26,7 +26,12 @@ from tfp_flows.checks.errors import UserError
 
 COUPLINGS = ("affine", "additive", "spline", "mixture")
 LEAVES = ("untouched", "transformed")
-NETWORKS = {"conv": networks.ConvNetwork, "highway": networks.HighwayNetwork}
+NETWORKS = {
+    "conv": networks.ConvNetwork,
+    "highway": networks.HighwayNetwork,
+    "attention": networks.AttentionNetwork,
+    "transformer": networks.TransformerNetwork,
+}
 
 Factory = Callable[[int, int], Callable[..., tf.Tensor]]
 
@@ -43,6 +48,7 @@ class Plan:
     coupling: str
     scale_form: str
     shift_first: bool
+    input_limit: float
     factor_out: str | None
     factor_out_scale_form: str | None
     factor_out_network: Factory | None
@@ -119,7 +125,7 @@ class Plan:
 
     def _coupling(self, channels: int, network: Factory, **settings: Any) -> tfb.Bijector:
         """A coupling of the kind that is named."""
-        settings["dtype"] = self.dtype
+        settings |= {"dtype": self.dtype, "input_limit": self.input_limit}
         if self.coupling == "affine":
             return coupling.AffineCoupling(channels, network, scale_form=self.scale_form, **settings)
         if self.coupling == "additive":
@@ -160,6 +166,7 @@ class Plan:
             rest=fused_chain.FusedChain(self._level(channels // 2, level + 1), name=f"level{level + 1}"),
             mode=self._mode(),
             scale_form=scale,
+            input_limit=self.input_limit,
             dtype=self.dtype,
             name=name,
         )
@@ -222,6 +229,7 @@ def checked(plan: Plan, name: str) -> Plan:
         arguments.check_count(getattr(plan, field), field, name)
     if plan.checkerboard_steps != 0:
         arguments.check_count(plan.checkerboard_steps, "checkerboard_steps", name)
+    _conditioner.input_limit(plan.input_limit, name)
     if plan.condition_channels != 0:
         arguments.check_count(plan.condition_channels, "condition_channels", name)
     _check_choice(plan, "coupling", COUPLINGS, name)

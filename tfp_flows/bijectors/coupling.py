@@ -20,13 +20,13 @@ class AffineCoupling(_coupling.SplitBijector):
     the first half has one more. Other parts than halves of channels: `split`. The network returns
     [raw, t] along the last axis, and `scale_form` says what s is:
 
-        "sigmoid"  s = sigmoid(raw + 2)     in (0, 1)
-        "exp"      s = exp(raw)             in (0, inf)
         "tanh"     s = exp(tanh(raw))       in [1/e, e]
+        "sigmoid"  s = sigmoid(raw + 2)     in (0, 1); raw + 2 no lower than -80
+        "exp"      s = exp(raw)             in (0, inf)
 
-    The first two may be as small as they like, and the inverse divides by them: far from the data that of
+    The last two may be as small as they like, and the inverse divides by them: far from the data that of
     a deep flow overflows, even in float64. With "tanh" neither direction of a coupling stretches x_a, given
-    x_b, by more than e [2].
+    x_b, by more than e [2]. What is left is how much t says of x_b: see `input_limit`.
 
     #### Example
 
@@ -56,7 +56,7 @@ class AffineCoupling(_coupling.SplitBijector):
         self,
         num_channels: int,
         network: _conditioner.Factory,
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         event_ndims: int = 3,
         swap: bool = False,
         dtype: tf.DType | npt.DTypeLike = tf.float32,
@@ -64,6 +64,7 @@ class AffineCoupling(_coupling.SplitBijector):
         name: str = "affine_coupling",
         scale: str | None = None,
         split: str | npt.ArrayLike = "channels",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
@@ -72,7 +73,7 @@ class AffineCoupling(_coupling.SplitBijector):
           network: Factory: `network(in_channels, out_channels)`, of halves of channels (C // 2, C), returns
             a callable that maps `[N, ..., in_channels]` to `[N, ..., out_channels]`, best a `tf.Module` or
             a Keras 2 model whose variables exist already.
-          scale_form: "sigmoid", "exp" or "tanh": how s follows from the network's output.
+          scale_form: "tanh", "sigmoid" or "exp": how s follows from the network's output.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           swap: Python `bool`: transform the other part, of channels the second half.
           dtype: Floating dtype of inputs.
@@ -80,6 +81,8 @@ class AffineCoupling(_coupling.SplitBijector):
           name: Python `str`.
           scale: The old name of `scale_form`; it warns.
           split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           ValueError: If an argument is not of this kind; and, when called, if the input has other
@@ -95,6 +98,7 @@ class AffineCoupling(_coupling.SplitBijector):
             event_ndims,
             swap,
             split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -151,6 +155,7 @@ class AdditiveCoupling(_coupling.SplitBijector):
         validate_args: bool = False,
         name: str = "additive_coupling",
         split: str | npt.ArrayLike = "channels",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
@@ -164,6 +169,8 @@ class AdditiveCoupling(_coupling.SplitBijector):
           validate_args: Python `bool`: check that inputs are finite.
           name: Python `str`.
           split: "channels", "checkerboard", "rows", "columns", or a mask: see `Coupling`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           ValueError: As `AffineCoupling`.
@@ -176,6 +183,7 @@ class AdditiveCoupling(_coupling.SplitBijector):
             event_ndims,
             swap,
             split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,

@@ -65,6 +65,7 @@ class Coupling(_coupling.SplitBijector):
         dtype: tf.DType | npt.DTypeLike = tf.float32,
         validate_args: bool = False,
         name: str = "coupling",
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
@@ -81,6 +82,8 @@ class Coupling(_coupling.SplitBijector):
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs and what the network says are finite.
           name: Python `str`.
+          input_limit: The network sees x_b clipped to [-input_limit, input_limit], in units of x; 0 for as
+            it is. See `Glow`.
 
         Raises:
           UserError: If an argument is not of this kind; and, when called, if the input has other channels,
@@ -97,6 +100,7 @@ class Coupling(_coupling.SplitBijector):
             event_ndims,
             swap,
             split,
+            input_limit,
             dtype=dtype,
             validate_args=validate_args,
             parameters=parameters,
@@ -118,10 +122,8 @@ class Coupling(_coupling.SplitBijector):
         if self.validate_args:
             raw = arguments.ensure_finite(raw, "what the network says", self.name)
         count = self._elementwise.num_outputs
-        size = raw.shape[-1] // count
-        by_output = tf.reshape(raw, tf.concat([tf.shape(raw)[:-1], [count, size]], 0))
-        by_output = tf.ensure_shape(by_output, raw.shape[:-1].concatenate([count, size]))
-        return self._elementwise.bijector(tf.linalg.matrix_transpose(by_output))
+        by_output = tf.reshape(raw, [-1, count, raw.shape[-1] // count])
+        return self._elementwise.of_outputs(by_output)
 
     def _transform(self, x_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return self._elements(x_a, terms, True)
@@ -130,10 +132,15 @@ class Coupling(_coupling.SplitBijector):
         return self._elements(z_a, terms, False)
 
     def _elements(self, value: tf.Tensor, terms: Any, inverse: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        result, log_scale = steps.step(terms, inverse, 0).apply(value)
-        if not result.shape.is_compatible_with(value.shape):
+        flat = tf.reshape(value, [-1, value.shape[-1]])  # TF's softmax takes five axes at most
+        results = steps.step(terms, inverse, 0).apply(flat)
+        if not results[0].shape.is_compatible_with(flat.shape):
             raise UserError(
                 f"{self.name}: the bijector of `transform` must keep the shape of its input, "
-                f"{tuple(value.shape)}, got {tuple(result.shape)}."
+                f"{tuple(flat.shape)}, got {tuple(results[0].shape)}."
             )
-        return tf.ensure_shape(result, value.shape), log_scale + tf.zeros_like(value)
+        result, log_scale = (
+            tf.ensure_shape(tf.reshape(found + tf.zeros_like(flat), tf.shape(value)), value.shape)
+            for found in results
+        )
+        return result, log_scale

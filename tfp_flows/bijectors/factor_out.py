@@ -45,13 +45,14 @@ class FactorOut(_one_pass.OnePassBijector):
         network: _conditioner.Factory | None = None,
         rest: tfb.Bijector | None = None,
         mode: str = "affine",
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         num_leaving: int | None = None,
         event_ndims: int = 3,
         dtype: tf.DType | npt.DTypeLike = tf.float32,
         validate_args: bool = False,
         name: str = "factor_out",
         scale: str | None = None,
+        input_limit: float = 0.0,
     ):
         """Creates the bijector and its network.
 
@@ -62,13 +63,14 @@ class FactorOut(_one_pass.OnePassBijector):
           rest: `tfb.Bijector` on the channels that stay, which keeps their shape and has no batch of
             parameters; the identity if None.
           mode: "affine", "shift" or "none".
-          scale_form: "sigmoid", "exp" or "tanh", for mode "affine"; see `AffineCoupling`.
+          scale_form: "tanh", "sigmoid" or "exp", for mode "affine"; see `AffineCoupling`.
           num_leaving: Positive `int` below C; if None half of the channels, C // 2.
           event_ndims: Positive `int`, rank of an event: 3 for images `[H, W, C]`, 1 for vectors.
           dtype: Floating dtype of inputs.
           validate_args: Python `bool`: check that inputs are finite and scales positive.
           name: Python `str`.
           scale: The old name of `scale_form`; it warns.
+          input_limit: The network sees what stays clipped to [-input_limit, input_limit]; 0 for as it is.
 
         Raises:
           ValueError: If an argument is not of this kind; and, when called, if the input has other
@@ -78,6 +80,7 @@ class FactorOut(_one_pass.OnePassBijector):
         dtype = arguments.check_floating(dtype, name)
         self._num_channels = arguments.check_count(num_channels, "num_channels", name)
         self._mode = arguments.check_one_of(mode, MODES, "mode", name)
+        self._input_limit = _conditioner.input_limit(input_limit, name)
         self._scale_form = _conditioner.scale_form(scale_form, scale, name)
         parameters.update(scale_form=self._scale_form, scale=None)
         self._event_ndims = arguments.check_count(event_ndims, "event_ndims", name)
@@ -118,6 +121,11 @@ class FactorOut(_one_pass.OnePassBijector):
     def scale_form(self) -> str:
         """How the scale of mode "affine" follows from the network's output: see `AffineCoupling`."""
         return self._scale_form
+
+    @property
+    def input_limit(self) -> float:
+        """The network sees what stays clipped to [-input_limit, input_limit]; 0: as it is."""
+        return self._input_limit
 
     @property
     def scale(self) -> str:
@@ -233,7 +241,7 @@ class FactorOut(_one_pass.OnePassBijector):
             return None, None, None
         raw = _conditioner.call(
             self._network,
-            x_staying,
+            _conditioner.limited(x_staying, self._input_limit),
             self._out_channels,
             self._event_ndims,
             conditions,

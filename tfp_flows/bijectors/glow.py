@@ -81,8 +81,9 @@ class Glow(fused_chain.FusedChain):
         network: str | Callable[[int, int], Callable] = "conv",
         hidden_channels: int = 128,
         coupling: str = "affine",
-        scale_form: str = "sigmoid",
+        scale_form: str = "tanh",
         shift_first: bool = False,
+        input_limit: float = 5.0,
         factor_out: str | None = None,
         factor_out_scale_form: str | None = None,
         factor_out_network: Callable[[int, int], Callable] | None = None,
@@ -103,15 +104,20 @@ class Glow(fused_chain.FusedChain):
           image_shape: (H, W, C); H and W must be divisible by 2**levels.
           levels: Positive `int`: how often the resolution is halved.
           steps_per_level: Positive `int`, K.
-          network: "conv" (`networks.ConvNetwork`), "highway" (`networks.HighwayNetwork`), or a factory
+          network: "conv" (`networks.ConvNetwork`), "highway" (`HighwayNetwork`), "attention"
+            (`AttentionNetwork`), "transformer" (`TransformerNetwork`), or a factory
             `network(in_channels, out_channels)`, called once for each step; see `AffineCoupling`. A
             factory sees to dtype and condition itself, and to seeds: one seed alone would give every step
             the same first weights.
           hidden_channels: Width of the networks that are named, not made by a factory.
           coupling: "affine", "additive", "spline" (`SplineTransform`) or "mixture" (`MixtureTransform`).
-          scale_form: "sigmoid", "exp" or "tanh", of affine couplings: see `AffineCoupling`.
+          scale_form: "tanh", "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
           shift_first: z = s (x + t) in couplings and factor-outs, in the place of z = s x + t: as the code
             of the paper has it.
+          input_limit: Networks see their inputs clipped to [-input_limit, input_limit]; 0 for as they are.
+            Networks of ReLUs grow as their inputs do, and the output of one coupling is the input of the
+            next: far from the data shifts would grow from step to step, and with them what the inverse makes
+            of a rounding error.
           factor_out: "affine", "shift" or "none", see `FactorOut`; by default "affine" for affine couplings
             and "shift" for additive ones.
           factor_out_scale_form: As `scale_form`, of affine factor-outs; by default that of the couplings.

@@ -21,7 +21,7 @@ class Transform(tf.Module):
     #### Example
 
     ```python
-    def sinh_arcsinh(raw):                  # raw: [..., n, 2], for n elements
+    def sinh_arcsinh(raw):                  # raw: [N, n, 2], for n elements at each of N positions
         return tfb.SinhArcsinh(raw[..., 0], tf.exp(tf.tanh(raw[..., 1])))
 
     transform = tfp_flows.bijectors.Transform(2, sinh_arcsinh)
@@ -44,8 +44,8 @@ class Transform(tf.Module):
 
         Args:
           num_outputs: Positive `int`, k: how many numbers the network gives for each element.
-          bijector: Callable: floating tensor `[..., n, k]` -> `tfb.Bijector` that maps `[..., n]` element by
-            element.
+          bijector: Callable: floating tensor `[N, n, k]` -> `tfb.Bijector` that maps `[N, n]` element by
+            element; N counts the positions of all images of a batch, or its vectors.
           is_constant_log_det: Python `bool`: whether its log-determinant depends on neither x nor `raw`.
           name: Python `str`.
 
@@ -75,7 +75,13 @@ class Transform(tf.Module):
         Raises:
           UserError: If what was made is no elementwise bijector.
         """
-        made = self._bijector(raw)
+        return self._checked(self._bijector(raw))
+
+    def of_outputs(self, outputs: tf.Tensor) -> tfb.Bijector:
+        """As `bijector`, of what a network returns: `[N, k, n]`."""
+        return self.bijector(tf.linalg.matrix_transpose(outputs))
+
+    def _checked(self, made: object) -> tfb.Bijector:
         if not isinstance(made, tfb.Bijector):
             raise UserError(
                 f"{self.name}: `bijector` must make a tfb.Bijector, got one {type(made).__name__}."
@@ -211,16 +217,26 @@ class MixtureTransform(Transform):
         self._min_slope = float(min_slope)
         super().__init__(3 * self._num_components + 2, self._made, name=name)
 
+    def of_outputs(self, outputs: tf.Tensor) -> tfb.Bijector:
+        """`Transform.of_outputs`."""
+        return self._of_components_first(tf.transpose(outputs, [1, 0, 2]))
+
     def _made(self, raw: tf.Tensor) -> tfb.Bijector:
+        rank = raw.shape.rank
+        return self._of_components_first(tf.transpose(raw, [rank - 1, *range(rank - 1)]))
+
+    def _of_components_first(self, raw: tf.Tensor) -> tfb.Bijector:
+        """Of `[k, ...]`."""
         count = self._num_components
-        logits, locations, scales, affine = tf.split(raw, [count, count, count, 2], axis=-1)
+        logits, locations, scales, affine = tf.split(raw, [count, count, count, 2], axis=0)
         spread = np.linspace(-1.0, 1.0, count) if count > 1 else np.zeros([1])
-        return mixture_logistic.MixtureLogisticCDF(
+        spread = spread.reshape([count, *([1] * (raw.shape.rank - 1))])
+        return mixture_logistic.ComponentsFirst(
             logits,
             locations + tf.constant(spread, raw.dtype),
             3.0 * tf.tanh(scales / 3.0),
-            log_scale=tf.tanh(affine[..., 0]),
-            shift=affine[..., 1],
+            log_scale=tf.tanh(affine[0]),
+            shift=affine[1],
             min_slope=self._min_slope,
             dtype=raw.dtype,
         )

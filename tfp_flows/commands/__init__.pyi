@@ -7,6 +7,7 @@ from .flags import define_memory_flags as define_memory_flags
 from .flags import define_moved_data_flag as define_moved_data_flag
 from .flags import define_parts_flag as define_parts_flag
 from .flags import define_skip_unreadable_flag as define_skip_unreadable_flag
+from .flags import define_temperature_flag as define_temperature_flag
 from .flags import define_unattainable_flag as define_unattainable_flag
 from .flags import flags_text as flags_text
 from .flags import refuse_flags_of_others as refuse_flags_of_others

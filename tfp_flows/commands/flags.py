@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 FLAGS = flags.FLAGS
 DATASET_HELP = (
-    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, photos, digits, constant or "
-    "noise, and operations on any of them, left to right: @resize=32 @pad=32 @crop=28 @rgb @luminance "
-    "@over=white "
-    "@contrast=0.5 @binarize. ALIAS=NAME: what tables and pictures call the set."
+    "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, fashion_mnist_small, "
+    "mnist_small, photos, digits, constant or noise, and operations on any of them, left to right: "
+    "@resize=32 @pad=32 @crop=28 @rgb @luminance @over=white @contrast=0.5 @binarize. "
+    "ALIAS=NAME: what tables and pictures call the set."
 )
 
 
@@ -67,6 +67,17 @@ def define_skip_unreadable_flag() -> str:
         "Leave out, and list, pictures that cannot be read or taken as they are.",
     )
     return "skip_unreadable"
+
+
+def define_temperature_flag() -> str:
+    """Defines `--temperature`, as a model's `sample` has it; returns its name."""
+    flags.DEFINE_float(
+        "temperature",
+        1.0,
+        "Of the images drawn for samples.png: below 1 nearer to the most usual, of less variety.",
+        lower_bound=0.0,
+    )
+    return "temperature"
 
 
 def define_parts_flag() -> None:

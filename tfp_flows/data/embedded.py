@@ -1,10 +1,10 @@
-"""The sets that scikit-learn ships: they need neither a download nor a folder.
+"""The sets that come with the package or with scikit-learn: they need neither a download nor a folder.
 
 `photos`: 32x32x3 crops of two photographs (427x640: a temple and a flower). Each picture is cut
 into 16 vertical strips, every second one for training, the others for validation, calibration and
 test in turn. A crop lies wholly within one strip, so no pixel belongs to crops of two splits;
 and as the strips interleave across the picture, the splits look alike. No flips. These four splits are the
-set's own, whatever the division of other sets.
+set's own, whatever the division of other sets. So are those of the package's own two (`small_sets`).
 
 `digits`: 1797 handwritten digits of 8x8x1, a fifth of them (stratified by class) for testing. The
 file's values 0..16 are scaled to grey levels, round(x * 255 / 16).
@@ -17,8 +17,10 @@ import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.model_selection import train_test_split
 
-from tfp_flows.data.image_set import ImageSet
+from tfp_flows.data.image_set import ALL, SPLITS, ImageSet, joined
+from tfp_flows.data.small_sets import SMALL_SPLITS, small_set
 
+OWN_SPLITS = {"photos": SPLITS, **SMALL_SPLITS}  # sets that no rule divides
 CROP = 32
 _NUM_CROPS = {"train": 8000, "validation": 500, "calibration": 500, "test": 1000}
 _STRIP_WIDTHS = {"train": 44, "validation": 36, "calibration": 36, "test": 36}
@@ -45,6 +47,17 @@ _HELD_OUT_STRIPS = (
     ),
 )
 _NUM_TEST_DIGITS = 360
+
+
+def own_split(kind: str, split: str) -> ImageSet:
+    """A split of one of `OWN_SPLITS`; all of them for "all".
+
+    Raises:
+      DataError: If it has no such split.
+    """
+    if split == ALL:
+        return joined([own_split(kind, each) for each in OWN_SPLITS[kind]], ALL)
+    return photo_crops(split) if kind == "photos" else small_set(kind, split)
 
 
 def photo_strips(picture: int) -> list[tuple[str, int, int]]:

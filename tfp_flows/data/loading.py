@@ -44,12 +44,12 @@ def load(
 ) -> ImageSet:
     """Loads one split of a set of images.
 
-    A name is a source, and operations that are applied from left to right (see
-    `tfp_flows.data.operations`): `mnist`, `fashion_mnist@resize=32@rgb`, `cifar10@contrast=0.5`,
-    `folder:PATH`, `npz:PATH`, `tfrecord:GLOB`, `photos`, `digits`, `noise`, `constant`, `constant=128`,
-    `tfds:NAME`. Any other source is taken for a TFDS name. An alias may stand before it, as in
-    `birds=folder:PATH`: what the set is called (`labels`). Nothing is resized, padded or recoloured but by
-    an operation in the name. Pictures (of `folder:`, `tfrecord:`) may be of any size where the name has
+    A name is a source, and operations that are applied from left to right (see `tfp_flows.data.operations`):
+    `mnist`, `fashion_mnist@resize=32@rgb`, `cifar10@contrast=0.5`, `folder:PATH`, `npz:PATH`,
+    `tfrecord:GLOB`, `fashion_mnist_small`, `mnist_small`, `photos`, `digits`, `noise`, `constant`,
+    `constant=128`, `tfds:NAME`. Any other source is taken for a TFDS name. An alias may stand before it, as
+    in `birds=folder:PATH`: what the set is called (`labels`). Nothing is resized, padded or recoloured but
+    by an operation in the name. Pictures (of `folder:`, `tfrecord:`) may be of any size where the name has
     `@resize`, of any mode where it has `@rgb` or `@luminance`, and transparent where it has `@over=white`;
     what cannot be taken is told all at once (see `tfp_flows.data.folder`).
 
@@ -61,8 +61,8 @@ def load(
 
     A folder's subfolders `train`, `val` and `test`, and an archive's arrays of these names, are used for
     their split alone; what a folder lacks is taken from its training images by that rule, a tenth of them
-    for test. (`photos` has four splits of its own.) `constant` and `noise` have only a test split. "all" are
-    all images of a source.
+    for test. (`photos` and `fashion_mnist_small` have four splits of their own, `mnist_small` only a test
+    split.) `constant` and `noise` have only a test split. "all" are all images of a source.
 
     Where all images of a source would take more memory than a limit, they are decoded once, image by image,
     into a copy on the disk, and a `Stored` stands for the array: the same images, read when they are wanted.

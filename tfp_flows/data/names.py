@@ -22,9 +22,12 @@ from tfp_flows.data.errors import DataError
 from tfp_flows.data.operations import OPERATION_KINDS, Operation, parse_operation
 
 PATH_KINDS = ("folder", "npz", "tfrecord")
-EMBEDDED_KINDS = ("photos", "digits")
+EMBEDDED_KINDS = ("photos", "digits", "fashion_mnist_small", "mnist_small")
 SYNTHETIC_KINDS = ("constant", "noise")
-SOURCE_CHOICES = "photos, digits, constant, constant=128, noise, folder:PATH, npz:PATH, tfrecord:GLOB"
+SOURCE_CHOICES = (
+    "fashion_mnist_small, mnist_small, photos, digits, constant, constant=128, noise, folder:PATH, "
+    "npz:PATH, tfrecord:GLOB"
+)
 _OPERATION_PIECE = re.compile(rf"(?:{'|'.join(OPERATION_KINDS)})(?:=[^/]*)?")
 _ALIAS = re.compile(r"\s*(?!constant=)([^=@:/]*[^=@:/\s])\s*=(.+)", re.DOTALL)
 
@@ -34,8 +37,8 @@ class Source:
     """Where images come from.
 
     Attributes:
-      kind: "folder", "npz", "tfrecord", "photos", "digits", "constant", "noise" or "tfds"; "memory" for
-        what cannot be loaded.
+      kind: "folder", "npz", "tfrecord", "photos", "digits", "fashion_mnist_small", "mnist_small",
+        "constant", "noise" or "tfds"; "memory" for what cannot be loaded.
       argument: The path, the grey level of `constant=128` ("" for all), or the TFDS name.
       text: The source as it was written.
     """

@@ -1,5 +1,6 @@
 """The splits that a source has of its own, and their images, read as they lie there."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from tfp_flows.data.names import Source
 from tfp_flows.data.npz import npz_splits, read_npz
 from tfp_flows.data.reading import ReadingOptions
 from tfp_flows.data.splits import HELD_OUT
-from tfp_flows.data.tfds import TfdsOptions, read_tfds
+from tfp_flows.data.tfds import TfdsOptions, label_names, read_tfds
 from tfp_flows.data.tfrecords import read_tfrecords
 
 Choose = Callable[[Sequence[str]], np.ndarray]
@@ -88,6 +89,8 @@ def read_official(
         whole = digit_images(split)
     else:
         whole = read_tfds(source.argument, split, options)
+    if source.kind == "tfds" and whole.labels is not None:
+        whole = dataclasses.replace(whole, label_names=label_names(source.argument, options))
     return whole if choose is None else whole.select(choose(texts(source, whole.keys)))
 
 

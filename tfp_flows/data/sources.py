@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from tfp_flows.data import first_division
-from tfp_flows.data.embedded import photo_crops
+from tfp_flows.data.embedded import OWN_SPLITS, own_split
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.folder import list_images
-from tfp_flows.data.image_set import ALL, SPLITS, ImageSet, joined
+from tfp_flows.data.image_set import ALL, ImageSet
 from tfp_flows.data.listing import root_of
 from tfp_flows.data.names import PATH_KINDS, SYNTHETIC_KINDS, Source
 from tfp_flows.data.official import missing_splits, official_splits, read_all, read_official, texts
@@ -57,8 +57,8 @@ def read_split(
     """
     if source.kind in SYNTHETIC_KINDS:
         return _synthetic(source, split, image_shape)
-    if source.kind == "photos":
-        return joined([photo_crops(each) for each in SPLITS], ALL) if split == ALL else photo_crops(split)
+    if source.kind in OWN_SPLITS:
+        return own_split(source.kind, split)
     if split == ALL:
         return read_all(source, options, reading)
     if division == 1:

@@ -231,8 +231,8 @@ def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) ->
     """A split of a set that needs no files."""
     if split not in SPLITS:
         raise DataError(f"{source.text}: has no split '{split}': choose from {', '.join(SPLITS)}")
-    if source.kind == "photos":
-        return embedded.photo_crops(split)
+    if source.kind in embedded.OWN_SPLITS:
+        return embedded.own_split(source.kind, split)
     if source.kind == "digits":
         whole = embedded.digit_images("test" if split == "test" else "train")
         if split == "test":

@@ -17,7 +17,7 @@ from absl import logging
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
-from tfp_flows.data.names import SOURCE_CHOICES
+from tfp_flows.data.names import EMBEDDED_KINDS, SOURCE_CHOICES, SYNTHETIC_KINDS
 
 if TYPE_CHECKING:  # it is slow to import, and often not needed
     from tensorflow_datasets.core import DatasetBuilder
@@ -160,6 +160,13 @@ def count_if_one_file(name: str, split: str, options: TfdsOptions) -> int | None
     return info.num_examples if info.num_shards == 1 else None
 
 
+def label_names(name: str, options: TfdsOptions) -> tuple[str, ...] | None:
+    """What the labels 0, 1, 2, ... are called, or None. Raises `DataError` as `read_tfds`."""
+    with _quiet():
+        names = getattr(_feature(_builder(name, options), "label"), "names", None)
+    return None if names is None else tuple(names)
+
+
 def prepared_sets(options: TfdsOptions) -> list[str]:
     """The names of the sets that are in the folder, sorted."""
     patterns = ("*/*/dataset_info.json", "*/*/*/dataset_info.json")
@@ -200,7 +207,7 @@ def _refuse_unknown(name: str, base: str, registered: list[str], options: TfdsOp
     if base in registered:
         return
     prepared = prepared_sets(options)
-    known = ["photos", "digits", "constant", "noise", *prepared, *registered]
+    known = [*EMBEDDED_KINDS, *SYNTHETIC_KINDS, *prepared, *registered]
     close = difflib.get_close_matches(base, known, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise DataError(

@@ -159,12 +159,17 @@ class Detector(Hooks):
     def calibration_scores(self, scores: np.ndarray | None) -> None:
         self.conformal.scores = scores
 
-    def fit(self, images: Pictures, progress: str | None = None) -> Self:
+    def fit(
+        self, images: Pictures, progress: str | None = None, training_images: Pictures | None = None
+    ) -> Self:
         """Fits the score to in-distribution images uint8 `[N, H, W, C]`; returns the detector.
 
         Args:
-          images: Array, or `data.ImageSet`; not those that will be given to `calibrate`.
+          images: Array, or `data.ImageSet`; not those that will be given to `calibrate`, nor those that the
+            models were trained on.
           progress: Label of a progress bar, or None for none.
+          training_images: Those that they were trained on, or any others of that kind. A score that looks
+            at images without a model too, as `Default` does, fits that part to these.
 
         Raises:
           DetectorError: If they do not fit the model, or are too few.
@@ -173,6 +178,7 @@ class Detector(Hooks):
         if not len(array):
             raise DetectorError(f"{self.name}: fit needs at least one image.")
         self.prepare(array)
+        self._see_training_images(None if training_images is None else self._images(training_images))
         self.fit_statistics(self.statistics(array, progress))
         self.maps.remember(array)
         return self

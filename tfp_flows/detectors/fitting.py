@@ -27,6 +27,7 @@ class Used:
       fit_total: Of how many `fit` is a fixed random sample.
       calibration_total: Likewise.
       fit_split: "training" or "validation": the images that it was fitted to.
+      training: How many images that were trained on it took besides, for what it asks without a model.
     """
 
     fit: int
@@ -34,6 +35,7 @@ class Used:
     fit_total: int
     calibration_total: int
     fit_split: str = "validation"
+    training: int = 0
 
 
 def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> Detector:
@@ -90,7 +92,8 @@ def fit_and_calibrate(
 
     Neither was trained on, and no other image is seen, but for those of `calibrate_on`. Images that were
     trained on all the same, such as files that have been renamed, are left out, with a warning. A detector
-    that looks at no model may be fitted to training images instead: see `Hooks.fit_split`.
+    that looks at no model may be fitted to training images instead: see `Hooks.fit_split`; and what one asks
+    without a model, to those besides: see `Hooks.most_training_images`.
 
     Args:
       detector: To be fitted; changed.
@@ -128,12 +131,18 @@ def fit_and_calibrate(
         fitted_to = _not_trained_on(fitted_to, trained_on)
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
-    detector.fit(fitted_to, "fit" if progress else None)
+    training = None
+    if detector.most_training_images:
+        most = min(max_images or detector.most_training_images, detector.most_training_images)
+        where.pop("preparation", None)
+        training = data.load(spec.dataset, "train", max_images=most, **where)
+    detector.fit(fitted_to, "fit" if progress else None, training)
     detector.calibrate(held_out.images, "calibrate" if progress else None)
     detector.preparation = spec.preparation
     fit_total, calibration_total = (images.total or len(images) for images in (fitted_to, held_out))
     called = "training" if detector.fit_split == "train" else detector.fit_split
-    return Used(len(fitted_to), len(held_out), fit_total, calibration_total, called)
+    num_training = 0 if training is None else len(training)
+    return Used(len(fitted_to), len(held_out), fit_total, calibration_total, called, num_training)
 
 
 def _not_trained_on(images: data.ImageSet, trained_on: Sequence[TrainedOn | None]) -> data.ImageSet:

@@ -25,6 +25,8 @@ class Hooks:
         model is looked at, which would know these images.
       most_fit_images: Of a fixed random sample that it takes of this split, where nobody says how many; None
         for all.
+      most_training_images: How many images that the models were trained on it takes besides, for what it
+        asks of images without a model; 0 for none.
       prepares: Whether the statistics depend on what `fit` saw: then there is `_prepare`.
       log_prob_first: Whether the first statistic is log p(x) under the first model, in nats.
       cost: Of the statistics of an image: "fast" is a pass or a few through each model, "slow" a gradient or
@@ -47,6 +49,7 @@ class Hooks:
     needs_model: ClassVar[bool] = True
     fit_split: ClassVar[Literal["train", "validation"]] = "validation"
     most_fit_images: ClassVar[int | None] = None
+    most_training_images: ClassVar[int] = 0
     prepares: ClassVar[bool] = False
     log_prob_first: ClassVar[bool] = True
     cost: ClassVar[Literal["fast", "slow", "jacobian"]] = "fast"
@@ -73,6 +76,9 @@ class Hooks:
 
     def _prepare(self, images: np.ndarray) -> None:
         """Fits what the statistics depend on, to uint8 `[N, H, W, C]`; writes into `self.fitted`."""
+
+    def _see_training_images(self, images: np.ndarray | None) -> None:
+        """Notes what `_fit_statistics` needs of images that the models were trained on, if there are any."""
 
     def _before_tracing(self) -> None:
         """Makes what the graph of the statistics uses and must not make itself, as variables."""

@@ -7,9 +7,8 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows.detectors.errors import DetectorError
-from tfp_flows.distributions import protocols
+from tfp_flows.distributions import draw_of, protocols
 from tfp_flows.distributions.protocols import DensityModel, FlowModel, LatentVariableModel
-from tfp_flows.numerics import quantization
 
 
 def log_prob(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
@@ -82,8 +81,7 @@ def flow_and_input(model: DensityModel, events: tf.Tensor, owner: str) -> tuple[
     if is_vector_flow(model):
         return model, as_input(model, events)
     of_images = need_flow(model, owner)
-    noise = of_images.evaluation_noise()[0]
-    return of_images.flow, quantization.dequantize(tf.cast(events, of_images.flow.dtype), noise)
+    return of_images.flow, draw_of(of_images, events, of_images.evaluation_noise()[0]).y
 
 
 def need_flow(model: object, owner: str) -> FlowModel:

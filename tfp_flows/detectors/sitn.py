@@ -7,8 +7,8 @@ from tfp_flows import bijectors
 from tfp_flows.detectors import goodness_of_fit, models, tails
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.distributions import draw_of
 from tfp_flows.distributions.protocols import FlowModel
-from tfp_flows.numerics import quantization
 
 TESTS = ("paper", "all")
 NUM_OF_PAPER, NUM_ONE_SIDED = 2, 4  # the first statistics
@@ -84,7 +84,7 @@ class SITN(Detector):
     def _latents(self, images: tf.Tensor) -> tf.Tensor:
         """The latents of images, standardised by the prior: float64 `[B, H, W, C]`."""
         model = models.need_flow(self.models[0], self.name)
-        y = quantization.dequantize(tf.cast(images, model.flow.dtype), model.evaluation_noise()[0])
+        y = draw_of(model, images, model.evaluation_noise()[0]).y
         try:
             z = goodness_of_fit.normal_scores(model.flow.distribution, model.flow.bijector.inverse(y))
         except NotImplementedError as error:

@@ -2,8 +2,12 @@ from . import in_parts as in_parts
 from . import priors as priors
 from . import protocols as protocols
 from .bounds import BOUNDS as BOUNDS
+from .class_mixture import ClassMixture as ClassMixture
 from .dequantized import Dequantized as Dequantized
+from .dequantized import Draw as Draw
+from .dequantizer import Dequantizer as Dequantizer
 from .discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
+from .draws import draw_of as draw_of
 from .features import Features as Features
 from .image_distribution import ImageDistribution as ImageDistribution
 from .terms import LogProbTerms as LogProbTerms

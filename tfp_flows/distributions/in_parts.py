@@ -7,8 +7,10 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows import bijectors
+from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions import priors
 from tfp_flows.distributions.protocols import ChangeOfVariables
+from tfp_flows.distributions.temperature import tempered
 from tfp_flows.numerics import Seed, SeedLike, parts
 
 
@@ -27,7 +29,9 @@ def log_prob(model: tfd.Distribution, batch: tf.Tensor, count: int | None = None
         return parts.concatenated(model.log_prob, batch, model.dtype, count=count)
 
 
-def sample(flow: tfd.Distribution, num_samples: int, seed: SeedLike = None) -> tf.Tensor:
+def sample(
+    flow: tfd.Distribution, num_samples: int, seed: SeedLike = None, temperature: float = 1.0
+) -> tf.Tensor:
     """`flow.sample(num_samples, seed=seed)`, in `at_once()` parts.
 
     A latent drawn by `tfp_flows.distributions.priors` is drawn in parts too, any other as a whole.
@@ -36,22 +40,33 @@ def sample(flow: tfd.Distribution, num_samples: int, seed: SeedLike = None) -> t
       flow: `tfd.Distribution`; one that is no `tfd.TransformedDistribution` samples as it does.
       num_samples: Positive `int`.
       seed: As `flow.sample` takes it.
+      temperature: Other than 1 of a `tfd.TransformedDistribution` alone, see `tempered`.
 
     Returns:
       Tensor `[num_samples, ...]`: the samples that a whole batch would have been, up to rounding.
     """
     count = parts.at_once()
-    if count == 1 or not isinstance(flow, ChangeOfVariables):
+    if temperature == 1.0 and (count == 1 or not isinstance(flow, ChangeOfVariables)):
         return flow.sample(num_samples, seed=seed)
+    if not isinstance(flow, ChangeOfVariables):
+        raise UserError(f"`temperature`: {flow.name} has no latent, it is no `tfd.TransformedDistribution`.")
     with bijectors.kernels_assembled_once(flow.bijector, inverse=False):
-        return _sample(flow.distribution, flow, num_samples, seed, count)
+        return _sample(flow.distribution, flow, num_samples, seed, count, temperature)
 
 
 def _sample(
-    latent: tfd.Distribution, flow: tfd.Distribution, num_samples: int, seed: SeedLike, count: int
+    latent: tfd.Distribution,
+    flow: tfd.Distribution,
+    num_samples: int,
+    seed: SeedLike,
+    count: int,
+    temperature: float,
 ) -> tf.Tensor:
-    forward = flow.bijector.forward
-    if not isinstance(getattr(latent, "distribution", None), tuple(priors.CLASSES.values())):
+    def forward(z):
+        return flow.bijector.forward(tempered(latent, z, temperature))
+
+    in_parts = isinstance(getattr(latent, "distribution", None), tuple(priors.CLASSES.values()))
+    if not in_parts or count == 1:
         return parts.concatenated(
             forward, latent.sample(num_samples, seed=seed), flow.dtype, flow.event_shape
         )

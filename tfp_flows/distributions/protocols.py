@@ -12,6 +12,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows.distributions.terms import LogProbTerms
+from tfp_flows.numerics import SeedLike
 
 
 @runtime_checkable
@@ -74,6 +75,17 @@ class LatentVariableModel(DensityModel, Protocol):
 
     def decode(self, z: tf.Tensor, /) -> tfd.Distribution:
         """p(x | z)."""
+
+
+@runtime_checkable
+class CodedModel(DensityModel, Protocol):
+    """Knows log p of an image given the code h(x) of it; as a PixelCNN with an encoder."""
+
+    def encode(self, images: tf.Tensor, /) -> tf.Tensor:
+        """h(x) `[B, K]`."""
+
+    def reconstruct(self, images: tf.Tensor, /, seed: SeedLike) -> tf.Tensor:
+        """An image drawn from p(x | h(x)) for each: `[B, H, W, C]`."""
 
 
 @runtime_checkable

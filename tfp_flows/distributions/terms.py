@@ -12,12 +12,15 @@ from tfp_flows.numerics.quantization import NUM_LEVELS
 class LogProbTerms(NamedTuple):
     """log P(x) from one draw u of the noise, in its terms, each `[B]`, in nats; their sum is log P(x).
 
-        log P(x) ~ log p_Z(z) + log|det dz/dy| - D ln 256,    z = bijector.inverse(y),    y = (x + u) / 256
+        log P(x) ~ log p_Z(z) + log|det dz/dy| - D ln 256 - log q(u | x)
+
+    with z = bijector.inverse(y) and y = (x + u) / 256.
 
     Attributes:
       log_prob_z: log p_Z(z), of the latent.
       log_det: log|det dz/dy|, the volume term.
-      dequantization: -D ln 256, the same for all images of a shape.
+      dequantization: -D ln 256 - log q(u | x). With uniform noise log q = 0, and it is the same for all
+        images of a shape.
     """
 
     log_prob_z: tf.Tensor

@@ -1,3 +1,4 @@
+from . import inverse as inverse
 from .kept import SCORES as SCORES
 from .likelihoods import compiled_estimate as compiled_estimate
 from .likelihoods import compiled_log_prob as compiled_log_prob
@@ -8,6 +9,7 @@ from .run_evaluation import load_sets as load_sets
 from .run_evaluation import names_trained_on as names_trained_on
 from .run_evaluation import other_names as other_names
 from .run_evaluation import report as report
+from .samples import read_samples as read_samples
 from .separation import FEWEST as FEWEST
 from .separation import NUM_BOOTSTRAP as NUM_BOOTSTRAP
 from .separation import auroc as auroc

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfp_flows import data
-from tfp_flows.distributions import in_parts
+from tfp_flows import bijectors, data
+from tfp_flows.distributions import Dequantized, in_parts
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.distributions.protocols import EstimatedModel
 from tfp_flows.numerics import parts
@@ -26,14 +26,20 @@ def compiled_log_prob(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tens
 def compiled_estimate(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tensor]:
     """As `compiled_log_prob`, but `[B, 2]` with the standard error of the estimate beside it.
 
-    For a model that has `log_prob_and_standard_error`; for any other it is `compiled_log_prob`.
+    For a model that has `log_prob_and_standard_error`, and a flow over images dequantised by several draws;
+    for any other it is `compiled_log_prob`.
     """
-    if not isinstance(model, EstimatedModel):
+    if isinstance(model, EstimatedModel):
+        of_images = model.log_prob_and_standard_error
+    elif isinstance(model, Dequantized) and model.num_samples > 1:
+        of_images = model.estimate
+    else:
         return compiled_log_prob(model)
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
 
     def estimate(images: tf.Tensor) -> tf.Tensor:
-        return tf.stack(model.log_prob_and_standard_error(images), axis=-1)
+        with bijectors.kernels_assembled_once(model, inverse=True):
+            return tf.stack(of_images(images), axis=-1)
 
     return tf.function(
         lambda images: parts.concatenated(estimate, images, model.dtype, [2]),

@@ -18,17 +18,17 @@ def auroc(
     Args:
       in_distribution: Scores `[N]`.
       out_of_distribution: Scores `[M]`, the positive class.
-      num_bootstrap: Resamples (of both sets) for the interval.
+      num_bootstrap: Resamples (of both sets) for the interval; 0 for none.
       seed: Of the resamples.
 
     Returns:
-      (AUROC, low, high): the 95 % percentile bootstrap interval; (AUROC, None, None) where either set has
-      fewer than `FEWEST` images.
+      (AUROC, low, high): the 95 % percentile bootstrap interval; (AUROC, None, None) without one, or where
+      either set has fewer than `FEWEST` images.
     """
     scores = np.concatenate([in_distribution, out_of_distribution])
     labels = np.repeat([0, 1], [len(in_distribution), len(out_of_distribution)])
     value = float(sklearn.metrics.roc_auc_score(labels, scores))
-    if not enough(len(in_distribution), len(out_of_distribution)):
+    if not (num_bootstrap and enough(len(in_distribution), len(out_of_distribution))):
         return value, None, None
     rng = np.random.default_rng(seed)
     resampled = []

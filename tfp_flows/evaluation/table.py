@@ -40,6 +40,10 @@ class Row:
       protocol: How log-probabilities were estimated, such as "bound=mean noise_seed=0"; not
         in the CSV.
       total: How many images the split has, of which n are a fixed random sample; None for n.
+      accuracy: Of a model that is given labels, the share of images whose label is the one of the largest
+        p(y | x); None of a set whose labels are not the model's, and of other models.
+      bits_per_dim_given_label: Mean of -log p(x | y), y each image's own label, likewise; `bits_per_dim` is
+        that of log p(x).
     """
 
     dataset: str
@@ -56,6 +60,8 @@ class Row:
     name: str = ""
     protocol: str = ""
     total: int | None = None
+    accuracy: float | None = None
+    bits_per_dim_given_label: float | None = None
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -22,9 +22,12 @@ class Method(NamedTuple):
     inputs: tuple[tf.TensorSpec, ...]
 
 
-def _sample(model: tfd.Distribution, n: int, seed: object, progress: bool) -> tf.Tensor:
+def _sample(
+    model: tfd.Distribution, n: int, seed: object, progress: bool, temperature: float = 1.0
+) -> tf.Tensor:
     del progress
-    return model.sample(n, seed=seed)
+    warmth = {} if temperature == 1.0 else {"temperature": temperature}  # not every model knows it
+    return model.sample(n, seed=seed, **warmth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Family:
       config_class: Frozen dataclass of its settings; each field is a flag of training.
       protocol_class: Frozen dataclass of how log-probabilities are estimated in an evaluation; each
         field is a flag of evaluation and has a default.
-      build: `(config, image_shape, protocol) -> tfd.Distribution` over integer images `[H, W, C]`.
+      build: `(config, image_shape, protocol) -> tfd.Distribution` over integer images `[H, W, C]`. Where the
+        family's models can be given labels, a fourth argument `condition_size`, K, makes p(x | h), h `[K]`.
       initialize: `(model, images, seed) -> None`, data-dependent initialisation from a batch.
       training_log_prob: `(model, images, seed) -> [B]` in nats, with fresh noise from `seed` (as
         `numerics.Seed.of` takes it); a lower bound of the log-probability where the model has no exact one.
@@ -45,23 +49,27 @@ class Family:
         scored too.
       model_class: What its models are instances of.
       config_of: `model -> config` with which `build` makes such a model; None where there is none.
-      sample: `(model, n, seed, progress) -> [n, H, W, C]`, integers.
+      sample: `(model, n, seed, progress, temperature=1.0) -> [n, H, W, C]`, integers; None where all is
+        drawn from codes.
       methods: `model -> {name: Method}`, what else an exported model offers.
+      with_code: `code_size -> Family` of an encoder trained with such a model, whose code it is given; None
+        where there is none.
       noisy: Whether `log_prob` is an estimate from noise and takes a `seed`.
     """
 
     name: str
     config_class: type
     protocol_class: type
-    build: Callable[[Any, tuple[int, ...], Any], tfd.Distribution]
+    build: Callable[..., tfd.Distribution]
     initialize: Callable[..., None]
     training_log_prob: Callable[..., tf.Tensor]
     training_protocol: Callable[[Any], Any]
     model_class: type
     config_of: Callable[[Any], Any]
-    sample: Callable[[tfd.Distribution, int, Any, bool], tf.Tensor] = _sample
+    sample: Callable[..., tf.Tensor] | None = _sample
     methods: Callable[[Any], dict[str, Method]] = lambda model: {}
     noisy: bool = True
+    with_code: Callable[[int], "Family"] | None = None
 
     def protocol(self, **settings: object) -> Any:
         """An instance of `protocol_class`.

@@ -11,11 +11,12 @@ import types
 from typing import TYPE_CHECKING
 
 from tfp_flows.checks.errors import UserError
-from tfp_flows.models.settings import Settings
+from tfp_flows.models.settings import CONDITIONS, Settings
 
 if TYPE_CHECKING:
     from tensorflow_probability import distributions as tfd
 
+    from tfp_flows.data import Classes
     from tfp_flows.models.family import Family
 
 GLOW = "glow"
@@ -24,17 +25,40 @@ OWN = {GLOW: "tfp_flows.models.glow", VECTORS: "tfp_flows.models.vectors"}
 # Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
 # wheel knows Glow alone.
 BESIDE = ("vae", "pixelcnn")
+NONE = CONDITIONS[0]
 NO_FAMILY = ""  # of a stranger's model
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def family(name: str) -> "Family":
+def family(name: str, classes: "Classes | None" = None, code_size: int = 0) -> "Family":
     """The family of this name.
 
+    Args:
+      name: As in `--family`.
+      classes: Those whose labels its models are given (`labelled.of_labels`); None for none.
+      code_size: Numbers of an encoder's code that they are given; 0 for none.
+
     Raises:
-      UserError: If there is none, or it is not at hand; the message says which there are.
+      UserError: If there is none, it is not at hand, or its models are given no such thing; the message says
+        which there are.
     """
-    return importlib.import_module(f"{_package(name)}.family").FAMILY
+    found = importlib.import_module(f"{_package(name)}.family").FAMILY
+    if classes is not None:
+        check_condition(name, "label")
+        from tfp_flows.models import labelled
+
+        return labelled.of_labels(found, classes)
+    if code_size:
+        check_condition(name, "autoencoder")
+        return found.with_code(code_size)
+    return found
+
+
+def check_condition(name: str, condition: str) -> None:
+    """Raises `UserError` where the models of the family `name` cannot be given such a condition."""
+    if condition != NONE and condition not in settings(name).conditions:
+        able = [other for other in names() if condition in settings(other).conditions]
+        raise UserError(f"`condition={condition}` is for the families {', '.join(able)}, not for {name}.")
 
 
 def settings(name: str) -> Settings:
@@ -69,7 +93,13 @@ def family_of(model: "tfd.Distribution") -> "Family | None":
     """
     # Whoever holds a model of a package beside this one has imported that.
     known = [*OWN, *(name for name in BESIDE if _is_ours(sys.modules.get(name), name))]
-    return next((f for f in map(family, known) if isinstance(model, f.model_class)), None)
+    found = next((f for f in map(family, known) if isinstance(model, f.model_class)), None)
+    from tfp_flows.models import labelled
+
+    if found is None and isinstance(model, labelled.ClassMixture):
+        inner = family_of(model.conditional)
+        return inner and labelled.of_mixtures(inner)
+    return found
 
 
 def names() -> list[str]:

@@ -70,6 +70,25 @@ class Dense(tf.Module):
         return tf.ensure_shape(tf.reshape(flat, sizes), shape)
 
 
+class LayerNorm(tf.Module):
+    """Normalises the channels of each position, then a scale and a shift (Ba et al. 2016).
+
+    y = scale * (x - mean) / sqrt(variance + 1e-5) + offset
+    """
+
+    def __init__(self, channels: int, dtype: tf.DType, name: str) -> None:
+        """Creates scale and offset: 1 and 0."""
+        super().__init__(name=name)
+        self.scale = tf.Variable(tf.ones([channels], dtype), name=f"{name}_scale")
+        self.offset = tf.Variable(tf.zeros([channels], dtype), name=f"{name}_offset")
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """`[..., channels] -> [..., channels]`."""
+        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        return centred * tf.math.rsqrt(variance + 1e-5) * self.scale + self.offset
+
+
 def _he_normal(shape: Sequence[int], fan_in: int, seed: Seed | None, dtype: tf.DType) -> tf.Tensor:
     """Normal values of standard deviation sqrt(2 / fan_in) (He et al. 2015), zeros without a seed."""
     if seed is None:
@@ -78,9 +97,9 @@ def _he_normal(shape: Sequence[int], fan_in: int, seed: Seed | None, dtype: tf.D
     return tf.constant(values, dtype)
 
 
-def spawn(seed: int | Sequence[int], count: int) -> list[np.random.SeedSequence]:
+def spawn(seed: Seed, count: int) -> list[np.random.SeedSequence]:
     """`count` independent seeds for NumPy's generators, which follow from `seed` alone."""
-    return np.random.SeedSequence(seed).spawn(count)
+    return (seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)).spawn(count)
 
 
 def with_condition(

@@ -4,5 +4,8 @@ from . import parts as parts
 from . import positions as positions
 from . import precision as precision
 from . import quantization as quantization
+from .inverse import InverseError as InverseError
+from .inverse import extreme_images as extreme_images
+from .inverse import inverse_error as inverse_error
 from .seed import Seed as Seed
 from .seed import SeedLike as SeedLike

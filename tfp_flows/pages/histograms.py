@@ -85,7 +85,7 @@ def fill(
             low, high = min(low, column.threshold.value - margin), max(high, column.threshold.value + margin)
         bins = edges(list(column.values.values()), low, high)
         if stacked:
-            _stack(axes, column, groups, bins, how)
+            stack(axes, column, groups, bins, how)
         else:
             _together(axes[0], column, bins, how, named=len(columns) == 1)
         if column.threshold:
@@ -143,14 +143,22 @@ def _together(axes: Axes, column: Column, bins: np.ndarray, how: Mapping[str, St
         axes.locator_params(axis="x", nbins=4)
 
 
-def _stack(
+def stack(
     column_axes: Sequence[Axes],
     column: Column,
     groups: Sequence[Sequence[str]],
     bins: np.ndarray,
     how: Mapping[str, Style],
 ) -> None:
-    """One set below the other; the first one's shape is behind each."""
+    """Draws one set below the other, the first one's shape behind each; call it within `drawing.styled`.
+
+    Args:
+      column_axes: Of each group.
+      column: What is shown.
+      groups: Labels, a set and its training images.
+      bins: Edges of the bins.
+      how: {label: `Style`}.
+    """
     own = column.values[groups[0][0]]
     ghost = Style(LIGHT.line)
     for i, (axes, group) in enumerate(zip(column_axes, groups, strict=True)):

@@ -1,7 +1,7 @@
 """Pictures of sets and of images, and how they are written to files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -19,8 +19,12 @@ from tfp_flows.pages.drawing import Style as Style
 from tfp_flows.pages.drawing import shades as shades
 from tfp_flows.pages.drawing import styled as styled
 from tfp_flows.pages.drawing import styles as styles
+from tfp_flows.pages.grids import grid
 from tfp_flows.pages.histograms import Column as Column
 from tfp_flows.pages.histograms import Threshold as Threshold
+from tfp_flows.pages.summary import SHOWN as SHOWN
+from tfp_flows.pages.summary import SetShown as SetShown
+from tfp_flows.pages.summary import summary_figure as summary_figure
 
 SHARP = 192  # dots per inch: two for each of a page
 
@@ -113,6 +117,28 @@ def image_grid(path: str | os.PathLike | BinaryIO, images: np.ndarray, title: st
     save(image_figure(images, title), path)
 
 
+def image_rows(
+    path: str | os.PathLike | BinaryIO, images: np.ndarray, names: Sequence[str], title: str = ""
+) -> None:
+    """Writes a grid of images as PNG whose rows have names.
+
+    Args:
+      path: PNG file to write.
+      images: uint8 `[rows, columns, H, W, C]`.
+      names: Of the rows.
+      title: Of the picture.
+    """
+    rows, columns, height, *_ = images.shape
+    figure = image_figure(images.reshape(-1, *images.shape[2:]), title, columns)
+    (axes,) = figure.axes
+    gap = max(1, round(0.04 * images.shape[3]))
+    figure.set_size_inches(6.0, 6.0 * rows / columns * height / images.shape[3] + 0.4 * bool(title))
+    for row, name in enumerate(names):
+        middle = row * (height + gap) + height / 2 - 0.5
+        axes.text(-gap - 0.5, middle, name, ha="right", va="center", fontsize="small")
+    save(figure, path)
+
+
 @styled
 def image_figure(images: np.ndarray, title: str = "", columns: int | None = None) -> Figure:
     """A grid of images.
@@ -122,24 +148,13 @@ def image_figure(images: np.ndarray, title: str = "", columns: int | None = None
       title: Of the picture.
       columns: Images side by side; None for a grid that is about square.
     """
-    count, height, width, channels = images.shape
-    columns = columns or int(np.ceil(np.sqrt(count)))
-    rows = int(np.ceil(count / columns))
-    if channels not in (1, 3):
-        images = images.mean(axis=-1, keepdims=True).astype(np.uint8)
-    gap = max(1, round(0.04 * width))
-    # Red, green, blue and opacity: between the images is the ground, light or dark.
-    grid = np.zeros([rows * (height + gap) - gap, columns * (width + gap) - gap, 4], np.uint8)
-    for i, image in enumerate(images):
-        row, column = divmod(i, columns)
-        top, left = row * (height + gap), column * (width + gap)
-        grid[top : top + height, left : left + width, :3] = image
-        grid[top : top + height, left : left + width, 3] = 255
-    wide = WIDTH if columns > 1.5 * rows else 6.0
-    tall = wide * grid.shape[0] / grid.shape[1] + 0.4 * bool(title)
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    shown = grid(images, columns)
+    wide = WIDTH if columns > 1.5 * np.ceil(len(images) / columns) else 6.0
+    tall = wide * shown.shape[0] / shown.shape[1] + 0.4 * bool(title)
     figure = Figure(figsize=(wide, tall), layout=ConstrainedLayoutEngine(w_pad=0, h_pad=0))
     axes = figure.add_subplot()
-    axes.imshow(grid, interpolation="nearest")
+    axes.imshow(shown, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(title, fontsize="medium")
     return figure

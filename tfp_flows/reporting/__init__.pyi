@@ -1,3 +1,4 @@
+from .closing import close as close
 from .overview import overview as overview
 from .run_report import Report as Report
 from .run_report import write as write

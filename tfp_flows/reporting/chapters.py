@@ -16,7 +16,6 @@ from tfp_flows.reporting.judged import Judged
 CONTACT = 24  # images of a set that are shown as a sample of it
 SHOWN = 12  # images of the strangest, and of the most normal
 AREA, SCORE_AREA = "AUROC of -log p", "AUROC of the score"
-WEAK = 0.8  # AUROC of a score below which another one should be tried
 LIKELIER = "bits/dim (further right: likelier)"
 
 
@@ -127,7 +126,7 @@ def alarms(page: Page, found: Findings) -> None:
         formats={"images": ",", "called foreign": ",", "share": ".1%", SCORE_AREA: ".3f"},
     )
     for row in rows[1:]:
-        if row[SCORE_AREA] < WEAK:
+        if row[SCORE_AREA] < words.WEAK:
             page.callout(words.weak(found, row["images of"], row[SCORE_AREA]))
     names = [{"images of": e.label, "key": key, "score": float(s), "p-value": float(p)} for e in found.judged
              for key, s, p in zip(e.images.keys, e.scores, e.p_values, strict=True)]  # fmt: skip

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tfp_flows import data, detectors, evaluation, runs
 from tfp_flows.distributions import protocols
 from tfp_flows.numerics import quantization
+from tfp_flows.reporting import run_detector
+from tfp_flows.reporting.evaluated import bits_of
 from tfp_flows.reporting.judged import Judged, judge
 from tfp_flows.reporting.overview import plain
 
@@ -73,34 +75,34 @@ def find(
     progress: bool,
 ) -> Findings:
     """Fits, calibrates and saves the detector, and judges the sets; arguments as of `run_report.write`."""
-    detector = detectors.of_runs(detector_name, [run], {})
-    where: dict[str, Any] = dict(data_dir=data_dir, download=download)
-    used = detectors.fit_and_calibrate(
-        detector, spec, **where, trained_on=[run.trained_on()], progress=progress
+    detector, used = run_detector.make(
+        run, spec, detector_name, data_dir=data_dir, download=download, progress=progress
     )
-    folder = run.folder / "detector"
-    detector.save(folder)
     own, _, *others = sets
     called = plain([row.dataset for row in rows], spec.preparation.text)
-    bits = _bits(run, rows, spec.image_shape, called)
+    bits = dict(zip(_labels(rows, called), bits_of(run, rows, spec.image_shape).values(), strict=True))
     rows = [dataclasses.replace(row, dataset=called[row.dataset]) for row in rows]
     labels = [rows[0].dataset, *(row.dataset for row in rows[2:])]
     judged = judge(detector, [own, *others], alpha, progress, labels)
     terms = {each.label: found for each in judged if (found := terms_of(detector.models[0], each.images))}
-    return Findings(run, spec, sets, rows, detector, folder, used, judged, bits, terms, overview)
+    return Findings(
+        run,
+        spec,
+        sets,
+        rows,
+        detector,
+        run.folder / run_detector.FOLDER,
+        used,
+        judged,
+        bits,
+        terms,
+        overview,
+    )
 
 
-def _bits(
-    run: runs.Run, rows: Sequence[evaluation.Row], image_shape: tuple[int, ...], called: Mapping[str, str]
-) -> dict[str, np.ndarray]:
-    """The likelihoods that the evaluation wrote, of the sets of these rows, by what they are called."""
-    with np.load(run.evaluation / evaluation.SCORES, allow_pickle=False) as archive:
-        return {
-            called[row.dataset] + (" (train)" if row.split == "train" else ""): quantization.bits_per_dim(
-                archive[f"{row.dataset} ({row.split})"], image_shape
-            )
-            for row in rows
-        }
+def _labels(rows: Sequence[evaluation.Row], called: Mapping[str, str]) -> list[str]:
+    """What the sets of these rows are called."""
+    return [called[row.dataset] + (" (train)" if row.split == "train" else "") for row in rows]
 
 
 def terms_of(model: Any, images: data.ImageSet) -> dict[str, np.ndarray]:

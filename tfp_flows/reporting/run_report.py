@@ -20,11 +20,13 @@ class Report:
       index: Path of the page, index.html.
       detector: Folder of the detector that was fitted and calibrated for it.
       lines: What it found, for a terminal.
+      found: All that it tells.
     """
 
     index: pathlib.Path
     detector: pathlib.Path
     lines: tuple[str, ...]
+    found: findings.Findings
 
 
 def write(
@@ -87,4 +89,4 @@ def write(
     chapters.alarms(page, found)
     chapters.pictures_of(page, found)
     chapters.next_steps(page, found)
-    return Report(page.write(how(found)), found.folder, tuple(alarm_lines(found)))
+    return Report(page.write(how(found)), found.folder, tuple(alarm_lines(found)), found)

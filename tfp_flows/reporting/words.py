@@ -6,6 +6,8 @@ from tfp_flows.data import names, printable
 from tfp_flows.detectors import calibration, coverage
 from tfp_flows.reporting.findings import Findings
 
+WEAK = 0.8  # AUROC of a score below which another one should be tried
+
 
 def heading(found: Findings) -> tuple[str, str]:
     """(title, first paragraph) of the page."""

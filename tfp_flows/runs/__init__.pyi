@@ -12,6 +12,7 @@ from .loading import RunReference as RunReference
 from .loading import load as load
 from .loading import load_model as load_model
 from .loading import load_twin as load_twin
+from .loading import save_weights as save_weights
 from .lock import InUseError as InUseError
 from .lock import Lock as Lock
 from .lock import locked as locked

@@ -8,8 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfp_flows.models import registry
-from tfp_flows.runs import checkpoint_files
+from tfp_flows.runs import checkpoint_files, weights_file
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.run import Run, RunSpec
 from tfp_flows.runs.weight_average import WeightAverage
@@ -35,14 +34,14 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
     Returns:
       A density model over integer images `[H, W, C]`, or a `vector_flow`, with the averaged weights; of the
       best validation, where training could stop early. Its `preparation` says how pictures become such
-      images.
+      images. Of a run with labels it is a `ClassMixture`; with an encoder a `pixelcnn.PixelCNNAutoencoder`.
 
     Raises:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
       UserError: If `protocol` has a wrong name or value, or the model belongs to no family.
     """
     run = Run(path)
-    return load_model(run, registry.family(run.spec().family).protocol(**protocol))[0]
+    return load_model(run, run.spec().model_family.protocol(**protocol))[0]
 
 
 def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
@@ -63,9 +62,12 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
     """
     spec = run.spec()
-    family = registry.family(spec.family)
+    family = spec.model_family
     protocol = protocol or family.protocol_class()
     model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
+    if run.has_weights_alone():
+        trained_to = _read_weights(run, model)
+        return _told(model, run, spec, run.checkpoint_digest(), protocol), trained_to
     average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
     state = tf.train.Checkpoint(model=model, average=average, step=step)
@@ -76,15 +78,60 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
 
     digest = run.read_checkpoint(read)
     average.to_variables()
+    return _told(model, run, spec, digest, protocol), int(step)
+
+
+def _told(model: Any, run: Run, spec: RunSpec, digest: str, protocol: Any) -> tfd.Distribution:
+    """The model, which knows whose it is and how pictures become its images."""
     model.run_reference = RunReference(run.folder, digest, dataclasses.asdict(protocol))
     model.preparation = spec.preparation if len(spec.image_shape) == 3 else None
-    return model, int(step)
+    return model
+
+
+def save_weights(run: Run, path: str | os.PathLike) -> int:
+    """Writes the trained (averaged) weights of a run as safetensors, for a pretrained model.
+
+    Args:
+      run: The run, with its checkpoints.
+      path: The file to write, FOLDER/weights.safetensors.
+
+    Returns:
+      The step it was trained to.
+    """
+    model, step = load_model(run)
+    arrays = {name: variable.numpy() for name, variable in _by_name(model).items()}
+    weights_file.write(pathlib.Path(path), arrays, step)
+    return step
+
+
+def _read_weights(run: Run, model: tfd.Distribution) -> int:
+    """Sets a model's variables to those of a pretrained one; returns the step that it was trained to."""
+    arrays, step = weights_file.read(run.weights_file)
+    variables = _by_name(model)
+    shapes = {name: (tuple(v.shape), v.dtype.name) for name, v in variables.items()}
+    if shapes != {name: (array.shape, array.dtype.name) for name, array in arrays.items()}:
+        raise RunError(
+            f"`run`: {run.weights_file} holds weights of another model than {run.spec_file} says."
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    return step
+
+
+def _by_name(model: tfd.Distribution) -> dict[str, tf.Variable]:
+    """The variables of a model by their numbers: their order is part of the format, their names are not."""
+    return {f"variables/{i:04d}": variable for i, variable in enumerate(model.variables)}
 
 
 def _without_modes_of_training(config: Any) -> Any:
     """The config with the defaults of what changes no value, such as a Glow's `reversible`."""
     fields = [field for field in dataclasses.fields(config) if not field.compare]
     return dataclasses.replace(config, **{field.name: field.default for field in fields})
+
+
+def _made(spec: RunSpec) -> tuple:
+    """What a model's variables follow from, besides its config."""
+    return spec.family, spec.image_shape, spec.classes and spec.classes.names, spec.code_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +180,7 @@ class RunReference:
             run = Run(self.elsewhere)
             if not run.exists():
                 raise RunError(f"`run`: no run in {self.folder}, nor in {self.elsewhere}.")
-        family = registry.family(run.spec().family)
+        family = run.spec().model_family
         if run.checkpoint_digest() != self.digest:
             raise RunError(f"`run`: {run.folder} has another checkpoint than the one that was referred to.")
         return load_model(run, family.protocol_class(**self.protocol))[0]
@@ -146,7 +193,7 @@ def load_twin(run: Run, spec: RunSpec) -> tfd.Distribution:
       RunError: If it has others, or there is no model.
     """
     own = run.spec()
-    if (own.family, own.image_shape) != (spec.family, spec.image_shape) or (
+    if _made(own) != _made(spec) or (
         dataclasses.replace(own.model, seed=0) != dataclasses.replace(spec.model, seed=0)
     ):
         raise RunError(

@@ -13,6 +13,7 @@ RUN/lock             while a training writes here
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -24,8 +25,8 @@ from tfp_flows import data
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import names
-from tfp_flows.models import registry
-from tfp_flows.runs import checkpoint_files, places
+from tfp_flows.models import Family, registry
+from tfp_flows.runs import checkpoint_files, places, weights_file
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.lock import LOCK, Lock, locked
@@ -54,6 +55,8 @@ class RunSpec:
       trained_on: Digest of the training images, see `trained_on`; "" for runs that do not say.
       skip_unreadable: Whether pictures that cannot be taken are left out, as `data.load` has it.
       means: Those of `preparation`; () where it needs none, or for runs that do not say.
+      classes: Those whose labels the model is given; None for none.
+      code_size: Numbers of an encoder's code that it is given; 0 for none.
     """
 
     family: str
@@ -65,6 +68,17 @@ class RunSpec:
     trained_on: str = ""
     skip_unreadable: bool = False
     means: tuple[tuple[float, ...], ...] = ()
+    classes: data.Classes | None = None
+    code_size: int = 0
+
+    @property
+    def model_family(self) -> Family:
+        """The family that builds the model, with the condition that it is given.
+
+        Raises:
+          UserError: If there is none, or it is not at hand.
+        """
+        return registry.family(self.family, self.classes, self.code_size)
 
     @property
     def preparation(self) -> data.Preparation:
@@ -82,7 +96,8 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
         means = [list(of_one) for of_one in self.means]
-        return {**dataclasses.asdict(self), "image_shape": list(self.image_shape), "means": means}
+        values = {**dataclasses.asdict(self), "image_shape": list(self.image_shape), "means": means}
+        return {**values, "classes": self.classes and self.classes.to_json()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSpec":
@@ -103,9 +118,13 @@ class RunSpec:
         skip_unreadable, means = values.get("skip_unreadable", False), values.get("means", [])
         if not isinstance(skip_unreadable, bool):
             raise UserError(f"'skip_unreadable' is {skip_unreadable!r}")
+        classes, code_size = values.get("classes"), values.get("code_size", 0)
+        if type(code_size) is not int or code_size < 0:
+            raise UserError(f"'code_size' is {code_size!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
-            model = registry.family(values["family"]).config_class(**model)
+            config_class = registry.family(values["family"]).config_class
+            model = config_class(**{**getattr(config_class, "BEFORE", {}), **model})
         return cls(
             family=values["family"],
             model=model,
@@ -116,6 +135,8 @@ class RunSpec:
             trained_on=trained_on,
             skip_unreadable=skip_unreadable,
             means=data.means_from_json(means),
+            classes=None if classes is None else data.Classes.from_json(classes),
+            code_size=code_size,
         )
 
 
@@ -140,6 +161,7 @@ class Run:
         self.metrics_file = self.folder / "metrics.csv"
         self.checkpoints = self.folder / "checkpoints"
         self.best = self.folder / "best"
+        self.weights_file = self.folder / weights_file.WEIGHTS
         self.events = self.folder / "events"
         self.evaluation = self.folder / "evaluation"
 
@@ -296,6 +318,10 @@ class Run:
                 f"but not shrink to {new['training.steps']}."
             )
 
+    def has_weights_alone(self) -> bool:
+        """Whether it is a pretrained model, which holds weights in the place of checkpoints."""
+        return self.weights_file.exists() and not self.best.exists() and not self.checkpoints.exists()
+
     def checkpoint_path(self) -> str:
         """Path of the checkpoint to evaluate: the best one if there is one, else the newest.
 
@@ -312,13 +338,21 @@ class Run:
         Raises:
           RunError: As `checkpoint_path`.
         """
+        if self.has_weights_alone():
+            raise RunError(f"`run`: {self.folder} has weights and no checkpoint.")
         found = checkpoint_files.read_newest([self.best, self.checkpoints], read)
         if found is None:
             raise RunError(f"`run`: {self.folder} has no checkpoint yet.")
         return found
 
     def checkpoint_digest(self) -> str:
-        """A digest of the files of `checkpoint_path`."""
+        """A digest of the files of `checkpoint_path`; of its weights where it has these alone.
+
+        Raises:
+          RunError: As `checkpoint_path`.
+        """
+        if self.has_weights_alone():
+            return hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
         return self.read_checkpoint(checkpoint_files.digest)
 
 
@@ -330,6 +364,7 @@ def _outliers(training: Mapping[str, Any]) -> list[str]:
 def _flat(spec: RunSpec) -> dict[str, Any]:
     values = spec.to_json()
     flat = {k: v for k, v in values.items() if k not in ("model", "training")}
+    flat["classes"] = spec.classes and spec.classes.names  # how often each is seen changes with the images
     flat.update({f"model.{k}": v for k, v in values["model"].items()})
     flat.update({f"training.{k}": v for k, v in values["training"].items()})
     return flat

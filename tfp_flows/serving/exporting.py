@@ -8,7 +8,6 @@ from typing import Any
 
 from tfp_flows import detectors, runs
 from tfp_flows.checks.paths import check_path
-from tfp_flows.models import registry
 from tfp_flows.serving import servable, stablehlo
 from tfp_flows.serving.formats import BATCH_SIZES, SAVED_MODEL, STABLEHLO
 from tfp_flows.serving.model_card import model_card
@@ -48,7 +47,7 @@ def export(
     if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
         raise runs.RunError(f"`out`: {out} is there already and is no export.")
     model, step = runs.load_model(run)
-    family = registry.family(run.spec().family)
+    family = run.spec().model_family
     detector = None if detector_path is None else _load_detector(detector_path, model)
     offered = servable.Servable(model, family, detector, jit_compile)
     described: dict[str, Any] = {

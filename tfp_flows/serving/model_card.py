@@ -8,6 +8,7 @@ import numpy as np
 
 from tfp_flows import data
 from tfp_flows.detectors import Detector, calibration
+from tfp_flows.evaluation import inverse
 from tfp_flows.models import Family
 from tfp_flows.runs import Run, RunSpec
 
@@ -75,7 +76,8 @@ def model_card(
     chapters = [head, "\n".join(["## Training", "", *_training(run, spec, step), ""])]
     evaluation = _rows(run.evaluation / "bits_per_dim.csv")
     if evaluation:
-        chapters.append("\n".join(["## Evaluation", "", *_evaluation(evaluation, step), ""]))
+        lines = [*_evaluation(evaluation, step), *_inverse(run, step)]
+        chapters.append("\n".join(["## Evaluation", "", *lines, ""]))
     if detector is not None:
         chapters.append(of_detector(detector))
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -92,6 +94,10 @@ def _training(run: Run, spec: RunSpec, step: int) -> Iterator[str]:
     yield f"| steps | {step:,} of {training['steps']:,} |"
     yield f"| batch size | {training['batch_size']} |"
     yield f"| seed | {training['seed']} |"
+    if spec.classes is not None:
+        yield f"| given | the class of an image: {', '.join(map(data.printable, spec.classes.names))} |"
+    if spec.code_size:
+        yield f"| given | a code of the image, of {spec.code_size} numbers: `log_prob` is no density |"
     for key, value in spec.to_json()["model"].items():
         if value is not None and key != "seed":
             yield f"| {key} | {value} |"
@@ -109,6 +115,14 @@ def _evaluation(rows: list[dict[str, str]], step: int) -> Iterator[str]:
         judged = row.get("step") or str(step)  # version 0.1 did not write it here
         at = "" if judged == str(step) else f" (at step {int(judged):,})"
         yield f"| {row['dataset']}{at} | {row['split']} | {row['n']} | {bits:.3f} | {auroc} |"
+
+
+def _inverse(run: Run, step: int) -> Iterator[str]:
+    """How well the inverse is one, where it was measured."""
+    found = inverse.read(run)
+    if found is not None:
+        at = "" if found[0] == step else f" (At step {found[0]:,}.)"
+        yield from ("", inverse.line(found[1]) + at)
 
 
 def of_detector(detector: Detector) -> str:

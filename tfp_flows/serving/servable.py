@@ -25,6 +25,7 @@ class Servable:
         sample(n, seed)                     images, uint8 [n, H, W, C]
         score_map(images)                   map, float32 [B, H, W], where the detector has one
         encode, decode, log_prob_parts      where the family has them: see its `methods`
+        log_prob_given, posterior, sample_given     of a model that is given classes: see `models.labelled`
 
     Images are uint8 `[None, H, W, C]`; all but `log_prob` return named tensors.
     """
@@ -61,6 +62,8 @@ class Servable:
             "log_prob_seeded": _named(self._log_prob_seeded, images, seed),
             "sample": _named(self._sample, tf.TensorSpec([], tf.int32, name="n"), seed),
         }
+        if family.sample is None:
+            del self.methods["sample"]
         if not family.noisy:
             del self.methods["log_prob_seeded"]
         if detector is not None and not detector.maps.why_none():
@@ -117,6 +120,7 @@ class Servable:
         return {"log_prob": self._model.log_prob(images, seed=seed)}
 
     def _sample(self, n: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        assert self._family.sample is not None
         pair = tf.cast(Seed.of(seed).pair, tf.int32)
         return {"images": tf.cast(self._family.sample(self._model, n, pair, False), tf.uint8)}
 

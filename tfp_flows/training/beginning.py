@@ -52,6 +52,11 @@ def begin(
       RunError: If the folder holds another run, its images are not those that it was trained on, or a
         checkpoint cannot be read.
     """
+    if run.has_weights_alone():
+        raise runs.RunError(
+            f"`run`: {run.folder} is a trained model without the state of its training, which cannot go on; "
+            f"a new run of the same settings starts from its weights with `init_from={run.folder}`."
+        )
     images = runs.TrainedOn.of(examples.values, examples.condition)
     if run.exists():
         run.check_same(spec, defaults())

@@ -7,6 +7,7 @@ from tfp_flows.checks.errors import UserError
 
 OPTIMIZERS = ("adam", "adamax", "rmsprop")
 STRATEGIES = ("none", "mirrored", "multi_worker")  # see `training.strategies`
+DECAY_FORMS = ("cosine", "linear", "sqrt")
 MIXED_PRECISION = ("none", "bfloat16")
 OUTLIER_KINDS = (  # see `training.outlier_kinds`
     *("blurred", "faded", "inverted", "binarized", "outlined", "shuffled", "permuted", "turned", "enlarged"),
@@ -27,8 +28,20 @@ class TrainingConfig:
     learning_rate: float = _field(1e-3, "Learning rate at its highest.")
     optimizer: str = _field("adamax", "Optimizer.", choices=OPTIMIZERS)
     warmup: float = _field(0.02, "Fraction of --steps in which the learning rate rises from 0.")
-    decay: float = _field(0.5, "Fraction of --steps, at the end, in which it falls to 0 (cosine).")
+    decay: float = _field(0.5, "Fraction of --steps, at the end, in which it falls to 0.")
+    decay_form: str = _field(
+        "cosine",
+        "How it falls: by half a cosine, on a line, or as 1 - sqrt of the fraction that is over.",
+        choices=DECAY_FORMS,
+    )
     clip_norm: float = _field(0.0, "Largest global norm of the gradient; 0 for no limit.")
+    weight_decay: float = _field(
+        0.0,
+        "Matrices and kernels shrink by this times the learning rate at each step, apart from the gradient.",
+    )
+    flip: bool = _field(
+        False, "Turn each training image left to right with probability 1/2, anew at every step."
+    )
     ema_decay: float = _field(
         0.999, "Decay of the moving average of the weights, which is what is evaluated; 0 for none."
     )
@@ -70,7 +83,7 @@ class TrainingConfig:
         for field in positive:
             if not 0 < getattr(self, field) < math.inf:
                 raise UserError(f"`{field}` must be positive and finite, got {getattr(self, field)}.")
-        not_negative = ("clip_norm", "validate_every", "early_stopping", "seed")
+        not_negative = ("clip_norm", "weight_decay", "validate_every", "early_stopping", "seed")
         for field in (*not_negative, "outlier_margin", "outlier_weight"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise UserError(f"`{field}` must be finite and not negative, got {getattr(self, field)}.")
@@ -87,6 +100,10 @@ class TrainingConfig:
             )
         if self.optimizer not in OPTIMIZERS:
             raise UserError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        if self.decay_form not in DECAY_FORMS:
+            raise UserError(
+                f"`decay_form` must be one of {', '.join(DECAY_FORMS)}, got {self.decay_form!r}."
+            )
         for kind in filter(None, self.outlier_kinds.split("+")):
             if kind not in OUTLIER_KINDS:
                 raise UserError(f"`outlier_kinds` are {', '.join(OUTLIER_KINDS)}, got {kind!r}.")

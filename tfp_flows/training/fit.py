@@ -259,11 +259,14 @@ def _check_settings(
         raise UserError("`outlier_images` have no `conditions`: only one of the two can be given.")
     if config.outlier_kinds and examples.condition is not None:
         raise UserError("`outlier_kinds` have no `conditions`: only one of the two can be given.")
-    for name in ("mutation_rate", "outlier_kinds"):
+    for name in ("mutation_rate", "outlier_kinds", "flip"):
         if getattr(config, name) and examples.values.dtype != np.uint8:
             raise UserError(f"`{name}` is for uint8 images.")
-    if config.outlier_kinds and examples.values.ndim != 4:
-        raise UserError(f"`outlier_kinds` are for images [N, H, W, C], got {list(examples.values.shape)}.")
+    for name in ("outlier_kinds", "flip"):
+        if getattr(config, name) and examples.values.ndim != 4:
+            raise UserError(f"`{name}` is for images [N, H, W, C], got {list(examples.values.shape)}.")
+    if config.flip and examples.condition is not None and examples.condition.ndim > 2:
+        raise UserError("`flip` turns images alone: it cannot be used with `conditions` by position.")
 
 
 def _subject(family: Family | None, model: DensityModel, examples: Examples) -> Subject:

@@ -101,7 +101,8 @@ class Looks:
         for label, images in self._sets.items():
             for name, values in views.terms(self._subject.model, images).items():
                 self._write(step, name, label, values)
-            log_probs = self._subject.log_prob(tf.constant(images)).numpy().astype(np.float64)
+            log_prob = self._subject.marginal or self._subject.log_prob
+            log_probs = log_prob(tf.constant(images)).numpy().astype(np.float64)
             values = np.asarray(self._subject.loss(log_probs))
             bits[label] = self._write(step, self._subject.unit.name, label, values)
         self._compare(step, bits)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfp_flows.numerics import Seed, SeedLike
-from tfp_flows.training import mutation
+from tfp_flows.training import flips, mutation
 from tfp_flows.training import outliers as foreign
 from tfp_flows.training.config import TrainingConfig
 from tfp_flows.training.subject import Subject
@@ -18,10 +18,11 @@ def make_loss(subject: Subject, config: TrainingConfig) -> Loss:
 
         L = mean_i [ b(x_i) + w max(0, m + b(x_i) - b(o_i)) ],        b(x) = -log p(x) / (D ln 2)
 
-    x_i are training images, mutated first where `config.mutation_rate` is positive (Ren et al. 2019); o_i
-    are outliers, given or made (`outliers.drawn`), if there are any: the margin ranking loss of outlier
-    exposure for density models (Hendrycks et al. 2019, section 4.4), with margin m = `outlier_margin` and
-    weight w = `outlier_weight`. No public code of that version is known.
+    x_i are training images, half of them flipped where `config.flip` is set, then mutated where
+    `config.mutation_rate` is positive (Ren et al. 2019); o_i are outliers, given or made (`outliers.drawn`),
+    if there are any: the margin ranking loss of outlier exposure for density models (Hendrycks et al. 2019,
+    section 4.4), with margin m = `outlier_margin` and weight w = `outlier_weight`. No public code of that
+    version is known.
 
     Args:
       subject: What is trained.
@@ -50,7 +51,9 @@ def make_loss(subject: Subject, config: TrainingConfig) -> Loss:
         seed: SeedLike,
         condition: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        mutation_seed, outlier_seed, kinds_seed = Seed.of(seed).split(3)
+        mutation_seed, outlier_seed, kinds_seed, flip_seed = Seed.of(seed).split(4)
+        if config.flip:
+            images = flips.flipped(images, flip_seed)
         outliers = foreign.drawn(images, outliers, kinds, kinds_seed)
         if config.mutation_rate > 0:
             images = mutation.mutate(images, config.mutation_rate, mutation_seed)

@@ -7,7 +7,6 @@ import tensorflow as tf
 from tfp_flows import data, runs
 from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
-from tfp_flows.models import registry
 from tfp_flows.training import strategies
 from tfp_flows.training.announcing import Announcement
 from tfp_flows.training.beginning import begin
@@ -33,6 +32,8 @@ def train(
     parts_per_replica: int = 1,
     allow_changed_images: bool = False,
     shown: Shown | None = None,
+    conditions: data.Array | None = None,
+    validation_conditions: data.Array | None = None,
 ) -> Outcome:
     """Trains a run from its beginning or its last checkpoint to `steps`.
 
@@ -54,6 +55,9 @@ def train(
       parts_per_replica: In how many parts each replica computes its images, side by side; see `parts`.
       allow_changed_images: Whether a run goes on with other images than it was trained on so far.
       shown: What TensorBoard shows beside the numbers, after each validation; None for nothing. See `Looks`.
+      conditions: What the density of each training image is given, `[N, ...]`: with `spec.classes` the
+        index of its class; None for nothing.
+      validation_conditions: Likewise `[M, ...]`.
 
     Returns:
       `Outcome`; its step is `steps`, or less after early stopping or an interruption.
@@ -69,15 +73,16 @@ def train(
     sizes.check_batch_size(config.batch_size, spec.image_shape)
     hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
     _check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
-    examples = Examples(train_images)
+    examples = Examples(train_images, conditions)
+    validation = Examples(validation_images, validation_conditions)
     with contextlib.ExitStack() as stack:
         if hosts.count > 1:
             stack.enter_context(strategies.losing_hosts())
-        family = registry.family(spec.family)
+        family = spec.model_family
         with hosts.strategy.scope():
             model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
             state = TrainingState(model, config)
-        trained = subject_of_family(family, model)
+        trained = subject_of_family(family, model, examples)
         lock = stack.enter_context(run.locked()) if hosts.is_chief else None
         checkpoints = begin(
             run,
@@ -103,7 +108,7 @@ def train(
             records.append(looks)
             look = looks.look
         loop = Loop(trained, state, config, hosts, step, checkpoints, records, look)
-        return loop.run(examples, Examples(validation_images), outlier_images, progress)
+        return loop.run(examples, validation, outlier_images, progress)
 
 
 def _check_parts(batch_size: int, num_replicas: int, parts_per_replica: int) -> None:

@@ -18,11 +18,18 @@ OPTIMIZERS = {
 }
 
 
+FALLS = {  # from 1 to 0, of the fraction of the decay that is over
+    "cosine": lambda progress: 0.5 * (1.0 + tf.cos(math.pi * progress)),
+    "linear": lambda progress: 1.0 - progress,
+    "sqrt": lambda progress: 1.0 - tf.sqrt(progress),  # Haegele et al. 2024, arXiv:2405.18392
+}
+
+
 class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, constant, cosine decay to 0; a function of the step."""
+    """Linear warm-up, constant, decay to 0; a function of the step."""
 
     def __init__(self, config: TrainingConfig):
-        """Takes `learning_rate`, `steps`, `warmup` and `decay` from a `TrainingConfig`."""
+        """Takes `learning_rate`, `steps`, `warmup`, `decay` and `decay_form` from a `TrainingConfig`."""
         self._config = config
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
@@ -33,7 +40,7 @@ class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
         rise = tf.minimum(1.0, (step + 1.0) / warmup_steps)
         decay_steps = max(config.decay * config.steps, 1.0)
         progress = tf.clip_by_value((step - (config.steps - decay_steps)) / decay_steps, 0.0, 1.0)
-        fall = 0.5 * (1.0 + tf.cos(math.pi * progress)) if config.decay else 1.0
+        fall = FALLS[config.decay_form](progress) if config.decay else 1.0
         return config.learning_rate * rise * fall
 
     def get_config(self) -> dict:

@@ -44,6 +44,7 @@ class Subject:
       initialize: `(examples, seed, condition=...) -> None`, data-dependent initialisation from a batch.
       log_prob: Compiled `(examples, condition) -> [B]`, nats, as in an evaluation; likewise.
       initial: How many examples `initialize` is given at most, or a batch if that is more.
+      marginal: The same of examples whose condition is not known; None where there is no condition.
     """
 
     model: DensityModel
@@ -54,6 +55,7 @@ class Subject:
     initialize: Callable[..., None]
     log_prob: Callable[..., tf.Tensor]
     initial: int = INITIAL
+    marginal: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     def loss(self, log_prob: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
         """A log-probability in nats as a loss, in the subject's unit."""
@@ -68,8 +70,9 @@ def subject_of_family(family: Family, model: ImageDistribution, examples: Exampl
       model: As `family.build` makes it.
       examples: Some of those that it will be trained on, where they have conditions.
     """
-    log_prob = evaluation.compiled_log_prob(model)
+    log_prob, marginal = evaluation.compiled_log_prob(model), None
     if examples is not None and examples.condition is not None:
+        marginal = log_prob
         log_prob = _compiled(lambda images, condition: model.log_prob(images, condition=condition), examples)
     return Subject(
         model=model,
@@ -79,6 +82,7 @@ def subject_of_family(family: Family, model: ImageDistribution, examples: Exampl
         training_log_prob=functools.partial(family.training_log_prob, model),
         initialize=functools.partial(family.initialize, model),
         log_prob=log_prob,
+        marginal=marginal,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows.distributions import protocols
+from tfp_flows.distributions import draw_of, protocols
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.numerics import quantization
 
@@ -52,7 +52,7 @@ def reconstructions(model: Any, images: np.ndarray) -> np.ndarray | None:
     """What is left of images when they were encoded and decoded.
 
     Of a flow, decode(encode(x)): x itself, as far as its numbers can be inverted.
-    Of a VAE, a draw from p(x | z), z the mean of q(z | x).
+    Of a VAE, a draw from p(x | z), z the mean of q(z | x); with an encoder, of p(x | h(x)).
 
     Args:
       model: As for `samples`.
@@ -64,9 +64,11 @@ def reconstructions(model: Any, images: np.ndarray) -> np.ndarray | None:
     x = tf.constant(images)
     if protocols.is_flow(model):
         bijector = model.flow.bijector
-        z = bijector.inverse(quantization.dequantize(x, model.evaluation_noise()[0]))
+        z = bijector.inverse(draw_of(model, x, model.evaluation_noise()[0]).y)
         # Another tensor, or TFP's cache gives the image back without computing anything.
         return _images(quantization.quantize(bijector.forward(tf.identity(z))))
+    if isinstance(model, protocols.CodedModel):
+        return _images(model.reconstruct(x, seed=tf.constant(SEED, tf.int32)))
     if isinstance(model, protocols.LatentVariableModel):
         drawn = model.decode(model.encode(x).mean()).sample(seed=tf.constant(SEED, tf.int32))
         return _images(drawn)

@@ -1,7 +1,8 @@
 """What determines a Glow, and how it is evaluated; nothing here needs TensorFlow."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.bounds import BOUNDS
@@ -12,7 +13,8 @@ FACTOR_OUTS = ("affine", "shift", "none")
 SCALES = ("sigmoid", "exp", "tanh")
 LEAVES = ("untouched", "transformed")
 PRIORS = ("normal", "laplace", "logistic")
-NETWORKS = ("conv", "highway")
+NETWORKS = ("conv", "highway", "attention", "transformer")
+DEQUANTIZATIONS = ("uniform", "variational")
 DTYPES = ("float32", "float64")
 LEAST = {
     "levels": 1,
@@ -21,6 +23,8 @@ LEAST = {
     "num_bins": 2,
     "num_components": 1,
     "checkerboard_steps": 0,
+    "dequantization_steps": 1,
+    "dequantization_channels": 1,
 }
 
 
@@ -37,6 +41,8 @@ class GlowConfig:
     `factor_out_scale=None` is the couplings' `scale`. docs/ports.md has the configs that make a Glow that of
     TFP, of normflows and of y0ast's Glow-PyTorch.
     `reversible` changes no value but by rounding, so configs that differ in it alone are equal.
+    BEFORE is what runs mean that do not name these fields: those that were begun when they were none, or had
+    another default.
     """
 
     levels: int = _field(
@@ -51,9 +57,14 @@ class GlowConfig:
         choices=COUPLINGS,
     )
     scale: str = _field(
-        "sigmoid",
-        "Scale of an affine coupling: sigmoid(raw + 2), exp(raw), or tanh: exp(tanh(raw)), within [1/e, e].",
+        "tanh",
+        "Scale of an affine coupling: tanh: exp(tanh(raw)), within [1/e, e]; sigmoid(raw + 2); exp(raw).",
         choices=SCALES,
+    )
+    input_limit: float = _field(
+        5.0,
+        "Networks see their inputs clipped to [-input_limit, input_limit], so that the inverse is one far "
+        "from the data; 0: as they are.",
     )
     factor_out: str | None = _field(
         None,
@@ -78,7 +89,10 @@ class GlowConfig:
         "not scale * x + shift.",
     )
     network: str = _field(
-        "conv", "Coupling networks: Glow's three convolutions, or the paper's.", choices=NETWORKS
+        "conv",
+        "Coupling networks: Glow's three convolutions; the paper's highway layers; gated convolutions with "
+        "attention, as in Flow++; or a small vision transformer.",
+        choices=NETWORKS,
     )
     prior: str = _field("normal", "Distribution of each latent dimension, with mean 0.", choices=PRIORS)
     prior_scale: float = _field(1.0, "Scale parameter of the prior: sigma_psi for the normal.")
@@ -92,8 +106,18 @@ class GlowConfig:
     checkerboard_steps: int = _field(
         0, "Steps at full resolution, with couplings of a checkerboard's squares, before the first squeeze."
     )
+    dequantization: str = _field(
+        "uniform",
+        "Noise between grey levels: uniform, or drawn from a flow that is given the image and trained with "
+        "the other (variational).",
+        choices=DEQUANTIZATIONS,
+    )
+    dequantization_steps: int = _field(4, "Steps of that flow.")
+    dequantization_channels: int = _field(32, "Width of its networks.")
     seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
+    BEFORE: ClassVar[Mapping[str, object]] = {"scale": "sigmoid", "input_limit": 0.0}
+
     reversible: bool = _field(
         False,
         "Train with memory that does not grow with the number of steps, in about a third more time: see "
@@ -112,6 +136,7 @@ class GlowConfig:
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
         _check_choice(self, "prior", PRIORS)
+        _check_choice(self, "dequantization", DEQUANTIZATIONS)
         _check_choice(self, "dtype", DTYPES)
         _check_choice(self, "leaves", LEAVES)
         for field in ("shift_first", "learned_prior", "reversible"):
@@ -126,6 +151,10 @@ class GlowConfig:
             raise UserError(
                 "GlowConfig: coupling='additive' with factor_out='affine' has a volume that depends on "
                 "the image, so it is no constant-volume flow; use factor_out='shift' or 'none'."
+            )
+        if not 0 <= self.input_limit < float("inf"):
+            raise UserError(
+                f"GlowConfig: `input_limit` must be positive, or 0 for none, got {self.input_limit!r}."
             )
         if not 0 < self.prior_scale < float("inf"):
             raise UserError(
@@ -164,4 +193,4 @@ class GlowProtocol:
             raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
 
 
-SETTINGS = Settings(GlowConfig, GlowProtocol)
+SETTINGS = Settings(GlowConfig, GlowProtocol, ("label",))

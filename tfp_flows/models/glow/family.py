@@ -3,19 +3,21 @@
 import tensorflow as tf
 
 from tfp_flows import bijectors
+from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.dequantized import Dequantized
 from tfp_flows.models.family import Family, Method
 from tfp_flows.models.glow.config import GlowConfig, GlowProtocol
-from tfp_flows.models.glow.flow import glow
+from tfp_flows.models.glow.flow import dequantizer, glow
 from tfp_flows.numerics import noise, quantization
 
 
-def _build(config, image_shape, protocol):
+def _build(config, image_shape, protocol, condition_size=0):
     return Dequantized(
-        glow(config, image_shape),
+        glow(config, image_shape, condition_channels=condition_size),
         num_samples=protocol.num_dequantization_samples,
         seed=protocol.noise_seed,
         bound=protocol.bound,
+        dequantizer=dequantizer(config, image_shape),
     )
 
 
@@ -25,7 +27,7 @@ def _fresh_noise(model, images, seed):
 
 
 def _initialize(model, images, seed, **condition):
-    y = quantization.dequantize(images, _fresh_noise(model, images, seed))
+    y = model.draw(images, _fresh_noise(model, images, seed)).y
     bijectors.initialize_actnorms(model.flow.bijector, y, **condition)
 
 
@@ -35,7 +37,16 @@ def _training_log_prob(model, images, seed, **condition):
 
 def _config_of(model):
     config = getattr(model.flow, "config", None)
-    return config if isinstance(config, GlowConfig) else None
+    if not isinstance(config, GlowConfig):
+        return None
+    if config.dequantization != "uniform" and model.dequantizer is None:
+        raise UserError(
+            f"{model.name}: its flow's config has dequantization={config.dequantization!r}, but it has no "
+            f"`dequantizer`; tfp_flows.dequantizer(config, image_shape) makes one."
+        )
+    made = None if model.dequantizer is None else getattr(model.dequantizer, "config", None)
+    fits = made == config or (config.dequantization == "uniform" and model.dequantizer is None)
+    return config if fits else None
 
 
 def _methods(model):

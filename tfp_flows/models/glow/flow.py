@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows import bijectors
-from tfp_flows.distributions import priors
+from tfp_flows.distributions import Dequantizer, priors
 from tfp_flows.models.glow.config import GlowConfig
 
 
@@ -61,6 +61,7 @@ def glow(
         coupling=config.coupling,
         scale_form=config.scale,
         shift_first=config.shift_first,
+        input_limit=config.input_limit,
         factor_out=config.factor_out_mode,
         factor_out_scale_form=config.factor_out_scale,
         leaves=config.leaves,
@@ -85,6 +86,35 @@ def glow(
     if network is None and prior is None and not condition_channels:
         flow.config = config  # by which a run's folder can make it again
     return flow
+
+
+def dequantizer(config: GlowConfig, image_shape: Sequence[int]) -> Dequantizer | None:
+    """The flow of the noise between grey levels that a config asks for; None where that is uniform.
+
+    #### Example
+
+    ```python
+    config = tfp_flows.GlowConfig(dequantization="variational")
+    noise = tfp_flows.dequantizer(config, (32, 32, 3))
+    model = tfp_flows.Dequantized(tfp_flows.glow(config, (32, 32, 3)), dequantizer=noise)
+    ```
+
+    Args:
+      config: `GlowConfig`.
+      image_shape: (H, W, C).
+    """
+    if config.dequantization == "uniform":
+        return None
+    found = Dequantizer(
+        image_shape,
+        num_steps=config.dequantization_steps,
+        hidden_channels=config.dequantization_channels,
+        seed=config.seed,
+        reversible=config.reversible,
+        dtype=tf.as_dtype(config.dtype),
+    )
+    found.config = config  # see `glow`
+    return found
 
 
 def _prior_groups(config: GlowConfig, bijector: bijectors.Glow) -> np.ndarray:

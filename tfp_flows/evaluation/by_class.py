@@ -1,0 +1,70 @@
+"""What a mixture of classes says of the classes of images, and its samples class by class."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flows import data
+from tfp_flows.distributions.class_mixture import ClassMixture
+from tfp_flows.numerics import parts, quantization
+
+MOST_ROWS = 20  # classes in a picture
+COLUMNS = 8  # images of each
+
+
+class Labelled(NamedTuple):
+    """How a set fares whose labels are known.
+
+    Attributes:
+      accuracy: Share of its images whose label has the largest p(y | x).
+      bits_per_dim: Mean of -log p(x | y) of their own labels, in bits per dimension.
+    """
+
+    accuracy: float
+    bits_per_dim: float
+
+
+def compiled_joint(model: ClassMixture) -> Callable[[tf.Tensor], tf.Tensor]:
+    """log p(x), and log p(x, y) for each class, of uint8 `[None, H, W, C]`: `[B, 1 + K]`, nats."""
+    signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
+
+    def joint(images: tf.Tensor) -> tf.Tensor:
+        found = model.joint_log_probs(images)
+        return tf.concat([tf.reduce_logsumexp(found, axis=-1, keepdims=True), found], axis=-1)
+
+    return tf.function(
+        lambda images: parts.concatenated(joint, images, model.dtype, [1 + model.num_classes]),
+        input_signature=signature,
+        autograph=False,
+    )
+
+
+def labelled(model: ClassMixture, joint: np.ndarray, image_set: data.ImageSet) -> Labelled | None:
+    """What is known of a set's labels; None where none of its images has one of the model's classes.
+
+    Args:
+      model: The mixture.
+      joint: log p(x, y) `[N, K]`, nats.
+      image_set: The N images.
+    """
+    names = data.Classes(model.class_names, (1,) * model.num_classes)
+    indices = names.indices(image_set)
+    known = indices != data.UNKNOWN
+    if not known.any():
+        return None
+    log_probs = model.mixture_distribution.logits_parameter().numpy()
+    own = joint[known, indices[known]] - log_probs[indices[known]]
+    right = joint[known].argmax(axis=1) == indices[known]
+    bits = quantization.bits_per_dim(own, image_set.image_shape)
+    return Labelled(float(right.mean()), float(np.mean(bits)))
+
+
+def samples(model: ClassMixture, seed: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """`COLUMNS` images of each class, of the first `MOST_ROWS`: uint8 `[rows, COLUMNS, H, W, C]`."""
+    rows = min(MOST_ROWS, model.num_classes)
+    classes = np.repeat(np.arange(rows), COLUMNS)
+    values = model.sample(rows * COLUMNS, seed=seed, condition=classes).numpy()
+    images = np.clip(np.where(np.isfinite(values), values, 0), 0, 255).astype(np.uint8)
+    return images.reshape(rows, COLUMNS, *images.shape[1:])

@@ -1,0 +1,82 @@
+"""What there is to say when a run has been evaluated."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfp_flows import evaluation, runs
+from tfp_flows.numerics import quantization
+from tfp_flows.reporting.judged import Judged
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """A run, the sets that it was judged on, and what its detector says of them.
+
+    Attributes:
+      run: The run.
+      spec: The run's, its data where they are now.
+      rows: Of the own test images first, then of the other sets; none of training images.
+      bits: {label: bits/dim `[N]`} of the rows.
+      judged: The same sets as the run's detector judges them, or some images of each; none without one.
+      detector: Its name; "" where there is none.
+      why_none: Why there is none, where one was to be made; else "".
+      num_calibration: How many images it was calibrated with.
+      drawn: Images that the model drew, uint8 `[N, H, W, C]`, or None.
+    """
+
+    run: runs.Run
+    spec: runs.RunSpec
+    rows: Sequence[evaluation.Row]
+    bits: Mapping[str, np.ndarray]
+    judged: Sequence[Judged] = ()
+    detector: str = ""
+    why_none: str = ""
+    num_calibration: int = 0
+    drawn: np.ndarray | None = None
+
+    @property
+    def own(self) -> evaluation.Row:
+        """The row of the run's own test images."""
+        return self.rows[0]
+
+    @property
+    def others(self) -> Sequence[evaluation.Row]:
+        """Those of the other sets."""
+        return self.rows[1:]
+
+    @property
+    def likelier(self) -> list[evaluation.Row]:
+        """Those of the sets that the likelihood prefers to the own test images, the most preferred first."""
+        found = []
+        for row in self.others:
+            highest = row.auroc if row.auroc_high is None else row.auroc_high
+            if row.auroc is not None and highest is not None and highest < 0.5:
+                found.append((row.auroc, row))
+        return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+    @functools.cached_property
+    def areas(self) -> dict[str, float]:
+        """{label of another set: AUROC of the detector's score against the own test images}."""
+        if not self.judged:
+            return {}
+        # What is no number is as strange as can be.
+        most = np.finfo(np.float64).max
+        own, *others = (np.nan_to_num(np.asarray(e.scores, np.float64), nan=most) for e in self.judged)
+        pairs = zip(self.judged[1:], others, strict=True)
+        return {each.label: evaluation.auroc(own, scores, 0)[0] for each, scores in pairs}
+
+
+def bits_of(
+    run: runs.Run, rows: Sequence[evaluation.Row], image_shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """{label: bits/dim `[N]`} that the evaluation wrote; a label of training images ends in "(train)"."""
+    with np.load(run.evaluation / evaluation.SCORES, allow_pickle=False) as archive:
+        return {
+            row.dataset + (" (train)" if row.split == "train" else ""): quantization.bits_per_dim(
+                archive[f"{row.dataset} ({row.split})"], image_shape
+            )
+            for row in rows
+        }
