@@ -56,9 +56,9 @@ class Default(surprise.MapOfSurprise, Detector):
     were shuffled among all rows looks stranger than a held-out one. Photographs of anything have hardly a
     layout in common, so theirs counts little.
 
-    Of vectors there are other tests: likelihood, without codes; density, log p alone, where only a low one
-    is strange; and neighbours, the distance to the nearest vector that `fit` was given
-    (`neighbours.log_distance`). `columns` says which columns are strange.
+    Of vectors there are other tests, which all count the same: likelihood, without codes; density, log p
+    alone, where only a low one is strange; and neighbours, the distance to the nearest vector that `fit` was
+    given (`neighbours.log_distance`). `columns` says which columns are strange.
 
     Of few images, mixtures have fewer components: the texture's is one, its covariance shrunk as Ledoit and
     Wolf do, below 2,400 images. No foreign image is seen; nothing needs to be set.
@@ -152,12 +152,12 @@ class Default(surprise.MapOfSurprise, Detector):
             raise DetectorError(f"{self.name}: fit needs at least two images, got {len(statistics)}.")
         found = {"typical": np.median(statistics, axis=0)}  # `load` tries the formula on as many statistics
         for name, rows in self._rows_to_fit(statistics).items():
-            arrays = tail_tests.fit(rows, name)
+            arrays = tail_tests.fit(rows, name, weighed=not self.statistics.are_vectors)
             found |= {f"{name}_{key}": value for key, value in arrays.items()}
         if self.statistics.are_vectors:
-            _, vectors = _before_and_after(statistics, self.statistics.known_image_shape()[0])
-            normal = {f"normal_{key}": value for key, value in mixture.fit_normal(vectors).items()}
-            found |= {name: normal[name] for name in KEPT}
+            size = self.statistics.known_image_shape()[0]
+            normal = mixture.fit_normal(statistics[:, -size:])
+            found |= {f"normal_{key}": normal[key] for key in ("loc", "scale", "precisions")}
         return found
 
     def _rows_to_fit(self, statistics: np.ndarray) -> dict[str, np.ndarray]:

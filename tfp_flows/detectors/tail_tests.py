@@ -10,43 +10,42 @@ import tensorflow as tf
 from tfp_flows.detectors import mixture, neighbours, tails
 
 FOLDS, FEWER_FOLDS = 4, 2
-BLOCK = 1024  # rows at once: neighbours are compared with thousands of others
+BLOCK = 1_024  # rows at once
 MANY_ROWS = 4000  # of which half are enough to fit to
 LIKELIHOOD_COMPONENTS, TEXTURE_COMPONENTS, LAYOUT_COMPONENTS = 4, 8, 20  # at most
 LAYOUT_SIZE = 24
 LEAST_KNOWLEDGE = 0.1  # so that no test counts for nothing
-OF_ONE_COLUMN = ("density", "neighbours")  # what they know is not asked: a column shuffled is what it was
 Fit = Callable[[np.ndarray], mixture.Arrays]
 
 
-def fit(rows: np.ndarray, test: str) -> mixture.Arrays:
+def fit(rows: np.ndarray, test: str, weighed: bool = True) -> mixture.Arrays:
     """The arrays of one test: its density, its tail, its weight.
 
         w = max(2 A - 1, 0.1)^2
 
     A is the probability that a row whose columns were shuffled among all rows is more surprising than a
-    held-out one. A test that looks at one number of each row has weight 1.
+    held-out one.
 
     Args:
       rows: Statistics of own images `[n, d]`.
-      test: "likelihood", "texture" or "layout"; of vectors "density" or "neighbours".
+      test: "likelihood", "texture" or "layout"; or, of vectors, "likelihood", "density" or "neighbours".
+      weighed: Whether it counts by what it knows; else w = 1. A column alone, shuffled, is what it was.
 
     Returns:
-      dict of the arrays of `mixture.fit_mixture`, or `neighbours.fit_neighbours`, and `tails.fit_tails`;
-      `weight`; `centre` and `axes`, where the density is one of principal components.
+      dict of the arrays of `mixture.fit_mixture` and `tails.fit_tails`; `weight`; `centre` and `axes`, where
+      the density is one of principal components.
     """
     fit_density = _fit_of(test, len(rows))
     arrays = fit_density(rows)
     held_out = _held_out(rows, fit_density)
-    tail = tails.fit_tails(held_out[:, np.newaxis])
-    if test in OF_ONE_COLUMN:
-        return arrays | tail | {"weight": np.array(1.0)}
+    if not weighed:
+        return arrays | tails.fit_tails(held_out[:, np.newaxis]) | {"weight": np.array(1.0)}
     coordinates = _coordinates(tf.constant(rows), arrays).numpy()
     rng = np.random.RandomState(0)
     shuffled = np.stack([rng.permutation(column) for column in coordinates.T], axis=1)
     knows = _probability_of_more(held_out, mixture.surprise(tf.constant(shuffled), arrays).numpy())
     weight = np.array(max(2.0 * knows - 1.0, LEAST_KNOWLEDGE) ** 2)
-    return arrays | tail | {"weight": weight}
+    return arrays | tails.fit_tails(held_out[:, np.newaxis]) | {"weight": weight}
 
 
 def log_tail(rows: tf.Tensor, arrays: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -55,11 +54,11 @@ def log_tail(rows: tf.Tensor, arrays: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def _surprise(rows: tf.Tensor, arrays: dict[str, tf.Tensor]) -> tf.Tensor:
-    """What one test says of rows, the more the stranger, as -log density: `[B]`."""
+    """What one test says of rows `[B, d]`, the more the stranger; as -log density: `[B]`."""
     if neighbours.POINTS in arrays:
         return neighbours.log_distance(rows, arrays)
-    if "precisions" not in arrays:
-        return -rows[:, 0]
+    if "means" not in arrays:
+        return -rows[:, 0]  # log p itself
     return mixture.surprise(_coordinates(rows, arrays), arrays)
 
 
@@ -87,7 +86,7 @@ def _held_out(rows: np.ndarray, fit: Fit) -> np.ndarray:
     for k in np.unique(fold):
         others = rows[fold != k] if (fold != k).sum() > 1 else rows
         arrays, own = fit(others), np.flatnonzero(fold == k)
-        for start in range(0, len(own), BLOCK):
+        for start in range(0, len(own), BLOCK):  # neighbours are compared with thousands of others
             block = own[start : start + BLOCK]
             found[block] = _surprise(tf.constant(rows[block]), arrays).numpy()
     return found
@@ -126,7 +125,7 @@ def _fit_of(test: str, num_images: int) -> Fit:
     fits: dict[str, Fit] = {
         "likelihood": _fit_likelihood,
         "texture": functools.partial(_fit_texture, components=components),
-        "density": lambda rows: {},  # log p itself
+        "density": lambda rows: {},
         "neighbours": neighbours.fit_neighbours,
         "layout": functools.partial(_fit_layout, size=size),
     }
