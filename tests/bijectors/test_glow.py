@@ -254,7 +254,7 @@ def test_factories_of_networks_are_called_for_each_step():
         (dict(levels=0), "glow: `levels` must be a positive integer, got 0"),
         (dict(steps_per_level=1.5), "`steps_per_level` must be a positive integer, got 1.5"),
         (dict(condition_channels=-1), "`condition_channels` must be a positive integer, got -1"),
-        (dict(coupling="spline"), "`coupling` must be one of.*'spline'"),
+        (dict(coupling="cubic"), "`coupling` must be one of.*'cubic'"),
         (dict(scale_form="softplus"), "glow: `scale_form` must be one of.*'softplus'"),
         (dict(factor_out="all"), "`factor_out` must be one of.*'all'"),
         (dict(factor_out_scale_form="no"), "`factor_out_scale_form` must be one of.*'no'"),

@@ -89,15 +89,22 @@ def test_parameters_are_what_they_should_be(build, parameter, bad, message):
         inverse(tf.ones([1, 2]))
 
 
-@pytest.mark.parametrize("form", ["sigmoid", "exp"])
-@pytest.mark.parametrize("kind", [bijectors.AffineCoupling, bijectors.FactorOut])
-def test_a_scale_that_is_zero_is_told(form, kind):
-    def network(in_channels, out_channels):
-        return lambda x: -200.0 * tf.ones([*x.shape[:-1], out_channels])
+def _saying(value):
+    return lambda in_channels, out_channels: lambda x: value * tf.ones([*x.shape[:-1], out_channels])
 
+
+@pytest.mark.parametrize("form", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("kind", [bijectors.AffineCoupling, bijectors.FactorOut])
+def test_a_scale_with_a_floor_is_never_zero(form, kind):
+    bijector = kind(4, _saying(-200.0), scale_form=form, validate_args=True)
+    assert np.isfinite(bijector.forward(tf.ones([1, 2, 2, 4]))).all()
+
+
+@pytest.mark.parametrize("kind", [bijectors.AffineCoupling, bijectors.FactorOut])
+def test_a_scale_that_is_zero_is_told(kind):
     x = tf.ones([1, 2, 2, 4])
-    assert not np.isfinite(kind(4, network, scale_form=form).forward(x)).all()
-    bijector = kind(4, network, scale_form=form, validate_args=True)
+    assert not np.isfinite(kind(4, _saying(-200.0), scale_form="exp").forward(x)).all()
+    bijector = kind(4, _saying(-200.0), scale_form="exp", validate_args=True)
     with pytest.raises(ValueError, match="the scale must be positive and finite"):
         bijector.forward(x)
     with pytest.raises(tf.errors.InvalidArgumentError, match="the scale must be positive and finite"):

@@ -241,7 +241,9 @@ def report(run: Run, rows: Sequence[Row]) -> str:
 
 
 def _about_condition(run: Run, own: Row) -> list[str]:
-    """What the model is given, and what follows."""
+    """What the model is given, and what follows; nothing where only rows are at hand."""
+    if not run.exists():
+        return []
     spec = run.spec()
     if spec.code_size:
         return [
