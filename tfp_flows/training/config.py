@@ -25,8 +25,8 @@ class TrainingConfig:
 
     steps: int = _field(
         2000,
-        "Steps of the optimizer in all; if it is not given, training stops earlier once validation no longer "
-        "improves.",
+        "Steps of the optimizer in all; if it is not given, training stops earlier once validation no "
+        "longer improves.",
     )
     batch_size: int = _field(64, "Images in a step.")
     learning_rate: float = _field(1e-3, "Learning rate at its highest.")
