@@ -4,12 +4,13 @@ r"""Fits a detector of foreign images to a trained model, calibrates and saves i
         --out=runs/glow_fashion_mnist/detector --data_dir=DIR
 
 It is fitted to the validation images of the run's own data set and calibrated with its calibration images:
-neither was trained on, and no other image is seen. A score that looks at no model (foreign_patches) is
-fitted to training images instead. --calibrate_on=NAME calibrates with all images of another
-set instead, of the same kind, which the model must not have seen. What it was trained on all the same is
-left out, and said, and so is where the run's images are no longer those that it was trained on. Nothing is
-scored where the images are too few for a p-value of --alpha, unless --allow_unattainable. At the end it says
-how many false alarms to expect, and how sure that is: see docs/many_images.md.
+neither was trained on. What a score asks without the model is fitted to training images: all that
+foreign_patches asks, and texture and layout of the default. No other image is seen. --calibrate_on=NAME
+calibrates with all images of another set instead, of the same kind, which the model must not have seen.
+What it was trained on all the same is left out, and said, and so is where the run's images are no longer
+those that it was trained on. Nothing is scored where the images are too few for a p-value of --alpha, unless
+--allow_unattainable. At the end it says how many false alarms to expect, and how sure that is: see
+docs/many_images.md.
 `tfp_flows.detectors.load` reads the folder.
 """
 

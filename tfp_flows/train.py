@@ -88,7 +88,12 @@ def define_flags(family: str = "glow") -> list[str]:
         "What the model is given of an image: its label, as --dataset has them; or the code of an encoder "
         "that is trained with it.",
     )
-    flags.DEFINE_integer("code_size", None, f"Numbers of that code; by default {CODE_SIZE}.", lower_bound=1)
+    flags.DEFINE_integer(
+        "code_size",
+        None,
+        f"With --condition=autoencoder: numbers of a code; by default {CODE_SIZE}.",
+        lower_bound=1,
+    )
     names += ["condition", "code_size"]
     commands.define_parts_flag()
     commands.define_memory_flags()

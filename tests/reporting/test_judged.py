@@ -1,5 +1,6 @@
 """What a report says of sets follows from their scores."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -107,3 +108,13 @@ def test_a_weak_score_is_said_with_another_to_try(judged, detector):
     run = types.SimpleNamespace(folder="runs/mine")
     said = words.weak(types.SimpleNamespace(detector=detector, run=run), "strange", 0.503)
     assert "AUROC 0.50" in said and "--detector=default" in said and "--run=runs/mine" in said
+
+
+def test_the_report_says_which_images_a_detector_was_fitted_to():
+    validation = detectors.Used(34, 112, 34, 112)
+    assert words.fitted_to(validation) == "fitted to 34 validation images"
+    assert "(what it asks without the model: to 562 training images)" in words.fitted_to(
+        dataclasses.replace(validation, training=562)
+    )
+    patches = detectors.Used(562, 112, 562, 112, fit_split="training")
+    assert words.fitted_to(patches) == "fitted to 562 training images"

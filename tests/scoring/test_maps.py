@@ -159,6 +159,14 @@ def test_an_overlay_is_red_where_the_map_is_high():
     assert Image.open(file).size[0] > 512
 
 
+def test_a_long_caption_goes_on_in_the_next_line():
+    grey, values, scale = np.full([32, 32, 3], 128, np.uint8), np.zeros([32, 32]), heat.Scale(0.0, 10.0)
+    short, long = (heat.pair(grey, values, scale, "word " * count) for count in (1, 100))
+    ink = np.asarray(long).min(axis=-1)[short.height :] < 100
+    assert long.width == short.width and long.height > short.height
+    assert ink.any() and not ink[:, -2:].any()  # nothing is cut
+
+
 def test_smoothing_is_the_mean_of_what_lies_in_the_image():
     values = np.random.default_rng(0).standard_normal([2, 7, 9])
     found = heat.smoothed(values, 3)

@@ -1,18 +1,29 @@
 """How a command runs: errors and warnings in one line, and its exit status."""
 
+import re
 import signal
 import sys
 import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from tfp_flows import _start
 from tfp_flows.checks.errors import UserError
 from tfp_flows.commands import flag_files, help, output
 from tfp_flows.commands.flags import in_flags
 
+# What absl says of flags, and what is said here.
+_WORDS = {
+    r"flag --(\w+)=None: Flag --\1 must have a value other than None": r"--\1 is missing",
+    r"flags (\w+)=None, (\w+)=None: Exactly one of .*": r"--\1 or --\2 is missing",
+    r"flags (\w+)=.*, (\w+)=.*: Exactly one of .*": r"--\1 and --\2 cannot both be given",
+    r"invalid literal for int\(\) with base 10: .*": "not a whole number",
+    r"could not convert string to float: .*": "not a number",
+    r"\('Non-boolean argument to boolean flag', .*\)": "neither true nor false",
+    r" missing\. (?=--)": " missing; ",
+}
 SIGNALLED = 128  # and a signal's number: the exit status after it, as shells have it
 
 
@@ -61,7 +72,27 @@ def run(
             arguments = flag_files.expand(sys.argv[1:])
         except UserError as error:
             sys.exit(f"error: {in_flags(str(error))}")
-        app.run(guarded, argv=[sys.argv[0], *arguments])
+        app.run(guarded, argv=[sys.argv[0], *arguments], flags_parser=_parsed)
+
+
+def _parsed(argv: list[str]) -> list[str]:
+    """What of the arguments is no flag; a flag that cannot be is an error in one line, as any other."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f"error: {_said(error)}; --helpfull describes the flags.")
+
+
+def _said(error: flags.Error) -> str:
+    """What absl says of flags, in the words of a person."""
+    said = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = re.search(r"Did you mean: (.*?) \?$", said)
+        meant = f" (did you mean --{near[1].replace(', ', ', --')}?)" if near else ""
+        return f"there is no flag --{error.flagname}{meant}"
+    for pattern, words in _WORDS.items():
+        said = re.sub(pattern, words, said)
+    return said.removeprefix("flag ")
 
 
 def _interrupting_signals() -> list[signal.Signals]:

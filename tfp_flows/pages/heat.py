@@ -108,9 +108,9 @@ def pair(image: np.ndarray, values: np.ndarray, scale: Scale, caption: str = "")
     """The image beside its overlay, with the bar of colours, and a caption below."""
     left, right = enlarged(image), overlay(image, values, scale)
     width, height = left.size
-    lines = [line for line in (caption, scale.caption) if line]
-    line_height = 14
-    whole = (2 * width + 3 * GAP + BAR, height + GAP + line_height * len(lines))
+    across, line_height = 2 * width + 3 * GAP + BAR, 14
+    lines = [line for text in (caption, scale.caption) if text for line in _lines(text, across - 4)]
+    whole = (across, height + GAP + line_height * len(lines))
     sheet = Image.new("RGB", whole, PAPER)
     sheet.paste(left, (0, 0))
     sheet.paste(right, (width + GAP, 0))
@@ -120,9 +120,22 @@ def pair(image: np.ndarray, values: np.ndarray, scale: Scale, caption: str = "")
     sheet.paste(Image.fromarray(strip), (2 * width + 2 * GAP, 0))
     drawing = ImageDraw.Draw(sheet)
     for number, line in enumerate(lines):
-        printable = line.encode("latin-1", "replace").decode("latin-1")
-        drawing.text((2, height + GAP // 2 + line_height * number), printable, fill=INK)
+        drawing.text((2, height + GAP // 2 + line_height * number), line, fill=INK)
     return sheet
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """The text, as Pillow's font can write it, in lines of at most `width` pixels, cut between words."""
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength
+    first, *others = text.encode("latin-1", "replace").decode("latin-1").split() or [""]
+    lines = [first]
+    for word in others:
+        longer = f"{lines[-1]} {word}"
+        if measure(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def png(picture: Image.Image) -> bytes:

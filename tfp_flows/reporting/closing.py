@@ -37,8 +37,8 @@ def close(
     """Writes RUN/evaluation/summary.png, and says what an evaluation means and what to type next.
 
     The detector in RUN/detector judges the sets too, 1,000 images of each at most. Where there is none of
-    this model and a name is given, it is made there, of 2,000 validation and 2,000 calibration images at
-    most. What keeps it from that is said; the evaluation stands.
+    this model and a name is given, it is made there, of 2,000 images of a split at most. What
+    keeps it from that is said; the evaluation stands.
 
     Args:
       run: A trained run.

@@ -34,7 +34,7 @@ def make(
     max_images: int | None = None,
     progress: bool = True,
 ) -> tuple[detectors.Detector, detectors.Used]:
-    """Fits a detector to the run's validation images, calibrates it and saves it to RUN/detector.
+    """Fits a detector to the run's own images, calibrates it and saves it to RUN/detector.
 
     Args:
       run: A trained run.

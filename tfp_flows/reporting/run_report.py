@@ -44,8 +44,8 @@ def write(
 ) -> Report:
     """Fits and calibrates a detector, and writes RUN/report/index.html of what it and the model find.
 
-    The detector is fitted to the run's validation images, calibrated with its calibration images and saved
-    to RUN/detector; no other image is seen. The page shows the data, the likelihoods, for a flow their two
+    The detector is fitted and calibrated as by `detectors.fit_and_calibrate` and saved to RUN/detector; no
+    image is seen that is not the run's own. The page shows the data, the likelihoods, for a flow their two
     terms, what would be called foreign at `alpha`, the strangest of the run's own test images and the most
     normal of the others with their heat maps, and what to type next. It is one file; RUN/report/figures and
     RUN/report/tables hold the same as files.

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 
+from tfp_flows import detectors
 from tfp_flows.data import names, printable
 from tfp_flows.detectors import calibration, coverage
 from tfp_flows.reporting.findings import Findings
@@ -63,15 +64,23 @@ def share(flags: object) -> str:
     return f"{count:,} ({100 * count / total:.1f} %)"
 
 
+def fitted_to(used: detectors.Used) -> str:
+    """What a detector was fitted to: "fitted to 500 validation images"."""
+    seen = f"fitted to {used.fit:,} {used.fit_split} images"
+    if used.training:
+        seen += f" (what it asks without the model: to {used.training:,} training images)"
+    return seen
+
+
 def how(found: Findings) -> list[str]:
     """Lines about how the page was made."""
     spec, used = found.spec, found.used
     lines = [
         f"{found.run.folder}: {spec.family}, {spec.training['steps']:,} steps, "
         f"seed {spec.training['seed']}.",
-        f"The detector ({found.detector.name}) was fitted to {used.fit:,} validation images and calibrated "
-        f"with {used.calibration:,} others of the same set; neither were trained on. It is in "
-        f"{found.folder}. {coverage.rate_text(found.own.alpha, used.calibration)}",
+        f"The detector ({found.detector.name}) was {fitted_to(used)} and calibrated with "
+        f"{used.calibration:,} others of the same set, which were not trained on. It is in {found.folder}. "
+        f"{coverage.rate_text(found.own.alpha, used.calibration)}",
     ]
     for each in found.judged:
         name = printable(names.understood(each.images.name).text)

@@ -23,7 +23,11 @@ def _field(default, text, **metadata):
 class TrainingConfig:
     """How a model is trained; each field is also a flag of `tfp_flows.train`."""
 
-    steps: int = _field(2000, "Steps of the optimizer in all.")
+    steps: int = _field(
+        2000,
+        "Steps of the optimizer in all; if it is not given, training stops earlier once validation no "
+        "longer improves.",
+    )
     batch_size: int = _field(64, "Images in a step.")
     learning_rate: float = _field(1e-3, "Learning rate at its highest.")
     optimizer: str = _field("adamax", "Optimizer.", choices=OPTIMIZERS)
