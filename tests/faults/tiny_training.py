@@ -14,7 +14,7 @@ import tfp_flows
 from tfp_flows import commands
 
 STEPS, LOG_EVERY, CHECKPOINT_EVERY, VALIDATE_EVERY = 6, 2, 2, 3
-POINTS = np.random.default_rng(0).normal(2.0, 0.5, [64, 2]).astype(np.float32)
+POINTS = np.random.default_rng(0).normal(2.0, 0.5, [96, 2]).astype(np.float32)
 
 FLAGS = flags.FLAGS
 

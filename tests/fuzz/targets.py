@@ -1,6 +1,7 @@
 """What is tried: names, pictures, archives, records, runs, detectors, exports, settings."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import json
@@ -376,7 +377,8 @@ def settings():
 
 def _fields(kind):
     made = {}
-    for name, field in kind.__dataclass_fields__.items():
+    for field in dataclasses.fields(kind):
+        name = field.name
         choices = field.metadata.get("choices")
         default = field.default
         if choices:
