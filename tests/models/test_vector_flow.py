@@ -156,6 +156,25 @@ def test_what_is_no_vector_flow_is_refused():
         bijectors.ConditionedChain([bijectors.Squeeze()])
 
 
+@pytest.mark.parametrize("inverse", [True, False])
+@pytest.mark.parametrize("shape", [[5, 3], [3]])
+def test_a_conditioned_chain_in_a_reversible_one_has_the_ordinary_gradients(inverse, shape):
+    inner = tfp_flows.vector_flow(4, 2, 8, condition_size=3, dtype="float64").bijector
+    testing.perturb(inner, 0, 0.3)
+    x, condition = (tf.constant(np.random.default_rng(0).normal(size=size)) for size in ([5, 4], shape))
+    found = []
+    for reversible in (False, True):
+        outer = bijectors.FusedChain([bijectors.ActNorm(4, dtype="float64"), inner], reversible=reversible)
+        function = outer.inverse_and_log_det if inverse else outer.forward_and_log_det
+        with tf.GradientTape() as tape:
+            tape.watch([x, condition])
+            value, log_det = function(tf.identity(x), vector_flow={"condition": condition})
+            loss = tf.reduce_sum(value**3) + tf.reduce_sum(log_det**2)
+        found.append(tape.gradient(loss, [x, condition, *inner.trainable_variables]))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-9)
+
+
 def test_first_weights_follow_from_the_seed_and_differ_from_step_to_step():
     first, same, other = (tfp_flows.vector_flow(4, 2, 8, seed=seed) for seed in (0, 0, 1))
     for one, two in zip(first.trainable_variables, same.trainable_variables, strict=True):

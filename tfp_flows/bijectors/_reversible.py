@@ -87,6 +87,38 @@ def undo_and_differentiate(
     return x, tf.zeros_like(x) if dx is None else dx, others
 
 
+def through_condition(
+    condition: Any,
+    routed: Callable[[], dict[str, Any]],
+    vjp: Callable[
+        [Sequence[tf.Tensor], dict[str, Any]], tuple[tf.Tensor, tf.Tensor, dict[Any, tf.Tensor]]
+    ],
+    sources: Sequence[tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor, dict[Any, tf.Tensor]]:
+    """The product of a chain that gives its members what it makes of one condition.
+
+    Args:
+      condition: What the chain was given.
+      routed: What it gives its members, made of `condition`: keyword arguments.
+      vjp: Callable `(sources, keyword arguments) -> (x, dx, others)`.
+      sources: Tensors to differentiate by.
+
+    Returns:
+      As `vjp`; the gradient by what the members are given is taken on to `condition`.
+    """
+    if not isinstance(condition, tf.Tensor):  # nothing to differentiate by
+        return vjp(sources, routed())
+    with tf.GradientTape() as tape:
+        tape.watch(condition)
+        given = routed()
+    tensors = [ref.deref() for ref in {t.ref(): None for t in tf.nest.flatten(given)}]
+    value, gradient, others = vjp([*sources, *tensors], given)
+    found = [others.pop(tensor.ref(), tf.zeros_like(tensor)) for tensor in tensors]
+    own = tape.gradient(tensors, condition, output_gradients=found)
+    add(others, {} if own is None else {condition.ref(): own})
+    return value, gradient, others
+
+
 def add(others: dict[Any, tf.Tensor], more: dict[Any, tf.Tensor]) -> None:
     """Adds gradients to those found before, in place."""
     for key, value in more.items():

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _condition, fused_chain
-from tfp_flows.bijectors._one_pass import Pair
+from tfp_flows.bijectors import _condition, _reversible, fused_chain
+from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
@@ -82,6 +82,26 @@ class ConditionedChain(fused_chain.FusedChain):
         self, z: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None, **kwargs: Any
     ) -> Pair:
         return super()._forward_with_log_det(z, **self._routed(z, condition, kwargs))
+
+    def _vjp(
+        self,
+        inverse: bool,
+        result: tf.Tensor,
+        gradient: tf.Tensor,
+        dlog_det: tf.Tensor,
+        sources: Sequence[tf.Tensor],
+        condition: tf.Tensor | npt.ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As `Glow._vjp`, of a chain that is a member of a reversible one."""
+        return _reversible.through_condition(
+            condition,
+            lambda: self._routed(result, condition, kwargs),
+            lambda every, given: fused_chain.FusedChain._vjp(
+                self, inverse, result, gradient, dlog_det, every, **given
+            ),
+            sources,
+        )
 
     def _routed(
         self, value: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None, kwargs: dict[str, Any]

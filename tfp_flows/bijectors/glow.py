@@ -197,20 +197,14 @@ class Glow(fused_chain.FusedChain):
         **kwargs: Any,
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """A chain's product, and its gradient by what members are given taken on to `condition`."""
-        if not isinstance(condition, tf.Tensor):  # nothing to differentiate by
-            given = self._routed(result, condition, kwargs)
-            return super()._vjp(inverse, result, gradient, dlog_det, sources, **given)
-        with tf.GradientTape() as tape:
-            tape.watch(condition)
-            given = self._routed(result, condition, kwargs)
-        tensors = [ref.deref() for ref in {t.ref(): None for t in tf.nest.flatten(given)}]
-        value, gradient, others = super()._vjp(
-            inverse, result, gradient, dlog_det, [*sources, *tensors], **given
+        return _reversible.through_condition(
+            condition,
+            lambda: self._routed(result, condition, kwargs),
+            lambda every, given: fused_chain.FusedChain._vjp(
+                self, inverse, result, gradient, dlog_det, every, **given
+            ),
+            sources,
         )
-        found = [others.pop(tensor.ref(), tf.zeros_like(tensor)) for tensor in tensors]
-        own = tape.gradient(tensors, condition, output_gradients=found)
-        _reversible.add(others, {} if own is None else {condition.ref(): own})
-        return value, gradient, others
 
     def _routed(
         self, value: tf.Tensor, condition: Condition | None, kwargs: dict[str, Any]
