@@ -10,6 +10,7 @@ from pixelcnn import PixelCNN, mixture
 from tests.conftest import SMALL
 from tfp_flows import testing
 from tfp_flows.distributions import in_parts
+from tfp_flows.distributions.temperature import checked
 from tfp_flows.evaluation import by_class
 from vae import VAE
 
@@ -95,6 +96,12 @@ def test_of_classes_it_is_that_of_each_class():
         expected = model.sample(len(given), seed=(0, 0), condition=given, temperature=temperature).numpy()
         found = by_class.samples(model, (0, 0), temperature)
         np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+
+
+def test_numbers_of_numpy_are_temperatures():
+    for temperature in (np.float32(0.5), np.float64(0.5)):
+        assert checked(temperature, "model") == 0.5
+    assert checked(np.int64(1), "model") == 1.0
 
 
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf"), "1", True])
