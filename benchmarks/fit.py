@@ -26,6 +26,7 @@ environment.prepare()
 
 from benchmarks import fit_flags, fit_table, fit_timing, fit_variants  # noqa: E402
 from tfp_flows import data, evaluation, runs, training  # noqa: E402
+from tfp_flows.checks.errors import UserError  # noqa: E402
 from tfp_flows.numerics import parts  # noqa: E402
 
 
@@ -50,10 +51,14 @@ def main(arguments=None):
     for seed in options.seeds:
         for name, variant in variants.items():
             place = folder / f"{options.minutes:g}_minutes" / name / f"seed{seed}"
-            if fit_table.result(place) is None:
+            told, kept = f"--dataset={options.dataset}\n{variant.flag_file}", fit_table.result(place)
+            if kept is not None and kept.get("all_flags", told) != told:
+                raise UserError(f"`out`: {place} was trained with other flags; take another folder.")
+            if kept is None:
                 print(f"{name}, seed {seed}", flush=True)
                 found = _trained(place, variant.of(steps[name], seed), train_set, base, options, num_parts)
                 found |= {"variant": name, "seed": seed, "flags": variant.flags, "steps": steps[name]}
+                found["all_flags"] = told
                 found |= {"minutes": options.minutes, "seconds_a_step": seconds[name].median}
                 fit_table.keep(place, found)
             fit_table.write(folder, options.dataset, base.foreign)

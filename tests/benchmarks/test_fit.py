@@ -114,6 +114,18 @@ def test_new_variants_are_timed_beside_the_reference(tmp_path, monkeypatch):
     assert {name: of.median for name, of in found.items()} == {"tanh": 1, "flip": 1, "sigmoid": 1}
 
 
+def test_a_result_of_other_flags_is_not_taken_for_one_of_these(tmp_path, monkeypatch):
+    seconds = fit_timing.Seconds(1.0, 1.0, 1.0)
+    monkeypatch.setattr(fit_timing, "of_variants", lambda _, variants, *__: dict.fromkeys(variants, seconds))
+    monkeypatch.setattr(fit, "_trained", lambda *_: {"bits_per_dim": 4.0, "images": 24})
+    monkeypatch.setattr(fit_table, "write", lambda *_: (tmp_path / fit_table.PAGE).write_text(""))
+    _call(tmp_path, "--variants=mine=--flip")
+    _call(tmp_path, "--variants=mine=--flip")
+    for flags in ("--variants=mine=--decay=0.9", f"--flags={TINY} --clip_norm=1"):
+        with pytest.raises(UserError, match="mine/seed0 was trained with other flags"):
+            _call(tmp_path, "--variants=mine=--flip", flags)
+
+
 def test_a_training_that_diverged_is_a_row_with_a_reason(tmp_path):
     _call(tmp_path, "--variants=wild=--learning_rate=1e9 --warmup=0 --scale=exp --steps_per_level=4")
     with open(tmp_path / "fit.csv", newline="") as file:

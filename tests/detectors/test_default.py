@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from tensorflow_probability import distributions as tfd
 
 from tests.detectors.models import DIGITS, HELD_OUT, SHAPE, gaussian, small_glow, small_vae
-from tfp_flows import detectors
+from tfp_flows import detectors, runs
 from tfp_flows.detectors import image_statistics, mixture, tail_tests, tails
 
 
@@ -176,6 +176,16 @@ def test_what_asks_no_model_is_fitted_to_training_images_if_they_are_more():
                 both[f"{name}_{key}"], expected[f"{name}_{key}"], rtol=1e-6, atol=1e-9
             )
             np.testing.assert_array_equal(fewer[f"{name}_{key}"], of_many[f"{name}_{key}"])
+
+
+def test_training_images_are_told_of_where_they_are_looked_at():
+    spec = runs.RunSpec("glow", None, {}, "digits", SHAPE)
+    for most in (None, 40):
+        detector = detectors.Default(gaussian(shape=SHAPE))
+        used = detectors.fit_and_calibrate(detector, spec, max_images=most)
+        seen = len(detector.fitted["texture_ascending"])
+        assert used.training == (0 if seen == used.fit else seen)
+        assert (used.training > 1_000) == (most is None)
 
 
 def test_detectors_whose_texture_held_the_terms_of_the_likelihood_score_as_they_did():

@@ -175,6 +175,13 @@ def test_what_it_refuses(logistic):
             tfp_flows.ClassMixture(logistic.conditional, probs, ["a", "a"][: 2 * len(probs)])
 
 
+@pytest.mark.parametrize(("count", "classes"), [(4, [0, 1, 2]), (1, [0, 1]), (2, [[0, 1], [1, 0]])])
+def test_classes_that_do_not_belong_to_the_samples_are_refused_in_one_line(logistic, count, classes):
+    with pytest.raises(tfp_flows.checks.UserError, match="`condition` holds .* do not broadcast") as error:
+        logistic.sample(count, seed=0, condition=classes)
+    assert "\n" not in str(error.value)
+
+
 def test_a_class_that_is_none_is_no_number_in_a_graph(logistic):
     x = np.zeros([2, 2, 2, 1], np.uint8)
     found = tf.function(lambda labels: logistic.log_prob(x, condition=labels))(tf.constant([1, 7]))

@@ -10,6 +10,8 @@ from pixelcnn import PixelCNN, mixture
 from tests.conftest import SMALL
 from tfp_flows import testing
 from tfp_flows.distributions import in_parts
+from tfp_flows.distributions.temperature import checked
+from tfp_flows.evaluation import by_class
 from vae import VAE
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -83,6 +85,23 @@ def test_of_a_pixelcnn_zero_leaves_nothing_to_chance():
     level = 127.5 * (float(first.locs[0, 0, 0, chosen, 0]) + 1)
     np.testing.assert_allclose(found[0, 0, 0, 0], np.clip(np.round(level), 0, 255))
     assert (model.sample(3, seed=0).numpy() != found).any()
+
+
+def test_of_classes_it_is_that_of_each_class():
+    flow = tfp_flows.glow(tfp_flows.GlowConfig(**SMALL["glow"]), SHAPE, condition_channels=2)
+    testing.perturb(flow, scale=0.1)
+    model = tfp_flows.ClassMixture(tfp_flows.Dequantized(flow), [1, 1])
+    given = np.repeat([0, 1], by_class.COLUMNS)
+    for temperature in (1.0, 0.3):
+        expected = model.sample(len(given), seed=(0, 0), condition=given, temperature=temperature).numpy()
+        found = by_class.samples(model, (0, 0), temperature)
+        np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+
+
+def test_numbers_of_numpy_are_temperatures():
+    for temperature in (np.float32(0.5), np.float64(0.5)):
+        assert checked(temperature, "model") == 0.5
+    assert checked(np.int64(1), "model") == 1.0
 
 
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf"), "1", True])

@@ -201,6 +201,37 @@ def test_what_keeps_it_from_a_detector_is_said_and_the_evaluation_stands(trained
     assert (run.folder / "evaluation" / closing.PICTURE).exists()
 
 
+def test_bits_are_found_of_a_set_that_is_called_as_an_earlier_one(tmp_path):
+    run = runs_room.Run(tmp_path / "run")
+    own = dataclasses.replace(row("digits", 1.0), name="digits")
+    for folder, nats in (("a", -1.0), ("b", -2.0)):
+        (tmp_path / folder / "x").mkdir(parents=True)
+        name = f"folder:{tmp_path / folder / 'x'}"
+        rows = [own, dataclasses.replace(row("x", 1.0, split="all"), name=name)]
+        evaluation.kept.keep(run.evaluation, rows, [np.zeros([2]), np.full([3], nats)], "way")
+        evaluation.kept.write_all(run.evaluation, "title", (2, 2, 1), "{}")
+        found = bits_of(run, rows, (2, 2, 1))
+        np.testing.assert_allclose(found["x"], [-nats / 4 / np.log(2)] * 3)
+
+
+def test_a_detector_that_looks_at_no_model_and_one_of_several_are_taken(tmp_path, monkeypatch):
+    def taken(**attributes):
+        model = {"needs_model": True, "models": [], "image_shape": (8, 8, 1), "calibration_scores": [0.5]}
+        detector = types.SimpleNamespace(**(model | attributes))
+        monkeypatch.setattr(run_detector.detectors, "load", lambda folder: detector)
+        return run_detector.read(run) is detector
+
+    of = {d: types.SimpleNamespace(run_reference=types.SimpleNamespace(digest=d)) for d in ("own", "other")}
+    spec = types.SimpleNamespace(image_shape=(8, 8, 1))
+    run = types.SimpleNamespace(folder=tmp_path, checkpoint_digest=lambda: "own", spec=lambda: spec)
+    (tmp_path / "detector").mkdir()
+    assert taken(needs_model=False) and not taken(needs_model=False, image_shape=(9, 9, 1))
+    assert taken(models=[of["own"]]) and taken(models=[of["own"], of["other"]])
+    assert not taken(models=[of["other"], of["own"]]) and not taken(models=[object()])
+    assert not taken(), "what is stored as statistics alone may be of any model"
+    assert not taken(models=[of["own"]], calibration_scores=None)
+
+
 def test_bits_are_those_that_the_evaluation_wrote(trained):
     run, sets, rows = trained
     found = bits_of(run, rows, sets[0].image_shape)

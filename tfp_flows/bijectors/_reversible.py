@@ -90,9 +90,7 @@ def undo_and_differentiate(
 def through_condition(
     condition: Any,
     routed: Callable[[], dict[str, Any]],
-    vjp: Callable[
-        [Sequence[tf.Tensor], dict[str, Any]], tuple[tf.Tensor, tf.Tensor, dict[Any, tf.Tensor]]
-    ],
+    vjp: Callable[[Sequence[tf.Tensor], dict[str, Any]], tuple[tf.Tensor, tf.Tensor, dict[Any, tf.Tensor]]],
     sources: Sequence[tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor, dict[Any, tf.Tensor]]:
     """The product of a chain that gives its members what it makes of one condition.

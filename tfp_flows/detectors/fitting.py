@@ -131,11 +131,11 @@ def fit_and_calibrate(
         fitted_to = _not_trained_on(fitted_to, trained_on)
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
-    training = None
-    if detector.most_training_images:
-        most = min(max_images or detector.most_training_images, detector.most_training_images)
+    training, most = None, min(max_images or detector.most_training_images, detector.most_training_images)
+    if most > len(fitted_to):
         where.pop("preparation", None)
         training = data.load(spec.dataset, "train", max_images=most, **where)
+        training = training if len(training) > len(fitted_to) else None
     detector.fit(fitted_to, "fit" if progress else None, training)
     detector.calibrate(held_out.images, "calibrate" if progress else None)
     detector.preparation = spec.preparation

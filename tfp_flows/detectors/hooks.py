@@ -26,7 +26,7 @@ class Hooks:
       most_fit_images: Of a fixed random sample that it takes of this split, where nobody says how many; None
         for all.
       most_training_images: How many images that the models were trained on it takes besides, for what it
-        asks of images without a model; 0 for none.
+        asks of images without a model, if they are more than those that it is fitted to; 0 for none.
       prepares: Whether the statistics depend on what `fit` saw: then there is `_prepare`.
       log_prob_first: Whether the first statistic is log p(x) under the first model, in nats.
       cost: Of the statistics of an image: "fast" is a pass or a few through each model, "slow" a gradient or

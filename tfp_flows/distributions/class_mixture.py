@@ -178,11 +178,23 @@ class ClassMixture(ImageDistribution):
             given = self.condition(self._drawn_classes(n, of_classes))
         else:
             given = self.condition(condition)
+            self._check_broadcasts(given.shape[:-1], static)
             given = tf.broadcast_to(given, tf.concat([shape, [self.num_classes]], 0))
             given = tf.reshape(given, [-1 if static is None else n, self.num_classes])
         pair = tf.cast(of_images.pair, tf.int32)
         images = self._conditional.sample(n, seed=pair, condition=given, **kwargs)
         return tf.reshape(images, tf.concat([shape, self.event_shape.as_list()], 0))
+
+    def _check_broadcasts(self, front: tf.TensorShape, sample_shape: npt.NDArray | None) -> None:
+        """Refuses classes that are not one, or one each, along the axes of the samples."""
+        if sample_shape is None or not front.is_fully_defined():
+            return
+        own, target = front.as_list(), sample_shape.tolist()
+        sizes = zip(own[::-1], target[::-1], strict=False)
+        if len(own) > len(target) or any(size not in (1, other) for size, other in sizes):
+            raise UserError(
+                f"{self.name}: `condition` holds {own} classes, which do not broadcast to samples {target}."
+            )
 
     def _drawn_classes(self, n: int | tf.Tensor, seed: SeedLike) -> tf.Tensor:
         """n classes from p(y), by its quantile function."""

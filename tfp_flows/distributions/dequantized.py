@@ -76,9 +76,9 @@ class Dequantized(ImageDistribution):
 
         y = bijector.forward(m + T (z - m)),        z ~ p_Z
 
-    For a normal prior that is its standard deviation times T, for any other its scale. Where the volume is
-    constant (additive couplings) y has the density p(y)^(1 / T^2) / Z; else that is what it is near to. 0.7
-    gives cleaner images of less variety [3, section 6]; 0 the one of m.
+    For a normal prior that is its standard deviation times T, for any other its scale. Where the prior is
+    normal and the volume constant (additive couplings) y has the density p(y)^(1 / T^2) / Z. 0.7 gives
+    cleaner images of less variety [3, section 6]; 0 the one of m.
 
     #### References
 

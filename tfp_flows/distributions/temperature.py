@@ -1,6 +1,7 @@
 """Samples nearer to what a density thinks most usual, or further from it."""
 
 import math
+import numbers
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -14,7 +15,7 @@ def checked(temperature: float, owner: str) -> float:
     Raises:
       UserError: If it is none.
     """
-    if isinstance(temperature, bool) or not isinstance(temperature, int | float):
+    if isinstance(temperature, bool) or not isinstance(temperature, numbers.Real):  # NumPy's are, too
         raise UserError(f"{owner}: `temperature` must be a number, got {temperature!r}.")
     if not 0 <= temperature < math.inf:
         raise UserError(f"{owner}: `temperature` must be finite and not negative, got {temperature}.")

@@ -1,5 +1,6 @@
 from . import inverse as inverse
 from .kept import SCORES as SCORES
+from .kept import scores_of as scores_of
 from .likelihoods import compiled_estimate as compiled_estimate
 from .likelihoods import compiled_log_prob as compiled_log_prob
 from .likelihoods import log_probs as log_probs

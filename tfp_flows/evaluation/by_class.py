@@ -61,10 +61,11 @@ def labelled(model: ClassMixture, joint: np.ndarray, image_set: data.ImageSet) -
     return Labelled(float(right.mean()), float(np.mean(bits)))
 
 
-def samples(model: ClassMixture, seed: tuple[int, int] = (0, 0)) -> np.ndarray:
+def samples(model: ClassMixture, seed: tuple[int, int] = (0, 0), temperature: float = 1.0) -> np.ndarray:
     """`COLUMNS` images of each class, of the first `MOST_ROWS`: uint8 `[rows, COLUMNS, H, W, C]`."""
     rows = min(MOST_ROWS, model.num_classes)
     classes = np.repeat(np.arange(rows), COLUMNS)
-    values = model.sample(rows * COLUMNS, seed=seed, condition=classes).numpy()
+    warmth = {} if temperature == 1.0 else {"temperature": temperature}  # not every model knows it
+    values = model.sample(rows * COLUMNS, seed=seed, condition=classes, **warmth).numpy()
     images = np.clip(np.where(np.isfinite(values), values, 0), 0, 255).astype(np.uint8)
     return images.reshape(rows, COLUMNS, *images.shape[1:])

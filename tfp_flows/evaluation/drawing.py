@@ -47,14 +47,15 @@ def draw(
       What a flow drew, before it was rounded to grey levels, `[count, H, W, C]`; None of other models.
     """
     draws = None
+    warmth = "" if temperature == 1.0 else f" at temperature {temperature:g}"
     if family.sample is not None:
         drawn, draws = _drawn(family, model, count, progress, temperature)
-        warmth = "" if temperature == 1.0 else f" at temperature {temperature:g}"
         write_samples(folder, drawn, step, f"Samples{warmth}: {title}")
     picture = io.BytesIO()
     if isinstance(model, ClassMixture):
-        rows = by_class.samples(model, SEED)
-        pictures.image_rows(picture, rows, model.class_names[: len(rows)], f"Samples by class: {title}")
+        rows = by_class.samples(model, SEED, temperature)
+        title = f"Samples by class{warmth}: {title}"
+        pictures.image_rows(picture, rows, model.class_names[: len(rows)], title)
         kept.replace(folder / "samples_by_class.png", picture.getvalue())
     elif isinstance(model, protocols.CodedModel):
         some = np.asarray(images[:RECONSTRUCTED])

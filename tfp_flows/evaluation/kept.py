@@ -108,6 +108,18 @@ def kept(folder: pathlib.Path) -> list[Kept]:
     ]
 
 
+def scores_of(folder: pathlib.Path, rows: Sequence[Row]) -> list[np.ndarray]:
+    """log p `[N]`, nats, of the sets of these rows, whatever they are called beside those evaluated earlier.
+
+    Args:
+      folder: RUN/evaluation.
+      rows: Of the last evaluation, as from `run_evaluation.evaluate`.
+    """
+    every = sorted(kept(folder), key=lambda one: one.latest)
+    found = {(names.understood(one.row.name).identity, one.row.split): one.scores for one in every}
+    return [found[names.understood(row.name).identity, row.split] for row in rows]
+
+
 def write_all(folder: pathlib.Path, title: str, image_shape: tuple[int, ...], protocol: str) -> None:
     """Makes table, scores and histograms of all archives, until none has come meanwhile.
 

@@ -73,10 +73,10 @@ def bits_of(
     run: runs.Run, rows: Sequence[evaluation.Row], image_shape: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
     """{label: bits/dim `[N]`} that the evaluation wrote; a label of training images ends in "(train)"."""
-    with np.load(run.evaluation / evaluation.SCORES, allow_pickle=False) as archive:
-        return {
-            row.dataset + (" (train)" if row.split == "train" else ""): quantization.bits_per_dim(
-                archive[f"{row.dataset} ({row.split})"], image_shape
-            )
-            for row in rows
-        }
+    scores = evaluation.scores_of(run.evaluation, rows)
+    return {
+        row.dataset + (" (train)" if row.split == "train" else ""): quantization.bits_per_dim(
+            values, image_shape
+        )
+        for row, values in zip(rows, scores, strict=True)
+    }

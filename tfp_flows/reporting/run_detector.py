@@ -10,17 +10,22 @@ FOLDER = "detector"
 
 
 def read(run: runs.Run) -> detectors.Detector | None:
-    """The detector in RUN/detector; None where there is none that is whole, calibrated and of this model."""
+    """The detector in RUN/detector; None where there is none that is whole, calibrated and of this model.
+
+    Of several models the first must be this one; a detector that looks at none, at images of its shape.
+    """
     folder = run.folder / FOLDER
     if not folder.is_dir():
         return None
     try:
         detector = detectors.load(folder)
         known = [getattr(model, "run_reference", None) for model in detector.models]
-        current = run.checkpoint_digest()
+        if detector.needs_model:
+            of_this = bool(known) and known[0] is not None and known[0].digest == run.checkpoint_digest()
+        else:
+            of_this = detector.image_shape == run.spec().image_shape
     except UserError:  # it is damaged, or the run was trained further: there is none to use
         return None
-    of_this = known and all(one is not None and one.digest == current for one in known)
     return detector if of_this and detector.calibration_scores is not None else None
 
 
