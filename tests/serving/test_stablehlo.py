@@ -303,7 +303,7 @@ def test_what_xla_cannot_compile(runs, tmp_path, monkeypatch):
         encode = own.methods(model)["encode"]
         return {"files": encode._replace(function=lambda x: {"file": tf.io.encode_png(x[0])})}
 
-    monkeypatch.setattr(registry, "family", lambda name: dataclasses.replace(own, methods=methods))
+    monkeypatch.setattr(registry, "family", lambda *given: dataclasses.replace(own, methods=methods))
     described = serving.export(run, tmp_path / "out", export_format="stablehlo", batch_sizes=[1])
     assert set(described["left_out"]) == {"files"} and "EncodePng" in described["left_out"]["files"]
     assert set(described["methods"]) == {"serving_default", "sample", "log_prob_seeded"}
