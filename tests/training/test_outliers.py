@@ -187,7 +187,7 @@ def test_kinds_that_cannot_be_made_are_named():
     settings = dict(steps=1, outlier_kinds="noise", progress=False)
     with pytest.raises(ValueError, match="`outlier_kinds` is for uint8 images"):
         tfp_flows.fit(_Normal(), np.zeros([9, 4], np.float32), **settings)
-    with pytest.raises(ValueError, match=r"are for images \[N, H, W, C\], got \[9, 4\]"):
+    with pytest.raises(ValueError, match=r"`outlier_kinds` is for images \[N, H, W, C\], got \[9, 4\]"):
         tfp_flows.fit(_Normal(), np.zeros([9, 4], np.uint8), **settings)
 
 
