@@ -129,6 +129,13 @@ def test_a_threshold_is_never_outside():
     assert low < 90 < high
 
 
+def test_a_threshold_that_no_score_reaches_is_not_drawn():
+    sets = _sets(1)
+    figure = pictures.score_figure(sets, threshold=pictures.Threshold(np.inf, "p = 0.05"))
+    assert figure.axes[0].get_xlim() == pictures.score_figure(sets).axes[0].get_xlim()
+    assert not any("p = 0.05" in text.get_text() for text in _texts(figure))
+
+
 def test_infinite_scores_do_not_move_the_frame():
     scores = {"good": RNG.normal(0, 1, 50), "strange": np.r_[RNG.normal(3, 1, 50), np.full(20, np.inf)]}
     (axes,) = pictures.score_figure(scores).axes

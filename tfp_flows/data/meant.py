@@ -35,7 +35,7 @@ def meant(source: Source, name: str) -> Iterator[None]:
         except DataError as error:
             if not kind:
                 raise
-            raise DataError(f"{str(error).removesuffix('.')}; {_hint(name, kind)}") from error
+            raise DataError(f"{_hint(name, kind)} ({str(error).removesuffix('.')})") from error
 
 
 def _kind(path: str) -> str:

@@ -80,16 +80,18 @@ def fill(
     grid = place.subplots(len(groups) if stacked else 1, len(columns), sharex="col", squeeze=False)
     for column, axes in zip(columns, grid.T, strict=True):
         low, high = window(list(column.values.values()))
-        if column.threshold and np.isfinite(column.threshold.value):
+        limit = column.threshold  # there is none to draw where nothing can be called foreign
+        limit = limit if limit and np.isfinite(limit.value) else None
+        if limit:
             margin = 0.03 * (high - low)
-            low, high = min(low, column.threshold.value - margin), max(high, column.threshold.value + margin)
+            low, high = min(low, limit.value - margin), max(high, limit.value + margin)
         bins = edges(list(column.values.values()), low, high)
         if stacked:
             stack(axes, column, groups, bins, how)
         else:
             _together(axes[0], column, bins, how, named=len(columns) == 1)
-        if column.threshold:
-            _line(axes, column.threshold)
+        if limit:
+            _line(axes, limit)
         axes[0].set_title(column.title, fontsize=10)
         axes[-1].set_xlabel(column.xlabel)
         axes[-1].set_xlim(low, high)

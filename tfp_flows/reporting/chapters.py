@@ -67,7 +67,7 @@ def likelihoods(page: Page, found: Findings) -> None:
         "likelihoods",
         rows,
         "Fewer bits per dimension: likelier. AUROC says how well -log p tells these images from the model's "
-        "own test images: 1 is perfectly, 0.5 chance; below it they are the likelier ones. low and high are "
+        "own test images: 1 is perfect, 0.5 chance; below it they are the likelier ones. low and high are "
         f"its 95 % bootstrap interval, a dash where a set has fewer than {evaluation.FEWEST} images.",
         formats={"images": ",", "bits/dim": ".3f", "standard error": ".3f"}
         | dict.fromkeys((AREA, "low", "high"), ".3f"),
@@ -115,7 +115,9 @@ def alarms(page: Page, found: Findings) -> None:
             threshold=pictures.Threshold(limit, f"p = {alpha:g}"),
         ),
         "Histograms of the score for " + ", ".join(each.label for each in found.judged),
-        "Right of the line an image is called foreign.",
+        "Right of the line an image is called foreign."
+        if limit < float("inf")
+        else "None is called foreign.",
     )
     rows = [_alarm_row(each, found.own) for each in found.judged]
     page.table(
