@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfp_flows import data, detectors, evaluation, reporting
 from tfp_flows import runs as runs_room
@@ -188,16 +189,26 @@ def test_a_detector_of_another_model_is_not_taken(trained, runs, tmp_path):
     assert run_detector.read(other) is None
 
 
-def test_what_keeps_it_from_a_detector_is_said_and_the_evaluation_stands(trained, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (detectors.DetectorError("no images left."), "No detector (no images left);"),
+        (np.linalg.LinAlgError("Singular\nmatrix"), "No detector (LinAlgError: Singular);"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "No detector (ResourceExhaustedError: OOM);"),
+    ],
+)
+def test_what_keeps_it_from_a_detector_is_said_and_the_evaluation_stands(
+    trained, monkeypatch, error, expected
+):
     run, sets, rows = trained
     shutil.rmtree(run.folder / "detector", ignore_errors=True)
 
     def refuse(*_, **__):
-        raise detectors.DetectorError("no images left.")
+        raise error
 
     monkeypatch.setattr(run_detector, "make", refuse)
     said = reporting.close(run, sets, rows, detector_name="default", progress=False)
-    assert len(said) == 6 and "No detector (no images left);" in said[2]
+    assert len(said) == 6 and expected in said[2]
     assert (run.folder / "evaluation" / closing.PICTURE).exists()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfp_flows import data, evaluation, runs
 from tfp_flows.checks.errors import UserError
@@ -68,8 +69,8 @@ def close(
             judged = [dataclasses.replace(each, label=row.dataset) for each, row in pairs]
         elif detector is not None:
             judged = _judged(detector, chosen, rows, progress)
-    except UserError as error:  # such as too few images
-        why = str(error)
+    except (ValueError, tf.errors.OpError) as error:  # too few images; no memory; a singular covariance
+        why = str(error) if isinstance(error, UserError) else _first_line(error)
     found = Evaluated(
         run,
         spec,
@@ -87,6 +88,11 @@ def close(
     runs.write_atomically(path, picture.getvalue())
     table = closing_words.table(found)
     return [*([""] if table else []), *table, "", *closing_words.lines(found, str(path))]
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 def _judged(
