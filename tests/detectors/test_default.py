@@ -202,3 +202,12 @@ def test_detectors_whose_texture_held_the_terms_of_the_likelihood_score_as_they_
 def test_a_texture_has_as_many_components_as_there_are_images_for(rows, components):
     fit = tail_tests._fit_of("texture", rows)
     assert len(fit(np.random.RandomState(0).standard_normal([200, 3]))["means"]) == components
+
+
+def test_a_texture_of_a_few_odd_images_is_no_spike():
+    """Grey images among colour ones lie in a plane: their component keeps a width, in units of all."""
+    rows = np.random.RandomState(0).normal(size=[2400, 6])
+    rows[:200, 3:] = -9.0
+    arrays = tail_tests.fit(rows, "texture")
+    widths = 1.0 / np.linalg.svd(arrays["precisions"], compute_uv=False)
+    assert len(widths) == 2 and 0.05**0.5 * 0.999 < widths.min() < 0.3

@@ -14,12 +14,13 @@ LEAST_VARIANCE = 1e-3  # of a component, added to that of standardised statistic
 LOG_2PI = float(np.log(2.0 * np.pi))
 
 
-def fit_mixture(rows: np.ndarray, num_components: int) -> Arrays:
+def fit_mixture(rows: np.ndarray, num_components: int, least_variance: float = LEAST_VARIANCE) -> Arrays:
     """A mixture of normal distributions with full covariances, by expectation maximisation from seed 0.
 
     Args:
       rows: `[n, d]`.
       num_components: At most n; there are no more than distinct rows.
+      least_variance: Added to a component's variances.
 
     Returns:
       dict of `loc`, `scale` `[d]`, what rows are standardised by (a constant column has scale 1), and
@@ -30,7 +31,7 @@ def fit_mixture(rows: np.ndarray, num_components: int) -> Arrays:
     standardised = (rows - loc) / scale
     distinct = len(np.unique(standardised, axis=0))
     mixture = sklearn.mixture.GaussianMixture(
-        min(num_components, distinct), reg_covar=LEAST_VARIANCE, random_state=0
+        min(num_components, distinct), reg_covar=least_variance, random_state=0
     )
     with warnings.catch_warnings():
         # A mixture that could still be a little better is a density all the same.

@@ -14,6 +14,7 @@ BLOCK = 1_024  # rows at once
 MANY_ROWS = 4000  # of which half are enough to fit to
 LIKELIHOOD_COMPONENTS, TEXTURE_COMPONENTS, LAYOUT_COMPONENTS = 4, 8, 20  # at most
 LAYOUT_SIZE = 24
+LEAST_VARIANCE = 0.05  # of a texture's component: one of a few odd images, such as grey ones, is no spike
 LEAST_KNOWLEDGE = 0.1  # so that no test counts for nothing
 Fit = Callable[[np.ndarray], mixture.Arrays]
 
@@ -97,7 +98,9 @@ def _fit_likelihood(rows: np.ndarray) -> mixture.Arrays:
 
 
 def _fit_texture(rows: np.ndarray, components: int) -> mixture.Arrays:
-    return mixture.fit_mixture(rows, components) if components > 1 else mixture.fit_normal(rows)
+    if components == 1:
+        return mixture.fit_normal(rows)
+    return mixture.fit_mixture(rows, components, LEAST_VARIANCE)
 
 
 def _fit_layout(rows: np.ndarray, size: int) -> mixture.Arrays:
