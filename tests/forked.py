@@ -13,6 +13,7 @@ import pathlib
 import runpy
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
@@ -128,6 +129,7 @@ def _run(
         code = _status(end.code)
     except BaseException:
         traceback.print_exc()
+    threading._shutdown()  # threads end first, as in an interpreter: what is next takes TensorFlow apart
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -199,7 +199,7 @@ def test_case_41_a_diverged_training_says_what_can_be_done(tmp_path):
 def test_case_42_a_full_disk_is_one_line(tmp_path):
     """That names the checkpoint; each file and operation is in tests/faults."""
     run = tmp_path / "run"
-    full = functools.partial(injection.limit_file_size, 1200)
+    full = functools.partial(injection.limit_file_size, 1350)  # less than a checkpoint, more than the rest
     result = forked.command(TINY, f"--run={run}", before=full)
     assert result.returncode == 1 and result.stderr == (
         f"error: --run: the checkpoint {run}/checkpoints/ckpt-0 cannot be written: File too large; what was "
