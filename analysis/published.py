@@ -10,6 +10,7 @@ from tfp_flows.data import names
 FASHION_MNIST = ("fashion_mnist", "mnist")
 CIFAR10 = ("cifar10", "svhn_cropped")
 CIFAR100 = ("cifar10", "cifar100")
+DLSR = "a reprint of Serra 2020 (DLSR 2024, table 1)"
 UNNAMED = "not named"  # the source does not say of which model
 SOURCES = {
     "verified": "read, and again in a reprint",
@@ -63,16 +64,14 @@ NUMBERS = (
     Published("typicality", CIFAR10, 0.714, UNNAMED, "another re-run (EigenScore)", False, "read"),
     Published("input_complexity", FASHION_MNIST, 0.998, "Glow", "Serra 2020", True, "memory"),
     Published("input_complexity", CIFAR10, 0.950, "Glow, FLIF", "Serra 2020", True, "contradicted"),
-    Published(
-        "input_complexity", CIFAR10, 0.883, "Glow", "a reprint of Serra (DLSR, table 1)", False, "contradicted"
-    ),
+    Published("input_complexity", CIFAR10, 0.883, "Glow", DLSR, False, "contradicted"),
     Published("input_complexity", CIFAR10, 0.929, "PixelCNN++", "Serra 2020", True, "contradicted"),
     Published(
         "input_complexity",
         CIFAR10,
         0.737,
         "PixelCNN++",
-        "a reprint of Serra (DLSR, table 1)",
+        DLSR,
         False,
         "contradicted",
     ),

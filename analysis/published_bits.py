@@ -52,8 +52,6 @@ ROWS = (
     Bits("glow", "svhn_cropped", "cifar10", "test", None, "figure"),
     Bits("vae", "cifar10", "cifar10", "test", None, "figure"),
     Bits("vae", "cifar10", "svhn_cropped", "test", None, "figure"),
-    Bits("pixelcnn", "cifar10", "cifar10", "test", None, "figure"),
-    Bits("pixelcnn", "cifar10", "svhn_cropped", "test", None, "figure"),
     Bits("glow", "celeb_a", "celeb_a", "test", None, "figure"),
     Bits("glow", "celeb_a", "svhn_cropped", "test", None, "figure"),
     Bits("glow", IMAGENET32, IMAGENET32, "test", None, "figure"),
