@@ -76,12 +76,17 @@ def _summary(page: Page, work: Reproduction, claims: Sequence[Claim]) -> None:
     page.section("Claims", "claims")
     page.table(
         "claims",
-        [claim._asdict() for claim in claims],
+        claim_rows(claims),
         "Reproduced: the number lies on the claimed side by more than its error (a 95 % bootstrap interval, "
         "or two standard errors); contradicted: on the other side; not at this scale: neither, or there is "
         "no number.",
         marks=_mark,
     )
+
+
+def claim_rows(claims: Sequence[Claim]) -> list[Row]:
+    """Claims as rows of a table."""
+    return [{"verdict": c.verdict, "claim": c.text, "number": c.number} for c in claims]
 
 
 def _mark(row: Row, column: str) -> str | None:
@@ -177,7 +182,7 @@ def markdown_text(
         f"## {_title(work)}",
         _lead(work, claims),
         markdown(rows, FORMATS),
-        markdown([claim._asdict() for claim in claims], {}),
+        markdown(claim_rows(claims), {}),
         *([markdown(spread, SPREAD_FORMATS)] if spread else []),
         "\n".join(f"- {line}" for line in reproduce_rows.data_labels(work)),
     ]

@@ -16,8 +16,10 @@ STAGES = ("train", "evaluate", "analyse", "detect", "report")
 # Rough seconds on two cores, which the progress corrects by what it measures.
 AN_IMAGE = {"glow": 0.003, "vae": 0.04, "pixelcnn": 0.02}
 OTHERWISE = 10_000  # images of a set that is not limited
+START = 3.0  # of tracing a function
 EXPANSION, SWEEP, SAMPLES = 60.0, 60.0, 20.0
 A_DETECTOR = 45.0
+SMALL = 3.0  # of the smoke scale
 CACHED = 0.05  # of the estimate: less than that was not computed
 
 
@@ -78,36 +80,39 @@ def _evaluations(work: Reproduction) -> list[Task]:
         study = work.study(model.name)
         family = model.recipe.family
         most = work.scale.most_images if family == "glow" else work.scale.most_slow_images
-        seconds = AN_IMAGE[family] * (most or OTHERWISE)
-        for name in [study.spec.dataset, *study.others]:
-            run = functools.partial(study.log_probs, name)
-            tasks.append(Task("evaluate", f"{model.name} on {name}", seconds, run))
-        tasks.append(Task("evaluate", f"{model.name} on training images", seconds, study.training_log_probs))
-        tasks += [
-            Task("evaluate", f"{model.name}: AUROC", 5.0, functools.partial(study.auroc, name))
-            for name in study.others
+        seconds = START + AN_IMAGE[family] * (most or OTHERWISE)
+        asked: list[tuple[str, Callable[[], object]]] = [
+            (study.spec.dataset, functools.partial(study.log_probs, study.spec.dataset)),
+            ("training images", study.training_log_probs),
+            *((name, functools.partial(study.auroc, name)) for name in study.others),
         ]
+        tasks += [Task("evaluate", f"{model.name} on {label}", seconds, run) for label, run in asked]
     return tasks
 
 
 def _analyses(work: Reproduction) -> list[Task]:
     tasks = []
-    small = work.scale.name == "smoke"
+    most = SMALL if work.scale.name == "smoke" else EXPANSION
     for study in work.studies(FLOWS):
         every = [study.spec.dataset, *study.others]
-        for name in every:
-            run = functools.partial(study.moments, name, "test")
-            tasks.append(Task("analyse", f"{study.name}: moments of {name}", 1.0, run))
-        for name in study.others:
-            run = functools.partial(study.comparison, name)
-            label = f"{study.name}: second order, {name}"
-            tasks.append(Task("analyse", label, 3.0 if small else EXPANSION, run))
-        for name in filter(is_real, every):
-            run = functools.partial(study.contrast, name)
-            tasks.append(Task("analyse", f"{study.name}: contrast of {name}", 3.0 if small else SWEEP, run))
-        tasks.append(Task("analyse", f"{study.name}: constants", 2.0, study.constants))
+        steps: list[tuple[str, float, Callable[[], object]]] = [
+            *((f"moments of {n}", 1.0, functools.partial(study.moments, n, "test")) for n in every),
+            *(
+                (f"second order, {n}", EXPANSION, functools.partial(study.comparison, n))
+                for n in study.others
+            ),
+            *(
+                (f"contrast of {n}", SWEEP, functools.partial(study.contrast, n))
+                for n in filter(is_real, every)
+            ),
+            ("constants", 2.0, study.constants),
+        ]
+        tasks += [
+            Task("analyse", f"{study.name}: {label}", min(seconds, most), run)
+            for label, seconds, run in steps
+        ]
     for study in work.studies((*FLOWS, "vae", "pixelcnn")):
-        tasks.append(Task("analyse", f"{study.name}: samples", 3.0 if small else SAMPLES, study.samples))
+        tasks.append(Task("analyse", f"{study.name}: samples", min(SAMPLES, most), study.samples))
     return tasks
 
 
@@ -240,7 +245,8 @@ def guess(work: Reproduction, stage: str) -> float:
         seconds = 0.0
         for recipe in (model.recipe for model in work.judged() if not model.missing):
             most = work.scale.most_images if recipe.family == "glow" else work.scale.most_slow_images
-            seconds += (2 + len(recipe.others)) * AN_IMAGE[recipe.family] * (most or OTHERWISE)
+            a_set = START + AN_IMAGE[recipe.family] * (most or OTHERWISE)
+            seconds += (2 + len(recipe.others)) * a_set
         return seconds
     if stage == "analyse":
         return 30.0 if small else len(FLOWS) * (4 * EXPANSION + 2 * SWEEP) + 4 * SAMPLES

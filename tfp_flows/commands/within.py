@@ -1,7 +1,7 @@
 """One command within another: for a while the flags are those of the inner one."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from absl import flags
@@ -47,10 +47,10 @@ def flags_of(define: Callable[[], T], arguments: Sequence[str]) -> Iterator[T]:
 
 def _of_absl(name: str) -> bool:
     """Whether a flag is one that every command has."""
-    module = FLAGS.find_module_defining_flag(name, "")
+    module = FLAGS.find_module_defining_flag(name) or ""
     return module.startswith("absl.") or FLAGS[name].name in ("help", "helpfull", "flagfile", "undefok")
 
 
-def _remove(names: "Sequence[str] | dict[str, object]") -> None:
+def _remove(names: Iterable[str]) -> None:
     for name in names:
         delattr(FLAGS, name)

@@ -251,12 +251,12 @@ def _check_contents(builder: "DatasetBuilder", name: str, split: str) -> str:
 
 
 def _first_shape(builder: "DatasetBuilder", split: str) -> tuple[int, ...]:
-    return next(iter(_dataset(builder, f"{split}[:1]", None).as_numpy_iterator()))["image"].shape
+    return next(iter(_dataset(builder, split, None).take(1).as_numpy_iterator()))["image"].shape
 
 
 def _are_of_one_shape(builder: "DatasetBuilder", name: str, split: str) -> bool:
     """Whether the first images are: a set may not say so, as that of ImageNet in 32 x 32 does not."""
-    few = _dataset(builder, f"{split}[:{_FEW}]", None).as_numpy_iterator()
+    few = _dataset(builder, split, None).take(_FEW).as_numpy_iterator()
     try:
         return len({example["image"].shape for example in few}) == 1
     except (tf.errors.OpError, OSError) as error:

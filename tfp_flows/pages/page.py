@@ -184,8 +184,8 @@ class Page:
         shown = [
             [
                 {
-                    "text": cells.shown(row[key], (formats or {}).get(key)),
-                    "classes": cells.classes(numeric[key], marks(row, key) if marks else None),
+                    "text": (text := cells.shown(row[key], (formats or {}).get(key))),
+                    "classes": cells.classes(numeric[key], marks(row, key) if marks else None, text=text),
                 }
                 for key in header
             ]
