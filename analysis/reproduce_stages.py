@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from analysis import reproduce_training
 from analysis.errors import AnalysisError
-from analysis.reproduce_work import FLOWS, Reproduction, is_real
+from analysis.reproduce_work import FLOWS, Reproduction
 from tfp_flows import runs
 
 STAGES = ("train", "evaluate", "analyse", "detect", "report")
@@ -101,10 +101,7 @@ def _analyses(work: Reproduction) -> list[Task]:
                 (f"second order, {n}", EXPANSION, functools.partial(study.comparison, n))
                 for n in study.others
             ),
-            *(
-                (f"contrast of {n}", SWEEP, functools.partial(study.contrast, n))
-                for n in filter(is_real, every)
-            ),
+            *((f"contrast of {n}", SWEEP, functools.partial(study.contrast, n)) for n in study.faded()),
             ("constants", 2.0, study.constants),
         ]
         tasks += [

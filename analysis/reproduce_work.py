@@ -15,12 +15,11 @@ from analysis.reproduce_sets import Named
 from analysis.reproduce_training import Model
 from analysis.study import RunStudy, StudyConfig
 from tfp_flows import data, evaluation
-from tfp_flows.data import names
 from tfp_flows.models import registry
 from tfp_flows.numerics import quantization
 
 FLOWS = ("glow", "cv_glow")  # those that are taken apart
-GREY, GREY_LEVEL = "constant=128", 128  # a single image: no set
+GREY = "constant=128"  # a single image: no set to compare with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,12 +123,10 @@ class Reproduction:
     def bits(self, name: str, key: str, split: str = "test") -> np.ndarray:
         """Bits per dimension `[N]` of a set under a model."""
         found = self.study(name)
-        if key == GREY:
-            values = found.constants()[1][GREY_LEVEL : GREY_LEVEL + 1]
-        elif split == "train":
+        if split == "train":
             values = found.training_log_probs()
         else:
-            values = found.log_probs(self.set_name(name, key))
+            values = found.log_probs(key if key == GREY else self.set_name(name, key))
         return quantization.bits_per_dim(values, found.spec.image_shape)
 
     def auroc(self, name: str, key: str) -> tuple[float, float | None, float | None]:
@@ -199,8 +196,3 @@ class Reproduction:
             seed=self.config.seed,
             protocol=protocol,
         )
-
-
-def is_real(name: str) -> bool:
-    """Whether images are not made by us."""
-    return not names.is_synthetic(name)

@@ -278,6 +278,12 @@ class RunStudy:
         )
         return ContrastSweep(**found)
 
+    def faded(self) -> list[str]:
+        """The sets, the run's own first, whose contrast can be changed; see `sweeps.has_contrast`."""
+        config = self._config
+        where = dict(data_dir=config.data_dir, download=config.download, division=self.spec.division)
+        return [n for n in [self.spec.dataset, *self.others] if sweeps.has_contrast(n, **where)]
+
     def constants(self) -> tuple[np.ndarray, np.ndarray]:
         """(grey levels, log-likelihoods of constant images)."""
 
@@ -375,7 +381,6 @@ def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:
         study.choose_datasets()
     pairs = [(study, name) for study in studies for name in [study.spec.dataset, *study.others]]
     others = [(study, name) for study in studies for name in study.others]
-    real = [(study, name) for study, name in pairs if not names.is_synthetic(name)]
     flows = [(s, name) for s, name in others if s.is_flow]
     stages = {
         "moments": [functools.partial(s.moments, name, "test") for s, name in pairs]
@@ -383,7 +388,7 @@ def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:
         "log p": [functools.partial(s.log_probs, name) for s, name in pairs],
         "AUROC": [functools.partial(s.auroc, name) for s, name in others],
         "second order": [functools.partial(s.comparison, name) for s, name in flows],
-        "contrast": [functools.partial(s.contrast, name) for s, name in real],
+        "contrast": [functools.partial(s.contrast, name) for s in studies for name in s.faded()],
         "constants and samples": [f for s in studies for f in (s.constants, s.samples)],
     }
     for label, tasks in stages.items():

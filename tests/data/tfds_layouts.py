@@ -1,4 +1,4 @@
-"""Small sets in the layout of TFDS's own, with their names, features and splits: noise instead of pictures."""
+"""Small sets in the layout of TFDS's own, with their names, features and splits; noise for pictures."""
 
 import numpy as np
 
