@@ -81,6 +81,7 @@ def _summary(page: Page, work: Reproduction, claims: Sequence[Claim]) -> None:
         "or two standard errors); contradicted: on the other side; not at this scale: neither, or there is "
         "no number.",
         marks=_mark,
+        folded=False,
     )
 
 
@@ -108,6 +109,7 @@ def _rows(page: Page, work: Reproduction, rows: Sequence[Row], spread: Sequence[
         f"says training, ± one standard error over images. AUROC with the set as the positive class and its "
         f"95 % bootstrap interval; below 0.5 the likelihood is fooled.",
         formats=FORMATS,
+        folded=False,
     )
     if spread:
         page.table("seeds", spread, "The headline model with several seeds.", formats=SPREAD_FORMATS)

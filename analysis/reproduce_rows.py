@@ -21,13 +21,13 @@ class Ours:
 
     Attributes:
       bits: Mean bits per dimension.
-      error: Its standard error.
+      error: Its standard error; None of a single image.
       images: How many.
       auroc: (AUROC of -log P, low, high), None for the model's own images.
     """
 
     bits: float
-    error: float
+    error: float | None
     images: int
     auroc: tuple[float, float | None, float | None] | None
 
@@ -38,7 +38,7 @@ def ours(work: Reproduction, name: str, key: str, split: str = "test") -> Ours |
         return None
     values = work.bits(name, key, split)
     own = key == work.model(name).recipe.dataset.key
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return Ours(float(values.mean()), error, len(values), None if own else work.auroc(name, key))
 
 
@@ -74,11 +74,16 @@ def _row(work: Reproduction, model: Model, named: Named, split: str) -> Row:
         "images": "",
         "seed": recipe.seed,
         "steps": "",
+        "data": work.data_note(named),
         "remark": work.why_not(model.name, named.key),
     }
     if result is not None:
         training = work.study(model.name).spec.training
-        row |= {"ours": result.bits, "± s.e.": result.error, "images": result.images}
+        row |= {
+            "ours": result.bits,
+            "± s.e.": "" if result.error is None else result.error,
+            "images": result.images,
+        }
         row |= {"seed": training["seed"], "steps": training["steps"]}
         row["AUROC of -log P [95 %]"] = spoken(result.auroc)
         row["remark"] = "a run that was given" if model.origin == GIVEN else ""
@@ -158,16 +163,6 @@ def data_labels(work: Reproduction) -> list[str]:
     for one in sorted(named):
         if one.key not in reproduce_sets.OFFICIAL:
             continue
-        if reproduce_sets.why_missing(one.name, "test", work.where):
-            lines.append(f"{TITLES[one.key]}: not here")
-            continue
         note = reproduce_sets.remark(one, work.config.data_dir)
-        lines.append(f"{_label(one, work)}{f': {note}' if note else ''}")
+        lines.append(f"{TITLES[one.key]}: {work.data_note(one)}{f'. {note}' if note else ''}")
     return list(dict.fromkeys(lines))
-
-
-def _label(named: Named, work: Reproduction) -> str:
-    try:
-        return reproduce_sets.data_label(named, work.where)
-    except ValueError:  # a set without training images, such as the embedded MNIST
-        return f"{TITLES[named.key]} (for it: {named.name})"

@@ -72,13 +72,18 @@ def why_missing(name: str, split: str, where: dict[str, Any]) -> str:
     return ""
 
 
-def data_label(named: Named, where: dict[str, Any]) -> str:
-    """What the images are, with how many of the official ones are here: "CIFAR-10 (25,000 of 50,000)"."""
-    title = TITLES[named.key]
+def data_note(named: Named, where: dict[str, Any]) -> str:
+    """What the images are: how many of the official ones, or what stands for them; "" of those we make.
+
+    Such as "25,000 of 50,000 train, 9,966 of 10,000 test", or "complete".
+
+    Raises:
+      DataError: If they are not here.
+    """
     if named.key not in OFFICIAL:
-        return title
+        return ""
     if named.name not in (named.key, PREPARED.get(named.key)):
-        return f"{title} (for it: {named.name})"
+        return f"for it: {named.name}"
     official_train, official_test = OFFICIAL[named.key]
     train = sum(len(data.load(named.name, split, **where)) for split in SPLITS)
     test = len(data.load(named.name, "test", **where))
@@ -87,7 +92,7 @@ def data_label(named: Named, where: dict[str, Any]) -> str:
         for count, official, which in ((train, official_train, "train"), (test, official_test, "test"))
         if count != official
     ]
-    return f"{title} ({', '.join(few)})" if few else title
+    return ", ".join(few) or "complete"
 
 
 def remark(named: Named, data_dir: str | None) -> str:

@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from analysis import cache, detector_study, reproduce_recipes, reproduce_scales, reproduce_training
+from analysis import (
+    cache,
+    detector_study,
+    reproduce_recipes,
+    reproduce_scales,
+    reproduce_sets,
+    reproduce_training,
+)
 from analysis.detector_study import Candidate, DetectorStudy, Result
 from analysis.reproduce_recipes import BACKGROUND, EXPOSED, JUDGED, MEMBER, Recipe
-from analysis.reproduce_sets import Named
+from analysis.reproduce_sets import OFFICIAL, Named
 from analysis.reproduce_training import Model
 from analysis.study import RunStudy, StudyConfig
 from tfp_flows import data, evaluation
@@ -66,7 +73,7 @@ class Reproduction:
         self.models = reproduce_training.models_of(self.recipes, config.out, config.given, self.where)
         self._cache = cache.Cache(config.out / "cache")
         self._studies: dict[str, RunStudy] = {}
-        self._loaded: dict[tuple[Named, str], dict[str, Any]] = {}
+        self._notes: dict[Named, str] = {}
 
     def model(self, name: str) -> Model:
         """The model of a recipe's name."""
@@ -112,6 +119,15 @@ class Reproduction:
             return model.missing or "it is not trained yet: the stage train does it"
         other = next((named.name for named in model.recipe.others if named.key == key), None)
         return self.study(name).left_out.get(other, "") if other is not None else ""
+
+    def data_note(self, named: Named) -> str:
+        """What the images are that stand for a set; see `reproduce_sets.data_note`."""
+        if named not in self._notes:
+            missing = (
+                reproduce_sets.why_missing(named.name, "test", self.where) if named.key in OFFICIAL else ""
+            )
+            self._notes[named] = "not here" if missing else reproduce_sets.data_note(named, self.where)
+        return self._notes[named]
 
     def set_name(self, name: str, key: str) -> str:
         """The images that stand for a set of the paper when this model is judged."""

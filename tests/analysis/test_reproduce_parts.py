@@ -182,8 +182,7 @@ def test_sets_that_are_not_here_say_so_and_others_how_many_there_are(tmp_path):
     assert "'celeb_a' is not in" in reproduce_sets.why_missing(named.name, "test", where)
     tfds_layouts.write_celeb_a(tmp_path)
     assert reproduce_sets.why_missing(named.name, "train", where) == ""
-    label = reproduce_sets.data_label(named, where)
-    assert label == "CelebA (60 of 162,770 train, 24 of 19,962 test)"
+    assert reproduce_sets.data_note(named, where) == "60 of 162,770 train, 24 of 19,962 test"
     file = next(tmp_path.glob("celeb_a/*/dataset_info.json"))
     values = json.loads(file.read_text())
     values |= {"moduleName": "x.adhoc_builder", "description": "drawn\nby hand"}
