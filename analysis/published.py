@@ -81,7 +81,7 @@ NUMBERS = (
     Published("density_of_states", CIFAR10, 0.97, "Glow", "Morningstar 2021", True, "verified"),
     Published("density_of_states", CIFAR10, 0.955, "Glow", "a re-run", False, "read"),
     Published("density_of_states", CIFAR10, 0.752, UNNAMED, "another re-run (EigenScore)", False, "read"),
-    Published("density_of_states", CIFAR100, 0.57, "Glow", "Morningstar 2021", True, "verified"),
+    Published("density_of_states", CIFAR100, 0.57, UNNAMED, "a reprint of Morningstar 2021", True, "read"),
     Published(
         "local_intrinsic_dimension",
         FASHION_MNIST,
@@ -96,7 +96,7 @@ NUMBERS = (
     ),
     Published("score_test", FASHION_MNIST, 0.96, "Glow", "Bergamin 2022", True, "verified"),
     Published("score_test", CIFAR10, 0.87, "Glow", "Bergamin 2022", True, "verified"),
-    Published("score_test", CIFAR100, 0.59, "Glow", "Bergamin 2022", True, "verified"),
+    Published("score_test", CIFAR100, 0.59, UNNAMED, "Bergamin 2022, reprinted", True, "read"),
     Published("sitn", CIFAR10, 0.946, "flow matching", "Bomatter 2026", True, "read"),
     Published("likelihood_path", FASHION_MNIST, 1.00, "VAE", "Huang 2024", True, "read"),
     Published("likelihood_path", CIFAR10, 0.99, "VAE", "Huang 2024", True, "read"),

@@ -75,7 +75,7 @@ def main() -> None:
     )
     for model in work.models:
         if model.missing:
-            print(f"left out {model.name}: {model.missing}")
+            print(f"left out {model.name}: {model.missing}", flush=True)
     done = reproduce_stages.Done(work)
     reproduce_stages.do(work, stages, done, FLAGS.progress)
     if "report" in stages:

@@ -206,7 +206,7 @@ def do(
     stages: Sequence[str],
     done: Done,
     progress: bool,
-    say: Callable[[str], object] = print,
+    say: Callable[[str], object] = functools.partial(print, flush=True),
 ) -> None:
     """Does all stages but the report.
 
