@@ -16,7 +16,7 @@ class Scale:
       name: "smoke", "cpu" or "paper".
       meaning: What it is for, for readers of the report.
       most_images: Test images of a set under a flow; None for all.
-      most_slow_images: Likewise under a VAE or a PixelCNN.
+      most_slow_images: Likewise under a VAE or a PixelCNN; None for all.
       importance_samples: Of a VAE's log p.
       num_probes: Of Hutchinson's estimate.
       covariance_images: Images of a set for the full covariance.
@@ -78,7 +78,7 @@ SCALES = {
         name="paper",
         meaning="the paper's sizes and schedules, as far as they are known, for a GPU",
         most_images=None,
-        most_slow_images=None,
+        most_slow_images=2000,
         importance_samples=5000,
         num_probes=64,
         covariance_images=1024,

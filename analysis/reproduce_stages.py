@@ -206,7 +206,7 @@ def do(
     stages: Sequence[str],
     done: Done,
     progress: bool,
-    say: Callable[[str], object] = functools.partial(print, flush=True),
+    say: Callable[[str], object] | None = None,
 ) -> None:
     """Does all stages but the report.
 
@@ -215,8 +215,9 @@ def do(
       stages: Of `STAGES`, in their order.
       done: Where it is noted.
       progress: Whether to show bars of trainings.
-      say: Shows a line.
+      say: Shows a line; None to print it.
     """
+    say = say or functools.partial(print, flush=True)
     shown = Progress(say)
     waiting = trainings(work, progress) if "train" in stages else []
     later = sum(guess(work, stage) for stage in ("evaluate", "analyse", "detect") if stage in stages)
