@@ -20,7 +20,6 @@ START = 3.0  # of tracing a function
 EXPANSION, SWEEP, SAMPLES = 60.0, 60.0, 20.0
 A_DETECTOR = 45.0
 SMALL = 3.0  # of the smoke scale
-CACHED = 0.05  # of the estimate: less than that was not computed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,14 +126,21 @@ def _detections(work: Reproduction) -> list[Task]:
 class Progress:
     """Says how long what is left will take, by what was done so far."""
 
-    def __init__(self, say: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], object],
+        computed: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begins to count.
 
         Args:
           say: Shows a line.
+          computed: How many results have been computed so far; a task that computes none is passed over.
           clock: Seconds.
         """
         self._say = say
+        self._computed = computed
         self._clock = clock
         self._speed: dict[str, tuple[float, float]] = {}  # (measured, estimated) seconds, by stage
 
@@ -146,10 +152,10 @@ class Progress:
           later: Seconds that stages to come will take.
         """
         for number, task in enumerate(tasks, 1):
-            begun = self._clock()
+            begun, before = self._clock(), self._computed()
             task.run()
             seconds = self._clock() - begun
-            if seconds < CACHED * task.seconds:
+            if task.stage != "train" and self._computed() == before:
                 continue
             measured, estimated = self._speed.get(task.stage, (0.0, 0.0))
             self._speed[task.stage] = (measured + seconds, estimated + task.seconds)
@@ -218,7 +224,7 @@ def do(
       say: Shows a line; None to print it.
     """
     say = say or functools.partial(print, flush=True)
-    shown = Progress(say)
+    shown = Progress(say, lambda: work.cache.computed)
     waiting = trainings(work, progress) if "train" in stages else []
     later = sum(guess(work, stage) for stage in ("evaluate", "analyse", "detect") if stage in stages)
     if waiting:

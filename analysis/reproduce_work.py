@@ -55,7 +55,17 @@ class Config:
 
 
 class Reproduction:
-    """Models and numbers. Whatever is asked for is computed, or found in the cache."""
+    """Models and numbers. Whatever is asked for is computed, or found in the cache.
+
+    Attributes:
+      config: `Config`.
+      scale: `reproduce_scales.Scale`.
+      experiment: `reproduce_recipes.Experiment`.
+      where: `data_dir` and `download` of `data.load`.
+      recipes: The models that are wanted.
+      models: What became of each.
+      cache: `analysis.cache.Cache` of all results but the models.
+    """
 
     def __init__(self, config: Config) -> None:
         """Looks at which runs and which data there are; computes nothing.
@@ -71,7 +81,7 @@ class Reproduction:
         for name in config.given:
             reproduce_recipes.named(self.recipes, name)  # refuses one that there is not
         self.models = reproduce_training.models_of(self.recipes, config.out, config.given, self.where)
-        self._cache = cache.Cache(config.out / "cache")
+        self.cache = cache.Cache(config.out / "cache")
         self._studies: dict[str, RunStudy] = {}
         self._notes: dict[Named, str] = {}
 
@@ -96,7 +106,7 @@ class Reproduction:
         """The study of a model that there is."""
         if name not in self._studies:
             model = self.model(name)
-            found = RunStudy(model.run, self._study_config(model.recipe), self._cache)
+            found = RunStudy(model.run, self._study_config(model.recipe), self.cache)
             found.name = name
             try:
                 found.choose_datasets()
@@ -161,7 +171,7 @@ class Reproduction:
         found = DetectorStudy(
             own.dataset,
             own.image_shape,
-            self._cache,
+            self.cache,
             evaluation.names_trained_on(own),
             **self.where,
             division=own.division,

@@ -113,21 +113,22 @@ def test_another_flag_means_another_run_and_so_of_what_starts_from_it(tmp_path):
 
 
 def test_progress_says_what_is_left_by_what_was_measured():
-    now, said = [0.0], []
+    now, computed, said = [0.0], [0], []
 
-    def passing(seconds):
+    def passing(seconds, results=1):
         def run():
             now[0] += seconds
+            computed[0] += results
 
         return run
 
-    tasks = [Task("train", "a", 100.0, passing(200.0)), Task("train", "b", 100.0, passing(100.0))]
-    tasks.append(Task("train", "kept", 60.0, passing(1.0)))
-    Progress(said.append, lambda: now[0]).run(tasks, later=40.0)
+    tasks = [Task("evaluate", "a", 100.0, passing(200.0)), Task("evaluate", "b", 100.0, passing(100.0))]
+    tasks.append(Task("evaluate", "kept", 60.0, passing(1.0, results=0)))
+    Progress(said.append, lambda: computed[0], lambda: now[0]).run(tasks, later=40.0)
     # b and what was kept are first thought to take twice their estimate, then one and a half times.
     assert said == [
-        "[train 1/3] a: 3 min; 6 min to go",
-        "[train 2/3] b: 2 min; 2 min to go",
+        "[evaluate 1/3] a: 3 min; 6 min to go",
+        "[evaluate 2/3] b: 2 min; 2 min to go",
     ]
 
 
