@@ -3,6 +3,7 @@
 import importlib.metadata
 import pathlib
 from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 from analysis import (
     chapters,
@@ -21,9 +22,6 @@ from tfp_flows.numerics import quantization
 from tfp_flows.pages import cells, pictures
 from tfp_flows.pages.page import Page, Row
 
-FORMATS = {"published": ".3f", "ours": ".3f", "± s.e.": ".3f", "images": ","}
-SPREAD_FORMATS = {"mean": ".3f", "standard deviation": ".3f"}
-
 
 def write(work: Reproduction, done: Container[str]) -> pathlib.Path:
     """Writes the report from what is in the cache; returns the path of index.html.
@@ -32,12 +30,11 @@ def write(work: Reproduction, done: Container[str]) -> pathlib.Path:
       work: `Reproduction`.
       done: The stages that have been done; the chapters of others are left out, and it says so.
     """
-    rows = reproduce_rows.rows(work)
     claims = reproduce_claims.claims(work, "analyse" in done, "detect" in done)
-    spread = reproduce_rows.spread(work)
+    tables = _tables(work, done)
     page = Page(work.config.out, _title(work), _lead(work, claims))
-    _summary(page, work, claims)
-    _rows(page, work, rows, spread)
+    _summary(page, claims)
+    _rows(page, tables)
     _panels(page, work)
     flows = work.studies(FLOWS)
     if flows:
@@ -51,9 +48,50 @@ def write(work: Reproduction, done: Container[str]) -> pathlib.Path:
     if "detect" in done and work.detectors is not None:
         _detectors(page, work)
     _budgets(page, work)
-    text = markdown_text(work, rows, claims, spread)
-    runs.write_atomically(work.config.out / "results.md", text)
+    runs.write_atomically(work.config.out / "results.md", markdown_text(work, claims, tables))
     return page.write(_how(work, done))
+
+
+class Table(NamedTuple):
+    """A table of the page and of results.md.
+
+    Attributes:
+      name: Of its files.
+      rows: One or more.
+      caption: What it says.
+      formats: Of its numbers.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    caption: str
+    formats: dict[str, str]
+
+
+def _tables(work: Reproduction, done: Container[str]) -> list[Table]:
+    """Those that have a row."""
+    decimals = dict.fromkeys(("published", "ours", "± s.e.", "mean", "standard deviation"), ".3f")
+    formats = {**decimals, "images": ","}
+    found = [
+        Table(
+            "rows",
+            reproduce_rows.rows(work),
+            f"Published: {published_bits.PAPER}, with how sure we are of it. Ours: test images unless it "
+            f"says training, ± one standard error over images. AUROC of -log P with the set as the positive "
+            f"class and its 95 % bootstrap interval; below 0.5 the likelihood is fooled.",
+            formats,
+        ),
+        Table("seeds", reproduce_rows.spread(work), "The headline model with several seeds.", formats),
+    ]
+    if "analyse" in done:
+        caption = "1000 x the variance of [0, 1] pixels by channel; published: the paper, from memory."
+        found.append(Table("variances", reproduce_rows.variances(work), caption, formats))
+    if "detect" in done:
+        caption = (
+            "Remedies: AUROC with the foreign set as the positive class, and what was published, of whom."
+        )
+        found.append(Table("remedies", reproduce_rows.remedies(work), caption, formats))
+    return [table for table in found if table.rows]
 
 
 def _title(work: Reproduction) -> str:
@@ -72,7 +110,7 @@ def _lead(work: Reproduction, claims: Sequence[Claim]) -> str:
     )
 
 
-def _summary(page: Page, work: Reproduction, claims: Sequence[Claim]) -> None:
+def _summary(page: Page, claims: Sequence[Claim]) -> None:
     page.section("Claims", "claims")
     page.table(
         "claims",
@@ -96,23 +134,14 @@ def _mark(row: Row, column: str) -> str | None:
     return {REPRODUCED: "right", CONTRADICTED: "wrong"}.get(row["verdict"])
 
 
-def _rows(page: Page, work: Reproduction, rows: Sequence[Row], spread: Sequence[Row]) -> None:
+def _rows(page: Page, tables: Sequence[Table]) -> None:
     page.section("The paper's rows, and ours", "rows")
     page.text(
         "Bits per dimension; fewer: likelier. Data, sizes and budgets differ from the paper's, so that the "
         "order of the sets can be compared, and not the last digits; the data are described at the end."
     )
-    page.table(
-        "rows",
-        rows,
-        f"Published: {published_bits.PAPER}, with how sure we are of it. Ours: test images unless it "
-        f"says training, ± one standard error over images. AUROC with the set as the positive class and its "
-        f"95 % bootstrap interval; below 0.5 the likelihood is fooled.",
-        formats=FORMATS,
-        folded=False,
-    )
-    if spread:
-        page.table("seeds", spread, "The headline model with several seeds.", formats=SPREAD_FORMATS)
+    for table in tables:
+        page.table(table.name, table.rows, table.caption, table.formats, folded=False)
 
 
 def _panels(page: Page, work: Reproduction) -> None:
@@ -130,9 +159,9 @@ def _panels(page: Page, work: Reproduction) -> None:
         bits = {k: quantization.bits_per_dim(v, study.spec.image_shape) for k, v in values.items()}
         page.figure(
             f"histogram_{study.name}",
-            pictures.likelihood_figure(bits, study.name, show.styles),
+            pictures.likelihood_figure(bits, f"{study.name}: {study.title}", show.styles),
             f"Histograms of bits per dimension under {study.name}: {', '.join(bits)}.",
-            f"{study.title}, {study.spec.training['steps']:,} steps.",
+            f"{study.spec.training['steps']:,} steps, seed {study.spec.training['seed']}.",
         )
 
 
@@ -176,18 +205,12 @@ def _version(name: str) -> str:
         return "(not installed)"
 
 
-def markdown_text(
-    work: Reproduction, rows: Sequence[Row], claims: Sequence[Claim], spread: Sequence[Row]
-) -> str:
-    """Rows and claims in Markdown, for a page of docs/."""
-    pieces = [
-        f"## {_title(work)}",
-        _lead(work, claims),
-        markdown(rows, FORMATS),
-        markdown(claim_rows(claims), {}),
-        *([markdown(spread, SPREAD_FORMATS)] if spread else []),
-        "\n".join(f"- {line}" for line in reproduce_rows.data_labels(work)),
-    ]
+def markdown_text(work: Reproduction, claims: Sequence[Claim], tables: Sequence[Table]) -> str:
+    """The tables in Markdown, for a page of docs/."""
+    pieces = [f"## {_title(work)}", _lead(work, claims), markdown(claim_rows(claims), {})]
+    for table in tables:
+        pieces += [markdown(table.rows, table.formats), table.caption]
+    pieces.append("\n".join(f"- {line}" for line in reproduce_rows.data_labels(work)))
     return "\n\n".join(pieces) + "\n"
 
 

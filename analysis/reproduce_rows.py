@@ -1,11 +1,12 @@
 """The rows of the paper, ours beside the published ones; where a row is missing it says why."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from analysis import published_bits, reproduce_sets
+from analysis import published, published_bits, reproduce_sets
 from analysis.reproduce_recipes import Recipe
 from analysis.reproduce_sets import TITLES, Named
 from analysis.reproduce_training import GIVEN, Model
@@ -70,7 +71,7 @@ def _row(work: Reproduction, model: Model, named: Named, split: str) -> Row:
         "how sure": "" if known is None else published_bits.SOURCES[known.source],
         "ours": "",
         "± s.e.": "",
-        "AUROC of -log P [95 %]": "",
+        "AUROC [95 %]": "",
         "images": "",
         "seed": recipe.seed,
         "steps": "",
@@ -85,7 +86,7 @@ def _row(work: Reproduction, model: Model, named: Named, split: str) -> Row:
             "images": result.images,
         }
         row |= {"seed": training["seed"], "steps": training["steps"]}
-        row["AUROC of -log P [95 %]"] = spoken(result.auroc)
+        row["AUROC [95 %]"] = spoken(result.auroc)
         row["remark"] = "a run that was given" if model.origin == GIVEN else ""
     return row
 
@@ -126,6 +127,54 @@ def spread(work: Reproduction) -> list[Row]:
         }
         for label, values in series.items()
     ]
+
+
+def variances(work: Reproduction) -> list[Row]:
+    """1000 x the variance of [0, 1] pixels by channel, the published ones and ours, with the split."""
+    if work.why_not("glow", work.experiment.foreign):
+        return []
+    study = work.study("glow")
+    found = []
+    for key in (work.experiment.own, work.experiment.foreign):
+        name = work.set_name("glow", key)
+        splits = {"test": study.moments(name, "test")}
+        if key == work.experiment.own:
+            splits = {"train": study.training_moments, **splits}
+        for split, moments in splits.items():
+            published = published_bits.VARIANCES.get(key)
+            found.append(
+                {
+                    "set": f"{TITLES[key]} ({split})",
+                    "published": "" if published is None else _listed(published),
+                    "ours": _listed((1000 * moments.channel_variance / 255**2).tolist()),
+                    "data": work.data_note(Named(key, name)),
+                }
+            )
+    return found
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
+def remedies(work: Reproduction) -> list[Row]:
+    """What each score makes of the foreign set, beside what was published of it."""
+    own, foreign = work.experiment.own, work.experiment.foreign
+    found = []
+    for result in work.results():
+        candidate, area = result.candidate, result.separation.auroc
+        numbers = published.numbers(candidate.kind.name, own, foreign)
+        said = [f"{n.auroc:.3f} ({n.model}, {n.who}; {published.SOURCES[n.source]})" for n in numbers]
+        found.append(
+            {
+                "score": candidate.title,
+                "model": candidate.run,
+                "AUROC [95 %]": spoken((area.value, area.low, area.high)),
+                "images": " / ".join(f"{count:,}" for count in result.counts),
+                "published": "; ".join(said),
+            }
+        )
+    return found
 
 
 def budgets(work: Reproduction) -> list[Row]:
