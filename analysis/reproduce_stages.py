@@ -115,11 +115,10 @@ def _analyses(work: Reproduction) -> list[Task]:
 def _detections(work: Reproduction) -> list[Task]:
     if work.detectors is None:
         return []
-    study, candidates, foreign = work.detectors
     seconds = 2.0 if work.scale.name == "smoke" else A_DETECTOR
     return [
-        Task("detect", f"detector: {c.label}", seconds, functools.partial(study.result, c, foreign))
-        for c in candidates
+        Task("detect", f"detector: {c.label}", seconds, functools.partial(work.result, c))
+        for c in work.detectors[1]
     ]
 
 

@@ -84,6 +84,7 @@ class Reproduction:
         self.cache = cache.Cache(config.out / "cache")
         self._studies: dict[str, RunStudy] = {}
         self._notes: dict[Named, str] = {}
+        self._results: dict[Candidate, Result] = {}
 
     def model(self, name: str) -> Model:
         """The model of a recipe's name."""
@@ -193,12 +194,17 @@ class Reproduction:
         chosen = [c for c in every if scale.detectors is None or c.kind.name in scale.detectors]
         return found, chosen, self.set_name("glow", self.experiment.foreign)
 
+    def result(self, candidate: Candidate) -> Result:
+        """What one of the candidates makes of the foreign set."""
+        assert self.detectors is not None
+        if candidate not in self._results:  # its intervals are resampled, which takes seconds
+            found, _, foreign = self.detectors
+            self._results[candidate] = found.result(candidate, foreign)
+        return self._results[candidate]
+
     def results(self) -> list[Result]:
         """What every detector makes of the foreign set."""
-        if self.detectors is None:
-            return []
-        found, chosen, foreign = self.detectors
-        return [found.result(candidate, foreign) for candidate in chosen]
+        return [] if self.detectors is None else [self.result(c) for c in self.detectors[1]]
 
     def _runs(self, role: str, least: int = 1) -> tuple[Any, ...]:
         found = tuple(m.run for m in self.models if m.recipe.role == role and self.has(m.name))
