@@ -19,6 +19,9 @@ OTHERWISE = 10_000  # images of a set that is not limited
 START = 3.0  # of tracing a function
 EXPANSION, SWEEP, SAMPLES = 60.0, 60.0, 20.0
 A_DETECTOR = 45.0
+PRIOR = (
+    60.0  # seconds as estimated that every stage begins with, so that a first short task does not tell all
+)
 SMALL = 3.0  # of the smoke scale
 
 
@@ -164,12 +167,12 @@ class Progress:
             )
 
     def estimate(self, tasks: Sequence[Task]) -> float:
-        """Seconds that tasks will take: as estimated, times how much slower their stage was so far."""
+        """Seconds that tasks will take: as estimated, times about how much slower their stage was so far."""
         return sum(task.seconds * self._factor(task.stage) for task in tasks)
 
     def _factor(self, stage: str) -> float:
         measured, estimated = self._speed.get(stage, (0.0, 0.0))
-        return measured / estimated if estimated else 1.0
+        return (measured + PRIOR) / (estimated + PRIOR)
 
 
 def spoken(seconds: float) -> str:

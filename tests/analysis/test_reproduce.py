@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
+from analysis import reproduce_recipes, reproduce_rows, reproduce_work
 from tests import forked
+from tests.data import tfds_layouts
 from tests.pages import browser, walk
 from tfp_flows import data, evaluation, runs
 from tfp_flows.numerics import quantization
@@ -151,6 +153,34 @@ def test_mistakes_are_one_line(tmp_path, arguments, message):
     result = _reproduce(tmp_path / "out", *arguments)
     assert result.returncode == 1 and len(result.stderr.strip().splitlines()) == 1
     assert message in result.stderr and not (tmp_path / "out").exists()
+
+
+def _with_panels_alone():
+    whole = reproduce_recipes.recipes
+    names = ("glow_celeb_a", "glow_imagenet32")
+    reproduce_recipes.recipes = lambda *args: [r for r in whole(*args) if r.name in names]
+
+
+def test_panels_of_celeb_a_and_imagenet_are_made_where_their_images_are(tmp_path):
+    """Trained and judged on small sets in TFDS's layout; what else the panel needs is said to be missing."""
+    tfds_layouts.write_celeb_a(tmp_path / "data", {"train": 400, "validation": 8, "test": 24})
+    tfds_layouts.write_imagenet32(tmp_path / "data", {"train": 400, "validation": 24})
+    places = [f"--out={tmp_path / 'out'}", f"--data_dir={tmp_path / 'data'}"]
+    result = forked.command(
+        *("analysis.reproduce", "--experiment=cifar10", "--scale=smoke", "--stages=train,evaluate"),
+        *("--noprogress", *places),
+        before=_with_panels_alone,
+        timeout=1200,
+    )
+    assert result.returncode == 0, result.stderr
+    config = reproduce_work.Config("cifar10", "smoke", tmp_path / "out", data_dir=str(tmp_path / "data"))
+    found = reproduce_rows.rows(reproduce_work.Reproduction(config))
+    rows = {(r["learned"], r["judged on"]): r for r in found if r["model"] == "Glow"}
+    for learned in ("CelebA", "ImageNet32"):
+        assert rows[learned, learned]["images"] == 24 and rows[learned, "SVHN"]["ours"] > 0
+        assert rows[learned, "SVHN"]["how sure"] == "a histogram alone"
+    missing = rows["ImageNet32", "CIFAR-100"]
+    assert missing["ours"] == "" and "'cifar100' is not in" in missing["remark"]
 
 
 def test_the_page_fits_a_phone_and_a_desk(made):
