@@ -125,7 +125,7 @@ def test_progress_says_what_is_left_by_what_was_measured():
     tasks = [Task("evaluate", "a", 100.0, passing(260.0)), Task("evaluate", "b", 100.0, passing(99.0))]
     tasks.append(Task("evaluate", "kept", 60.0, passing(1.0, results=0)))
     Progress(said.append, lambda: computed[0], lambda: now[0]).run(tasks, later=40.0)
-    # (260 + 60) / (100 + 60) = 2 times 160 s, and 40; then (359 + 60) / (200 + 60) = 1.612 times 60 s, and 40.
+    # (260 + 60) / (100 + 60) = 2 times 160 s, and 40; then (359 + 60) / (200 + 60) times 60 s, and 40.
     assert said == [
         "[evaluate 1/3] a: 4 min; 6 min to go",
         "[evaluate 2/3] b: 99 s; 2 min to go",
