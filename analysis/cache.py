@@ -16,11 +16,15 @@ class Cache:
     """A folder of results: dicts of arrays, one NumPy archive each, never pickled.
 
     A result that was computed is found again by its key; one that was interrupted leaves nothing.
+
+    Attributes:
+      computed: How many results were not there and had to be computed.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
         """Names the folder; it is made when the first result is kept."""
         self._folder = pathlib.Path(folder)
+        self.computed = 0
 
     def get(self, stage: str, key: dict, compute: Callable[[], dict]) -> dict[str, np.ndarray]:
         """The result of `compute()`, from disk if it is there.
@@ -37,6 +41,7 @@ class Cache:
         found = _read(path)
         if found is not None:
             return found
+        self.computed += 1
         values = {name: np.asarray(value) for name, value in compute().items()}
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")

@@ -10,7 +10,6 @@ from analysis.moments import Moments
 from analysis.study import RunStudy
 from analysis.sweeps import TEMPERATURES
 from tfp_flows import evaluation
-from tfp_flows.data import names
 from tfp_flows.numerics import quantization
 from tfp_flows.pages import pictures
 from tfp_flows.pages.page import Page, Row
@@ -228,8 +227,7 @@ def sweeps(page: Page, studies: Sequence[RunStudy]) -> None:
     show = shown.of_studies(studies)
     for study in studies:
         size = int(np.prod(study.spec.image_shape))
-        real = [n for n in [study.spec.dataset, *study.others] if not names.is_synthetic(n)]
-        found = {show.label(name): study.contrast(name) for name in real}
+        found = {show.label(name): study.contrast(name) for name in study.faded()}
         page.figure(
             f"contrast_{study.name}",
             figures.contrast_curves(found, size, f"Likelihood against contrast: {study.name}", show.styles),

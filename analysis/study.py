@@ -33,6 +33,7 @@ class StudyConfig:
       covariance_images: Images of a set for the full covariance.
       sweep_images: Images at each point of a sweep.
       seed: Of probes, draws and samples.
+      protocol: How log-probabilities are estimated, of the run's family; None for its defaults.
     """
 
     datasets: tuple[str, ...]
@@ -43,6 +44,7 @@ class StudyConfig:
     covariance_images: int = 256
     sweep_images: int = 500
     seed: int = 0
+    protocol: Any = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,6 +86,8 @@ class RunStudy:
         self.name = run.folder.resolve().name
         self.spec = run.with_data(dataset)
         self._identity = {**run.spec().to_json(), "checkpoint": run.checkpoint_digest()}
+        if config.protocol is not None:
+            self._identity["protocol"] = dataclasses.asdict(config.protocol)
         self._config = config
         self._cache = results
         self.others: list[str] = []
@@ -92,7 +96,7 @@ class RunStudy:
     @functools.cached_property
     def model(self) -> tfd.Distribution:
         """The density model with its trained weights."""
-        return runs.load_model(self.run)[0]
+        return runs.load_model(self.run, self._config.protocol)[0]
 
     @functools.cached_property
     def log_prob(self) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -184,6 +188,16 @@ class RunStudy:
 
         return self._cached("log_prob", compute, dataset=self._identify(name))["log_prob"]
 
+    def training_log_probs(self) -> np.ndarray:
+        """log P of training images `[N]`, nats: a fixed random sample, as many as there are test images."""
+        count = len(self.log_probs(self.spec.dataset))
+
+        def compute() -> dict:
+            images = _load(self._config, self.spec, self.spec.dataset, "train", count).images
+            return {"log_prob": evaluation.log_probs(self.log_prob, images)}
+
+        return self._cached("training_log_prob", compute, count=count)["log_prob"]
+
     def auroc(self, name: str) -> tuple[float, float | None, float | None]:
         """(AUROC of -log P with this data set as the positive class, low, high); see `evaluation.auroc`."""
         own, other = self.log_probs(self.spec.dataset), self.log_probs(name)
@@ -264,6 +278,12 @@ class RunStudy:
         )
         return ContrastSweep(**found)
 
+    def faded(self) -> list[str]:
+        """The sets, the run's own first, whose contrast can be changed; see `sweeps.has_contrast`."""
+        config = self._config
+        where = dict(data_dir=config.data_dir, download=config.download, division=self.spec.division)
+        return [n for n in [self.spec.dataset, *self.others] if sweeps.has_contrast(n, **where)]
+
     def constants(self) -> tuple[np.ndarray, np.ndarray]:
         """(grey levels, log-likelihoods of constant images)."""
 
@@ -308,14 +328,16 @@ def _judged(spec: runs.RunSpec, name: str, split: str) -> str:
     return data.evaluation_split(name, evaluation.names_trained_on(spec)) if split == "test" else split
 
 
-def _load(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> data.ImageSet:
+def _load(
+    config: StudyConfig, spec: runs.RunSpec, name: str, split: str, most: int | None = None
+) -> data.ImageSet:
     return data.load(
         name,
         _judged(spec, name, split),
         data_dir=config.data_dir,
         download=config.download,
         image_shape=spec.image_shape,
-        max_images=config.max_images if split == "test" else None,
+        max_images=config.max_images if split == "test" else most,
         division=spec.division,
     )
 
@@ -359,7 +381,6 @@ def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:
         study.choose_datasets()
     pairs = [(study, name) for study in studies for name in [study.spec.dataset, *study.others]]
     others = [(study, name) for study in studies for name in study.others]
-    real = [(study, name) for study, name in pairs if not names.is_synthetic(name)]
     flows = [(s, name) for s, name in others if s.is_flow]
     stages = {
         "moments": [functools.partial(s.moments, name, "test") for s, name in pairs]
@@ -367,7 +388,7 @@ def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:
         "log p": [functools.partial(s.log_probs, name) for s, name in pairs],
         "AUROC": [functools.partial(s.auroc, name) for s, name in others],
         "second order": [functools.partial(s.comparison, name) for s, name in flows],
-        "contrast": [functools.partial(s.contrast, name) for s, name in real],
+        "contrast": [functools.partial(s.contrast, name) for s in studies for name in s.faded()],
         "constants and samples": [f for s in studies for f in (s.constants, s.samples)],
     }
     for label, tasks in stages.items():

@@ -8,11 +8,28 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows import data, evaluation
+from tfp_flows.data import names
 from tfp_flows.numerics import quantization
 
 CONTRASTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 TEMPERATURES = (0.0, 0.4, 0.6, 0.8, 1.0)
 NUM_SAMPLES = 8
+
+
+def has_contrast(name: str, **where: Any) -> bool:
+    """Whether a set's contrast can be changed: it is real, and has training images, whose mean is kept.
+
+    Args:
+      name: As in `tfp_flows.data`.
+      **where: `data_dir`, `download` and `division` of `data.contrast_means`.
+    """
+    if names.is_synthetic(name):
+        return False
+    try:
+        data.contrast_means(f"{name}@contrast=0.5", **where)
+    except data.DataError:
+        return False
+    return True
 
 
 def contrast_sweep(

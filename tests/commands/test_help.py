@@ -21,7 +21,7 @@ def _python(*arguments, **environment):
 @pytest.mark.parametrize(
     "module",
     [f"tfp_flows.{name}" for name in COMMANDS]
-    + ["vae.train", "pixelcnn.train", "analysis.report", "analysis.detectors"],
+    + ["vae.train", "pixelcnn.train", "analysis.report", "analysis.detectors", "analysis.reproduce"],
 )
 def test_it_fits_a_screen_and_imports_no_tensorflow(module):
     found = _python("-X", "importtime", "-m", module, "--help")
@@ -30,7 +30,9 @@ def test_it_fits_a_screen_and_imports_no_tensorflow(module):
     assert not imported & {"tensorflow", "tensorflow_probability", "matplotlib", "sklearn", "scipy"}
     lines = found.stdout.splitlines()
     assert 15 < len(lines) < 60 and max(map(len, lines)) <= 110
-    assert any(flag in found.stdout for flag in ("--run=TEXT", "--model=TEXT", "--runs=A,B,..."))
+    assert any(
+        flag in found.stdout for flag in ("--run=TEXT", "--model=TEXT", "--runs=A,B,...", "--run_of=")
+    )
     assert "absl" not in found.stdout
 
 

@@ -11,7 +11,7 @@ from tfp_flows.__main__ import COMMANDS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "commands.md"
-OTHERS = ("analysis.detectors",)  # that answer --helpfull at once, too
+OTHERS = ("analysis.detectors", "analysis.reproduce")  # that answer --helpfull at once, too
 SEE = {
     "train": "training.md",
     "evaluate": "training.md",
@@ -21,6 +21,7 @@ SEE = {
     "monitor": "monitoring.md",
     "report": "why.md",
     "detectors": "detectors/comparison.md",
+    "reproduce": "reproduce.md",
 }
 FLAG = re.compile(r"^  (--\S+)(?: +|\n +)(.*?)(?=\n  --|\n\n|\n*\Z)", re.MULTILINE | re.DOTALL)
 FLAG_FILE = "--flagfile=FILE"

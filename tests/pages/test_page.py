@@ -78,7 +78,15 @@ def test_long_tables_are_folded(made):
     made.table("short", [{"n": i} for i in range(15)], "caption")
     assert "<details>" not in _written(made)
     made.table("long", [{"n": i} for i in range(16)], "caption")
-    assert "<summary>Table of 16 rows</summary>" in _written(made)
+    assert "<details><summary>Table of 16 rows</summary>" in _written(made)
+    made.table("open", [{"n": i} for i in range(17)], "caption", folded=False)
+    assert "<details open><summary>Table of 17 rows</summary>" in _written(made)
+
+
+def test_a_sentence_in_a_cell_is_broken_into_lines_and_a_number_is_not(made):
+    made.table("t", [{"a": "one two " * 6, "b": "one two"}, {"a": "x", "b": "y"}], "caption")
+    text = _written(made)
+    assert text.count('class="long"') == 1 and f'<td class="long">{"one two " * 6}</td>' in text
 
 
 def test_words_of_others_are_no_html(made):

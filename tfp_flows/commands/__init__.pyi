@@ -14,3 +14,4 @@ from .flags import refuse_flags_of_others as refuse_flags_of_others
 from .help import FIRST as FIRST
 from .running import SIGNALLED as SIGNALLED
 from .running import run as run
+from .within import flags_of as flags_of

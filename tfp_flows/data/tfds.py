@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # it is slow to import, and often not needed
     from tensorflow_datasets.core.features import FeatureConnector
 
 _READ_BATCH = 512
+_FEW = 64  # images that tell whether all are of one shape, where a set does not say
 _FEATURES = ("image", "label", "id")
 
 
@@ -65,12 +66,14 @@ def read_tfds(name: str, split: str, options: TfdsOptions) -> ImageSet:
     Raises:
       DataError: If the set is unknown, is not there, cannot be read, or holds no images of one
         shape with 8 bits.
+
+    A set that has validation images and no test images is judged on those.
     """
     with _quiet():
         builder = _builder(name, options)
-        _check_contents(builder, name, split)
+        own = _check_contents(builder, name, split)
         try:
-            return _read(builder, name, split)
+            return dataclasses.replace(_read(builder, name, own), split=split)
         except (tf.errors.OpError, OSError) as error:
             raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
 
@@ -92,12 +95,12 @@ def stream_tfds(
     """
     with _quiet():
         builder = _builder(name, options)
-        _check_contents(builder, name, split)
-        wanted = split if stop is None else f"{split}[{start}:{stop}]"
+        own = _check_contents(builder, name, split)
+        wanted = own if stop is None else f"{own}[{start}:{stop}]"
         images = _dataset(builder, wanted, None).as_numpy_iterator()
     try:
         for index, example in enumerate(images, start):
-            yield os.fsdecode(example["id"]) if "id" in example else f"{split}_{index}", example["image"]
+            yield os.fsdecode(example["id"]) if "id" in example else f"{own}_{index}", example["image"]
     except (tf.errors.OpError, OSError) as error:
         raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
 
@@ -110,12 +113,12 @@ def iterate(name: str, split: str, options: TfdsOptions) -> Iterator[tuple[str, 
     """
     with _quiet():
         builder = _builder(name, options)
-        _check_contents(builder, name, split)
-        images = _dataset(builder, split, None).as_numpy_iterator()
+        own = _check_contents(builder, name, split)
+        images = _dataset(builder, own, None).as_numpy_iterator()
     labelled = _is_integer_scalar(_feature(builder, "label"))
     try:
         for index, example in enumerate(images):
-            key = os.fsdecode(example["id"]) if "id" in example else f"{split}_{index}"
+            key = os.fsdecode(example["id"]) if "id" in example else f"{own}_{index}"
             yield key, example["image"], int(example["label"]) if labelled else None
     except (tf.errors.OpError, OSError) as error:
         raise DataError(f"{name} in {options.folder}: cannot be read: {error}") from error
@@ -140,23 +143,26 @@ def describe(name: str, split: str, options: TfdsOptions) -> Description:
     """What a split is. Raises `DataError` as `read_tfds`."""
     with _quiet():
         builder = _builder(name, options)
-        _check_contents(builder, name, split)
-    info = builder.info.splits[split]
+        own = _check_contents(builder, name, split)
+    info = builder.info.splits[own]
     files = []
     for file in info.filepaths:
         status = tf.io.gfile.stat(os.fspath(file))
         files.append(f"{os.fspath(file)} {status.length} {status.mtime_nsec}")
     feature = _feature(builder, "image")
     assert feature is not None  # it was checked
-    return Description(info.num_examples, tuple(feature.shape), "\n".join(files))
+    shape = tuple(feature.shape)
+    if None in shape:
+        shape = _first_shape(builder, own)
+    return Description(info.num_examples, shape, "\n".join(files))
 
 
 def count_if_one_file(name: str, split: str, options: TfdsOptions) -> int | None:
     """The number of images of a split that is one file, else None. Raises `DataError` as `read_tfds`."""
     with _quiet():
         builder = _builder(name, options)
-        _check_contents(builder, name, split)
-    info = builder.info.splits[split]
+        own = _check_contents(builder, name, split)
+    info = builder.info.splits[own]
     return info.num_examples if info.num_shards == 1 else None
 
 
@@ -223,7 +229,8 @@ def _missing(name: str, options: TfdsOptions) -> str:
     )
 
 
-def _check_contents(builder: "DatasetBuilder", name: str, split: str) -> None:
+def _check_contents(builder: "DatasetBuilder", name: str, split: str) -> str:
+    """The official split to read for `split`: "validation" where there are no test images but those."""
     feature = _feature(builder, "image")
     shape = getattr(feature, "shape", None)
     if feature is None or shape is None or len(shape) != 3 or feature.np_dtype != np.uint8:
@@ -231,13 +238,29 @@ def _check_contents(builder: "DatasetBuilder", name: str, split: str) -> None:
             f"{name}: holds no 8-bit images under the feature 'image': "
             "write them to a folder or an npz archive"
         )
-    if None in shape:
-        raise DataError(f"{name}: its images differ in shape: resize them into a folder:PATH")
-    if split not in builder.info.splits:
+    official = builder.info.splits
+    own = "validation" if split == "test" and split not in official and "validation" in official else split
+    if own not in official:
         raise DataError(
-            f"{name}: has no split '{split}' (it has: {_listed(builder.info.splits)}): "
+            f"{name}: has no split '{split}' (it has: {_listed(official)}): "
             "write it to a folder or an npz archive with train and test"
         )
+    if None in shape and not _are_of_one_shape(builder, name, own):
+        raise DataError(f"{name}: its images differ in shape: resize them into a folder:PATH")
+    return own
+
+
+def _first_shape(builder: "DatasetBuilder", split: str) -> tuple[int, ...]:
+    return next(iter(_dataset(builder, split, None).take(1).as_numpy_iterator()))["image"].shape
+
+
+def _are_of_one_shape(builder: "DatasetBuilder", name: str, split: str) -> bool:
+    """Whether the first images are: a set may not say so, as that of ImageNet in 32 x 32 does not."""
+    few = _dataset(builder, split, None).take(_FEW).as_numpy_iterator()
+    try:
+        return len({example["image"].shape for example in few}) == 1
+    except (tf.errors.OpError, OSError) as error:
+        raise DataError(f"{name}: cannot be read: {error}") from error
 
 
 def _feature(builder: "DatasetBuilder", key: str) -> "FeatureConnector | None":

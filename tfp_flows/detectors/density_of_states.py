@@ -25,7 +25,8 @@ class DensityOfStates(surprise.MapOfSurprise, Detector):
 
     `score_map` is the same idea for a pixel's shares in log p (of a Glow: by level): see `surprise`.
 
-    Published AUROC, Glow: FashionMNIST/MNIST 1.00, CIFAR-10/SVHN 0.97 (authors), 0.955 and 0.752 (re-runs).
+    Published AUROC, Glow: FashionMNIST/MNIST 1.00, CIFAR-10/SVHN 0.97 (authors), 0.955 (a re-run); 0.752
+    (another, its model not named).
 
     #### References
 

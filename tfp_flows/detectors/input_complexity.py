@@ -37,7 +37,8 @@ class InputComplexity(Detector):
     `score_map` is that of the first term alone, in bits: it sums to -log2 p(x). A compressor says nothing of
     pixels.
 
-    Published AUROC: FashionMNIST/MNIST 0.998, CIFAR-10/SVHN 0.950 (Glow and FLIF), 0.929 (PixelCNN++).
+    Published AUROC: FashionMNIST/MNIST 0.998, CIFAR-10/SVHN 0.950 (Glow and FLIF), 0.929 (PixelCNN++);
+    a reprint (DLSR, 2024) credits the same authors with 0.883 and 0.737.
 
     #### References
 

@@ -21,8 +21,9 @@ class Typicality(surprise.MapOfSurprise, Detector):
 
     `score_map` says how unusual each pixel's share in log p is, likelier or less likely: see `surprise`.
 
-    Published AUROC for one image: CIFAR-10/SVHN 0.870 and 0.714 (two re-runs, Glow). The authors give
-    rejection rates instead (M = 2: 0.14 FashionMNIST/MNIST, 0.42 CIFAR-10/SVHN, Glow), which are not AUROC.
+    Published AUROC for one image: CIFAR-10/SVHN 0.870 (a re-run, Glow) and 0.714 (another, its model not
+    named). The authors give rejection rates instead (M = 2: 0.14 FashionMNIST/MNIST, 0.42 CIFAR-10/SVHN,
+    Glow), which are not AUROC.
 
     #### References
 

@@ -19,7 +19,8 @@ class WAIC(Detector):
     should be equal but for `--seed`.
 
     Published AUROC: FashionMNIST/MNIST 0.766, CIFAR-10/SVHN 1.000 (authors); re-runs 0.221 (five
-    PixelCNNs, F/M), 0.143 and 0.760 (Glow, C/S).
+    PixelCNNs, F/M), 0.143 (Glow, C/S) and 0.760 (model not named, C/S). The authors' and 0.221 are from
+    memory.
 
     `score_map` is the same formula for the shares of each pixel in log p; it does not sum to the score,
     since a variance is not additive.

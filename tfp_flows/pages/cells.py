@@ -4,6 +4,7 @@ import numbers
 from typing import Any
 
 UNBROKEN = 8  # letters of a column's title, which are not broken
+LONGEST_LINE = 40  # letters of a cell that is no sentence
 
 
 def shown(value: Any, specification: str | None) -> str:
@@ -25,13 +26,17 @@ def is_number(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, numbers.Real) and not isinstance(value, bool))
 
 
-def classes(numeric: bool, mark: str | None = None, title: str | None = None) -> str:
+def classes(
+    numeric: bool, mark: str | None = None, title: str | None = None, text: str | None = None
+) -> str:
     """The value of a cell's `class`.
 
     Args:
       numeric: Whether its column is one of numbers.
       mark: "right", "wrong" or None.
       title: Its text if it is a column's title.
+      text: Its text if it is none; a long one, a sentence, is broken into lines.
     """
     short = ["short"] if title is not None and len(title) <= UNBROKEN else []
-    return " ".join(["number"] * numeric + ([mark] if mark else []) + short)
+    long = ["long"] if text is not None and len(text) > LONGEST_LINE else []
+    return " ".join(["number"] * numeric + ([mark] if mark else []) + short + long)

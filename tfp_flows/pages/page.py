@@ -168,6 +168,7 @@ class Page:
         caption: str,
         formats: dict[str, str] | None = None,
         marks: Callable[[Row, str], str | None] | None = None,
+        folded: bool = True,
     ) -> None:
         """Adds a table, also written as tables/NAME.csv and into results.json.
 
@@ -177,6 +178,7 @@ class Page:
           caption: What it says and in which units.
           formats: {column: format specification} of the shown numbers; the files have them in full.
           marks: Function (row, column) -> "right", "wrong" or None.
+          folded: Whether a long one is closed at first.
         """
         self.data(name, rows)
         header = list(rows[0])
@@ -184,15 +186,15 @@ class Page:
         shown = [
             [
                 {
-                    "text": cells.shown(row[key], (formats or {}).get(key)),
-                    "classes": cells.classes(numeric[key], marks(row, key) if marks else None),
+                    "text": (text := cells.shown(row[key], (formats or {}).get(key))),
+                    "classes": cells.classes(numeric[key], marks(row, key) if marks else None, text=text),
                 }
                 for key in header
             ]
             for row in rows
         ]
         titles = [{"text": key, "classes": cells.classes(numeric[key], title=key)} for key in header]
-        self._add(kind="table", header=titles, rows=shown, caption=caption)
+        self._add(kind="table", header=titles, rows=shown, caption=caption, folded=folded)
 
     def data(self, name: str, rows: Sequence[Row], in_json: bool = True) -> str:
         """Writes numbers that are drawn but not shown as a table: tables/NAME.csv, and results.json.
