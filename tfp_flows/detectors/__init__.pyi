@@ -1,5 +1,6 @@
 from . import calibration as calibration
 from . import coverage as coverage
+from . import description as description
 from .critics import Critics as Critics
 from .default import Default as Default
 from .density_of_states import DensityOfStates as DensityOfStates

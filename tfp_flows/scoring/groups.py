@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from tfp_flows.detectors import calibration, group_test
 from tfp_flows.scoring.table import FOREIGN, OWN, ScoringError, csv_text
@@ -82,6 +81,8 @@ def group_rows(
         found[2] += rank - 1
     names = list(sums)
     p_values = [group_test.rank_sum_tail(t, m, num_calibration) for m, _, t in sums.values()]
+    from scipy import stats  # here, as it is slow to import
+
     q_values = stats.false_discovery_control(p_values, method="by").tolist() if names else []
     decisive, level = (p_values, alpha) if fdr is None else (q_values, fdr)
     made = [
