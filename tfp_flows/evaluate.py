@@ -72,7 +72,7 @@ def _groups() -> dict[str, tuple[str, ...]]:
     return {
         commands.FIRST: FIRST,
         "data": DATA,
-        "how log p is estimated": tuple(dict.fromkeys(protocols)),
+        "estimate": tuple(dict.fromkeys(protocols)),
         "machine": ("parts", *commands.MEMORY),
     }
 

@@ -42,8 +42,8 @@ KINDS_WITH_FOLDERS = ("folder", "tfrecord")
 GROUPS = {  # of --help
     commands.FIRST: ("model", "detector", "images", "out", "alpha", "data_dir", "batch_size"),
     "verdicts": ("fdr", "storey", "group_by", "allow_unattainable"),
-    "heat maps": ("maps", "maps_of"),
-    "Apache Beam": ("runner", "beam_args", "num_shards"),
+    "pictures": ("maps", "maps_of"),
+    "beam": ("runner", "beam_args", "num_shards"),
 }
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
 

@@ -12,9 +12,11 @@ from tests.forked import ROOT
 EACH = """
 import importlib.abc, json, os, runpy, sys
 
+SLOW = ("tensorflow", "tensorflow_probability", "sklearn", "matplotlib", "tensorflow_datasets.core")
+
 class Refuses(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name in ("tensorflow", "tensorflow_probability", "sklearn", "matplotlib", "tensorflow_datasets.core"):
+        if name in SLOW:
             raise AssertionError(f"{name} is imported")
 
 sys.meta_path.insert(0, Refuses())
