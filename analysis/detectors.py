@@ -15,9 +15,10 @@ import pathlib
 from absl import flags
 
 from analysis.errors import AnalysisError
-from tfp_flows import commands, detectors, evaluation, runs
+from tfp_flows import commands, data, detectors, evaluation, runs
 
 FLAGS = flags.FLAGS
+ROLES = ("runs", "ensemble", "backgrounds", "outlier_exposed")
 
 
 def define_flags() -> None:
@@ -43,8 +44,6 @@ def define_flags() -> None:
 
 def main() -> None:
     """Computes what the cache lacks, prints the table and writes the page."""
-    from analysis import audit, cache, detector_chapters, detector_study, detectors_page  # TensorFlow
-
     folder = pathlib.Path(FLAGS.report)
     if folder.exists() and not folder.is_dir():
         raise AnalysisError(f"--report: {folder} is a file; name a folder.")
@@ -52,11 +51,14 @@ def main() -> None:
     foreign = evaluation.other_names(own, FLAGS.out)
     if not FLAGS.runs or not foreign:
         raise AnalysisError("--runs and --out: name at least one run and one set other than --in.")
+    named = [path for name in ROLES for path in FLAGS[name].value or ()]
+    for path in named:
+        runs.Run(path).spec()
+    data.check_there([own, *foreign], data_dir=FLAGS.data_dir, download=FLAGS.download)
+    from analysis import audit, cache, detector_chapters, detector_study, detectors_page  # TensorFlow
+
     roles = detector_study.Roles(
-        *(
-            tuple(runs.Run(path) for path in FLAGS[name].value or ())
-            for name in ("runs", "ensemble", "backgrounds", "outlier_exposed")
-        )
+        *(tuple(runs.Run(path) for path in FLAGS[name].value or ()) for name in ROLES)
     )
     everyone = [*roles.bases, *roles.ensemble, *roles.backgrounds, *roles.outlier_exposed]
     detectors.check_divisions(everyone)

@@ -16,11 +16,10 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.stats
-import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
-from tfp_flows import data, detectors, evaluation, runs
+from tfp_flows import commands, data, detectors, evaluation, runs
+from tfp_flows.checks.errors import UserError
 from tfp_flows.pages import heat
 
 FLAGS = flags.FLAGS
@@ -74,6 +73,8 @@ def planted(images: np.ndarray, pieces: np.ndarray, seed: int = 1) -> tuple[np.n
 
 def localisation(maps: np.ndarray, masks: np.ndarray) -> float:
     """The AUROC of the pixels of `masks` against the others, by their values in `maps`: mean over images."""
+    import scipy.stats  # here, as it is slow to import
+
     found = []
     for values, mask in zip(maps, masks, strict=True):
         ranks, inside = scipy.stats.rankdata(values), mask.ravel()
@@ -85,6 +86,7 @@ def localisation(maps: np.ndarray, masks: np.ndarray) -> float:
 
 def gradients(model: object) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Maps of the gradient g of log p by grey levels x / 256, in the usual forms."""
+    import tensorflow as tf  # here, so that --help does not wait for it
 
     @tf.function(autograph=False)
     def gradient(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -106,7 +108,7 @@ def gradients(model: object) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     return {name: functools.partial(of_form, form) for name, form in forms.items()}
 
 
-def _smoothed(detector: detectors.Detector, images: np.ndarray) -> np.ndarray:
+def _smoothed(detector: "detectors.Detector", images: np.ndarray) -> np.ndarray:
     return heat.smoothed(detector.score_map(images))
 
 
@@ -117,7 +119,7 @@ def table(columns: Sequence[str], rows: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
-def fitted(name: str, run: runs.Run | None, dataset: str, where: dict) -> detectors.Detector:
+def fitted(name: str, run: "runs.Run | None", dataset: str, where: dict) -> "detectors.Detector":
     """The detector of a run, or of a set where it needs no model, fitted as `detect` does."""
     kind = detectors.DETECTORS[name]
     if run is None:
@@ -128,16 +130,16 @@ def fitted(name: str, run: runs.Run | None, dataset: str, where: dict) -> detect
     return detector.fit(data.load(dataset, kind.fit_split, max_images=most, **where))
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Prints the tables of a run, or of a set."""
-    del arguments
     if bool(FLAGS.run) == bool(FLAGS.dataset):
-        raise app.UsageError("give --run or --dataset, one of them.")
+        raise UserError("--run or --dataset: give one of them.")
     run = runs.Run(FLAGS.run) if FLAGS.run else None
     where: dict = {"data_dir": FLAGS.data_dir}
     if run is not None:
         where.update(image_shape=run.spec().image_shape, division=run.spec().division)
     dataset = run.spec().dataset if run else FLAGS.dataset
+    data.check_there([dataset, *FLAGS.foreign], data_dir=FLAGS.data_dir)
     test = np.asarray(data.load(dataset, "test", max_images=FLAGS.max_images, **where).images)
     own = {name: fitted(name, run, dataset, where) for name in FLAGS.detectors}
     kinds: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
@@ -178,7 +180,8 @@ def _aurocs(
     return [evaluation.auroc(known, score(images), num_bootstrap=1)[0] for images in strange]
 
 
-if __name__ == "__main__":
+def define_flags() -> None:
+    """Defines the flags."""
     flags.DEFINE_string("run", None, "Folder of the run.")
     flags.DEFINE_string("dataset", None, "Instead of a run, the set of detectors that need no model.")
     flags.DEFINE_string("data_dir", None, "Folder of data sets in TFDS layout.")
@@ -194,4 +197,8 @@ if __name__ == "__main__":
     flags.DEFINE_integer("max_images", 128, "Images that are pasted into.")
     flags.DEFINE_integer("fit_images", 512, "Images that the detectors are fitted to.")
     flags.DEFINE_bool("gradients", False, "Compare with gradients; of a flow.")
-    app.run(main)
+
+
+if __name__ == "__main__":
+    define_flags()
+    commands.run(main)

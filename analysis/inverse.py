@@ -8,24 +8,25 @@ log p is. `evaluate` says less, of fewer images.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 
 from tfp_flows import commands, data, evaluation, numerics, runs
 from tfp_flows.checks.errors import UserError
-from tfp_flows.distributions.dequantized import Dequantized
-from tfp_flows.distributions.protocols import is_flow
-from tfp_flows.numerics import InverseError
+
+if TYPE_CHECKING:
+    from tfp_flows.distributions import Dequantized
+    from tfp_flows.numerics import InverseError
 
 FLAGS = flags.FLAGS
 AT_ONCE = 250  # samples
 
 
 def rows(
-    model: Dequantized, sets: Sequence[data.ImageSet], num_samples: int
-) -> list[tuple[str, InverseError, str]]:
+    model: "Dequantized", sets: "Sequence[data.ImageSet]", num_samples: int
+) -> "list[tuple[str, InverseError, str]]":
     """(what, its round trip, a remark) for each set, each extreme image, and samples.
 
     Args:
@@ -45,8 +46,10 @@ def rows(
     return found
 
 
-def _samples(model: Dequantized, count: int) -> tuple[str, InverseError, str]:
+def _samples(model: "Dequantized", count: int) -> "tuple[str, InverseError, str]":
     """The row of the model's own samples."""
+    import tensorflow as tf
+
     log_prob = tf.function(model.flow.log_prob, reduce_retracing=True)
     errors, without = [], 0
     for start in range(0, count, AT_ONCE):
@@ -56,10 +59,10 @@ def _samples(model: Dequantized, count: int) -> tuple[str, InverseError, str]:
     worst = float(np.nanmax([error.worst for error in errors]))
     mean = float(np.nanmean([error.mean for error in errors]))
     not_finite = sum(error.not_finite for error in errors)
-    return "samples", InverseError(worst, mean, not_finite, count), f"log p not finite: {without:,}"
+    return "samples", numerics.InverseError(worst, mean, not_finite, count), f"log p not finite: {without:,}"
 
 
-def text(found: Sequence[tuple[str, InverseError, str]]) -> str:
+def text(found: "Sequence[tuple[str, InverseError, str]]") -> str:
     """The rows as an aligned table."""
     lines = [("images", "n", "worst", "mean", "not finite", "")]
     lines += [
@@ -87,6 +90,10 @@ def define_flags() -> None:
 def main() -> None:
     """Measures and prints."""
     run = runs.Run(FLAGS.run)
+    data.check_there([run.with_data().dataset, *FLAGS.datasets], data_dir=FLAGS.data_dir)
+    from tfp_flows.distributions import Dequantized  # here, as they import TensorFlow
+    from tfp_flows.distributions.protocols import is_flow
+
     model, _ = runs.load_model(run)
     if not is_flow(model) or not isinstance(model, Dequantized):
         raise UserError("`run`: its model is no flow.")

@@ -12,7 +12,7 @@ import pathlib
 from absl import flags
 
 from analysis.errors import AnalysisError
-from tfp_flows import commands, runs
+from tfp_flows import commands, data, runs
 
 FLAGS = flags.FLAGS
 
@@ -41,11 +41,15 @@ def define_flags() -> None:
 
 def main() -> None:
     """Computes what the cache lacks and writes the page."""
-    from analysis import cache, report_page, sign_table, study  # here, as they import TensorFlow
-
     out = pathlib.Path(FLAGS.out)
     if out.exists() and not out.is_dir():
         raise AnalysisError(f"--out: {out} is a file; name a folder.")
+    found = [runs.Run(folder) for folder in FLAGS.runs]
+    for run in found:
+        run.spec()
+    data.check_there(FLAGS.datasets, data_dir=FLAGS.data_dir, download=FLAGS.download)
+    from analysis import cache, report_page, sign_table, study  # here, as they import TensorFlow
+
     config = study.StudyConfig(
         datasets=tuple(FLAGS.datasets),
         data_dir=FLAGS.data_dir,
@@ -57,7 +61,6 @@ def main() -> None:
         seed=FLAGS.seed,
     )
     results = cache.Cache(out / "cache")
-    found = [runs.Run(folder) for folder in FLAGS.runs]
     report_page.check_moved(found, FLAGS.dataset)
     studies = [study.RunStudy(run, config, results, FLAGS.dataset) for run in found]
     report_page.check_names(studies)

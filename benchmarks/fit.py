@@ -24,19 +24,20 @@ from benchmarks import environment
 
 environment.prepare()
 
-from benchmarks import fit_flags, fit_table, fit_timing, fit_variants  # noqa: E402
-from tfp_flows import data, evaluation, runs, training  # noqa: E402
+from benchmarks import fit_flags, fit_table, fit_variants  # noqa: E402
+from tfp_flows import data, evaluation, numerics, runs, training  # noqa: E402
 from tfp_flows.checks.errors import UserError  # noqa: E402
-from tfp_flows.numerics import parts  # noqa: E402
 
 
 def main(arguments=None):
     """Times, trains, judges, and writes the table after each variant."""
     options = _parser().parse_args(arguments)
+    from benchmarks import fit_timing  # here, as it imports TensorFlow
+
     base = fit_variants.BASES[options.dataset]
     variants = fit_flags.chosen(options.variants, base.flags, options.flags)
     folder = pathlib.Path(options.out or f"runs/fit_{options.dataset}")
-    num_parts = parts.choose(0, min(v.training.batch_size for v in variants.values()))
+    num_parts = numerics.parts.choose(0, min(v.training.batch_size for v in variants.values()))
     source = dict(data_dir=options.data_dir, download=options.download)
     train_set = data.load(options.dataset, "train", **source)
     seconds = fit_timing.of_variants(

@@ -296,6 +296,7 @@ EXECUTES = re.compile(
     r"unpack_archive|load_model_weights|py_function|numpy_function|allow_pickle=True)\b"
 )
 EXECUTES_ALLOWED = {
+    "tfp_flows._start": {"exec_module"},  # of TensorFlow, found as any import finds it
     "tfp_flows.models.registry": {"exec_module", "import_module"},
     "tfp_flows.data.batches": {"numpy_function"},  # in a pipeline of this process, which no file holds
 }

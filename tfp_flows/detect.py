@@ -15,6 +15,7 @@ docs/many_images.md.
 """
 
 import json
+from typing import Any
 
 from absl import flags
 
@@ -23,6 +24,11 @@ from tfp_flows.checks.paths import check_path
 from tfp_flows.detectors.names import DEFAULT, NAMES
 
 FLAGS = flags.FLAGS
+GROUPS = {  # of --help
+    commands.FIRST: ("run", "detector", "out", "data_dir", "alpha", "max_images", "set", "with"),
+    "data": ("calibrate_on", "dataset", "download", "skip_unreadable"),
+    "machine": ("parts", *commands.MEMORY),
+}
 
 
 def define_flags() -> None:
@@ -51,18 +57,20 @@ def define_flags() -> None:
 
 def main() -> None:
     """Fits, calibrates, saves."""
-    numerics.parts.choose(FLAGS.parts)
     data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
-    check_path(FLAGS.out, "out")
+    detectors.description.check_out(check_path(FLAGS.out, "out"))
     detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
     spec = members[0].with_data(FLAGS.dataset, FLAGS.skip_unreadable)
     settings = dict(_setting(text) for text in FLAGS.set)
+    where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
+    detectors.check_divisions(members)
+    data.check_there([name for name in (spec.dataset, FLAGS.calibrate_on) if name], **where)
+    numerics.parts.choose(FLAGS.parts)  # from here on with TensorFlow
     try:
         detector = detectors.of_runs(FLAGS.detector, members, settings)
     except TypeError as error:
         raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
-    where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     runs.warn_of_changed_images(members[0], spec, **where)
     used = detectors.fit_and_calibrate(
         detector,
@@ -124,4 +132,4 @@ def summary(
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main)
+    commands.run(main, GROUPS)

@@ -8,6 +8,7 @@ RUN/evaluation/bits_per_dim.csv, likelihoods.png, samples.png, summary.png, log_
 inverse.json. Where RUN/detector is a detector of this model, its AUROCs stand beside those of -log p.
 """
 
+import dataclasses
 from typing import Any
 
 from absl import flags
@@ -16,6 +17,8 @@ from tfp_flows import commands, data, evaluation, numerics, reporting, runs
 from tfp_flows.models import registry
 
 FLAGS = flags.FLAGS
+FIRST = ("run", "datasets", "data_dir", "batch_size", "max_images", "num_samples")
+DATA = ("dataset", "download", "skip_unreadable")
 
 
 def define_flags() -> None:
@@ -37,7 +40,6 @@ def define_flags() -> None:
 
 def main() -> None:
     """Evaluates and prints the table."""
-    numerics.parts.choose(FLAGS.parts)
     data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
     run = runs.Run(FLAGS.run)
     family = run.spec().family
@@ -45,14 +47,11 @@ def main() -> None:
     commands.refuse_flags_of_others(family, _protocol_classes())
     protocol: Any = commands.config_from_flags(settings.protocol_class)
     spec = run.with_data(FLAGS.dataset, FLAGS.skip_unreadable)
-    runs.warn_of_changed_images(run, spec, FLAGS.data_dir, FLAGS.download)
-    sets = evaluation.load_sets(
-        spec,
-        FLAGS.datasets,
-        data_dir=FLAGS.data_dir,
-        download=FLAGS.download,
-        max_images=FLAGS.max_images,
-    )
+    where = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
+    data.check_there([name for name in (spec.dataset, *FLAGS.datasets) if name], **where)
+    numerics.parts.choose(FLAGS.parts)  # from here on with TensorFlow
+    runs.warn_of_changed_images(run, spec, **where)
+    sets = evaluation.load_sets(spec, FLAGS.datasets, **where, max_images=FLAGS.max_images)
     rows = evaluation.evaluate(
         run,
         sets,
@@ -63,8 +62,19 @@ def main() -> None:
         temperature=FLAGS.temperature,
     )
     print(evaluation.report(run, rows))
-    told = dict(spec=spec, data_dir=FLAGS.data_dir, download=FLAGS.download, progress=FLAGS.progress)
+    told = dict(spec=spec, **where, progress=FLAGS.progress)
     print("\n".join(reporting.close(run, sets, rows, **told)))
+
+
+def _groups() -> dict[str, tuple[str, ...]]:
+    """The flags as `--help` groups them."""
+    protocols = [field.name for each in _protocol_classes().values() for field in dataclasses.fields(each)]
+    return {
+        commands.FIRST: FIRST,
+        "data": DATA,
+        "estimate": tuple(dict.fromkeys(protocols)),
+        "machine": ("parts", *commands.MEMORY),
+    }
 
 
 def _protocol_classes() -> dict[str, type]:
@@ -73,4 +83,4 @@ def _protocol_classes() -> dict[str, type]:
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main)
+    commands.run(main, _groups())

@@ -13,7 +13,7 @@ itself, the VAE's categories, XLA draws with another generator: other images fro
 
 from absl import flags
 
-from tfp_flows import commands, runs, serving
+from tfp_flows import commands, detectors, runs, serving
 from tfp_flows.checks.errors import UserError
 from tfp_flows.serving.formats import BATCH_SIZES, FORMATS, SAVED_MODEL, STABLEHLO
 
@@ -42,9 +42,12 @@ def main() -> None:
     other = {SAVED_MODEL: "batch_sizes", STABLEHLO: "jit_compile"}[FLAGS.format]
     if FLAGS[other].present:
         raise UserError(f"--{other} has no meaning with --format={FLAGS.format}.")
-    run = runs.Run(FLAGS.run)
+    run, sizes = runs.Run(FLAGS.run), _batch_sizes(FLAGS.batch_sizes)
+    run.spec()  # what cannot be is refused before TensorFlow is imported
+    serving.signature_file.check_out(FLAGS.out)
+    if FLAGS.detector:
+        detectors.description.read(FLAGS.detector)
     if FLAGS.format == STABLEHLO:
-        sizes = _batch_sizes(FLAGS.batch_sizes)
         described = serving.export(
             run, FLAGS.out, FLAGS.detector, export_format=STABLEHLO, batch_sizes=sizes
         )

@@ -173,4 +173,4 @@ def _say(watch: "monitoring.Watch", monitor: "monitoring.Monitor", said: list[st
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main, tensorflow=False)
+    commands.run(main)

@@ -39,6 +39,12 @@ from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
 KINDS_WITH_FOLDERS = ("folder", "tfrecord")
+GROUPS = {  # of --help
+    commands.FIRST: ("model", "detector", "images", "out", "alpha", "data_dir", "batch_size"),
+    "verdicts": ("fdr", "storey", "group_by", "allow_unattainable"),
+    "pictures": ("maps", "maps_of"),
+    "beam": ("runner", "beam_args", "num_shards"),
+}
 SOME_FAILED = 3  # exit status: every image was read or is among the errors, and some are
 
 
@@ -87,6 +93,8 @@ def main() -> None:
             raise scoring.ScoringError("--fdr and --alpha: verdicts are by one of the two; leave one out.")
     elif FLAGS.storey:
         raise scoring.ScoringError("--storey is for q-values: give --fdr too.")
+    scoring.check_out(FLAGS.out)
+    data.check_there([FLAGS.images], data_dir=FLAGS.data_dir)
     with _last_words():
         counts, ending = _score_here() if FLAGS.runner is None else (_score_on_beam(), None)
     others = ""
@@ -217,4 +225,4 @@ def _score_on_beam() -> "scoring.Counts":
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main)
+    commands.run(main, GROUPS)

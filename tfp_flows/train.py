@@ -7,6 +7,7 @@ The same command again resumes a run that was interrupted; in a resumed run only
 """
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,6 @@ FIRST = (
     "seed",
 )
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
-MEMORY = ("memory_limit_mib", "cache_dir")  # likewise
 CODE_SIZE = 16
 NO_DETECTOR = "none"
 PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
@@ -107,11 +107,12 @@ def define_flags(family: str = "glow") -> list[str]:
 def main(flag_names: list[str]) -> None:
     """Trains, then evaluates; where another host is lost, starts again."""
     _choose_end()
+    asked = _Asked.by_flags()
     try:
         parts_per_replica = 1
         if FLAGS.parts or FLAGS.distribute == "none":
             parts_per_replica = numerics.parts.choose(FLAGS.parts, FLAGS.batch_size)
-        _train(flag_names, training.strategies.make_strategy(FLAGS.distribute), parts_per_replica)
+        _train(asked, flag_names, training.strategies.make_strategy(FLAGS.distribute), parts_per_replica)
     except training.strategies.HostLost as error:
         training.strategies.start_again(error, FLAGS.max_restarts)
 
@@ -122,18 +123,57 @@ def _choose_end() -> None:
         FLAGS["early_stopping"].value, FLAGS["validate_every"].value = PATIENCE, VALIDATE_EVERY
 
 
-def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int) -> None:
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What the flags ask for.
+
+    Attributes:
+      run: The run.
+      config: How it is trained.
+      model: The family's config.
+      data_dir: Folder of data sets in TFDS layout, where it is now, or None.
+    """
+
+    run: "runs.Run"
+    config: "training.TrainingConfig"
+    model: Any
+    data_dir: str | None
+
+    @classmethod
+    def by_flags(cls) -> "_Asked":
+        """Refuses what can be refused before TensorFlow is imported, and before any image is read."""
+        data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
+        config = commands.config_from_flags(training.TrainingConfig)
+        commands.refuse_flags_of_others(FLAGS.family, _config_classes())
+        _check_condition(config)
+        run = runs.Run(FLAGS.run)
+        run.check_folder()
+        config_class = registry.settings(FLAGS.family).config_class
+        _keep_meaning(run, config_class)
+        model: Any = commands.config_from_flags(config_class)
+        data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
+        training.check_parts(FLAGS.batch_size, 1, FLAGS.parts)
+        where: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
+        data.check_there(map(run.find, [FLAGS.dataset, *_outliers(config)]), split="train", **where)
+        data.check_there(map(run.find, FLAGS.evaluate_on or []), **where)
+        if config.init_from:
+            runs.Run(config.init_from).spec()
+        if FLAGS.distribute == "multi_worker":
+            training.check_tf_config(os.environ.get("TF_CONFIG"))
+        return cls(run, config, model, data_dir)
+
+
+def _outliers(config: "training.TrainingConfig") -> list[str]:
+    """The names of the outlier sets."""
+    return [name for name in config.outlier_dataset.split("+") if name]
+
+
+def _train(
+    asked: _Asked, flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int
+) -> None:
     import tensorflow as tf  # here, so that --help does not wait for it
 
-    data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
-    config = commands.config_from_flags(training.TrainingConfig)
-    commands.refuse_flags_of_others(FLAGS.family, _config_classes())
-    _check_condition(config)
-    run = runs.Run(FLAGS.run)
-    config_class = registry.settings(FLAGS.family).config_class
-    _keep_meaning(run, config_class)
-    model_config: Any = commands.config_from_flags(config_class)
-    data_dir = FLAGS.data_dir and run.find_folder(FLAGS.data_dir)
+    run, config, data_dir = asked.run, asked.config, asked.data_dir
     run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
     division = run.spec().division if run.exists() else data.DIVISION
     source: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
@@ -142,11 +182,10 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     train_set = data.load(dataset, "train", **where)
     validation_set = data.load(dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
     classes = data.Classes.of(train_set) if FLAGS.condition == "label" else None
-    names = [run.find(name) for name in config.outlier_dataset.split("+") if name]
-    outliers = _load_outliers(names, train_set.image_shape, where)
+    outliers = _load_outliers([run.find(name) for name in _outliers(config)], train_set.image_shape, where)
     spec = runs.RunSpec(
         family=FLAGS.family,
-        model=model_config,
+        model=asked.model,
         training=dataclasses.asdict(config),
         dataset=FLAGS.dataset,
         image_shape=train_set.image_shape,
@@ -270,7 +309,8 @@ def _groups(names: list[str]) -> dict[str, list[str]]:
         for name, config_class in {"training": training.TrainingConfig, **_config_classes()}.items()
     }
     told = {*FIRST, *(name for group in fields.values() for name in group)}
-    groups["data"] = [name for name in names if name not in told] + list(MEMORY)
+    groups["data"] = [name for name in names if name not in told]
+    groups["data"] += [*commands.MEMORY, "allow_changed_images"]
     for title, group in fields.items():
         shown = {name for names in groups.values() for name in names}
         groups[title] = [name for name in group if name not in shown]

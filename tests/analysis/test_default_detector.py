@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from analysis import default_detector, foreign_sets
+from analysis import default_study, foreign_sets
 from tests.detectors.models import gaussian
 from tfp_flows import data, detectors
 
@@ -43,19 +43,19 @@ def test_areas_are_scikit_learns():
     rng = np.random.RandomState(0)
     own, foreign = rng.randint(0, 9, 60), rng.randint(3, 12, 40)
     expected = roc_auc_score(np.arange(100) >= 60, np.concatenate([own, foreign]))
-    assert default_detector.auroc(own, foreign) == pytest.approx(expected)
+    assert default_study.auroc(own, foreign) == pytest.approx(expected)
 
 
 def test_the_choice_for_a_set_does_not_see_it():
     """One combination is best because of one set alone: without that set it is not chosen."""
-    good, other = default_detector.Combination("", ("a",)), default_detector.Combination("", ("b",))
+    good, other = default_study.Combination("", ("a",)), default_study.Combination("", ("b",))
     found = {"run": {good: {"x": 1.0, "y": 0.5, "z": 0.5}, other: {"x": 0.1, "y": 0.6, "z": 0.6}}}
-    assert default_detector.left_out(found) == {"x": other, "y": good, "z": good}
+    assert default_study.left_out(found) == {"x": other, "y": good, "z": good}
 
 
 def test_rules_of_one_test_and_of_equal_tests():
     logs = np.log(np.random.RandomState(0).rand(1, 20))
-    for rule in default_detector.RULES.values():
+    for rule in default_study.RULES.values():
         np.testing.assert_allclose(np.argsort(rule(logs)), np.argsort(-logs[0]))
         np.testing.assert_allclose(np.argsort(rule(logs.repeat(3, axis=0))), np.argsort(-logs[0]))
 
@@ -69,22 +69,22 @@ def test_the_study_judges_what_the_detector_scores(own):
     sets = {"validation": images[:30], "calibration": images[30:], "test": images[20:40]}
     sets["noise"] = np.random.RandomState(0).randint(0, 256, [20, *shape]).astype(np.uint8)
     statistics = {name: detector.statistics(values) for name, values in sets.items()}
-    found = default_detector.judged(statistics)
+    found = default_study.judged(statistics)
     np.testing.assert_allclose(found.single["default"]["noise"], detector.score(sets["noise"]), rtol=1e-4)
     np.testing.assert_allclose(found.single["-log p"]["noise"], -statistics["noise"][:, 0])
     logs = np.log(list(detector.tests(sets["noise"]).values()))
     ours = [found.tests[name]["noise"] for name in detector.TESTS]
     np.testing.assert_allclose(ours, logs, rtol=1e-4, atol=1e-5)
-    kinds = default_detector.combinations(list(found.tests))
-    by_kind = {"run": {kind: default_detector.combined(found, kind) for kind in kinds}}
-    assert by_kind["run"][default_detector.DEFAULT] == pytest.approx(
-        default_detector.areas(found.single["default"]), abs=1e-6
+    kinds = default_study.combinations(list(found.tests))
+    by_kind = {"run": {kind: default_study.combined(found, kind) for kind in kinds}}
+    assert by_kind["run"][default_study.DEFAULT] == pytest.approx(
+        default_study.areas(found.single["default"]), abs=1e-6
     )
-    text, rows = default_detector.report({"run": found}, by_kind, default_detector.left_out(by_kind))
+    text, rows = default_study.report({"run": found}, by_kind, default_study.left_out(by_kind))
     assert [row[1] for row in rows].count("noise") == 1 and "### run" in text
     assert all(np.isfinite(row[2:]).all() for row in rows[1:])
 
 
 def test_names_get_the_shape_of_the_model():
-    assert default_detector.fitting_name("mnist", (28, 28, 1)) == "mnist@resize=28@luminance"
-    assert default_detector.fitting_name("photos", (32, 32, 3)) == "photos@resize=32@rgb"
+    assert default_study.fitting_name("mnist", (28, 28, 1)) == "mnist@resize=28@luminance"
+    assert default_study.fitting_name("photos", (32, 32, 3)) == "photos@resize=32@rgb"

@@ -1,5 +1,6 @@
 from . import flags as flags
 from .flags import DATASET_HELP as DATASET_HELP
+from .flags import MEMORY as MEMORY
 from .flags import config_from_flags as config_from_flags
 from .flags import define_common_flags as define_common_flags
 from .flags import define_config_flags as define_config_flags

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 FLAGS = flags.FLAGS
+MEMORY = ("memory_limit_mib", "cache_dir")
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, fashion_mnist_small, "
     "mnist_small, photos, digits, constant or noise, and operations on any of them, left to right: "

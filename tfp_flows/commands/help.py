@@ -1,5 +1,7 @@
 """What `--help` shows: a screen of what most need, and the names of the rest; `--helpfull` shows all.
 
+Of the command's description `--help` has the first paragraphs.
+
 It is asked for before anything else is done: no TensorFlow is imported, nothing is checked.
 """
 
@@ -18,6 +20,8 @@ ASKED = {"--help": False, "-help": False, "-h": False, "--helpshort": False, "--
 FLAG_FILE = "--flagfile=FILE"
 FLAG_FILE_HELP = "Reads flags from a file, one a line."
 FIRST = ""  # the group that every help shows in full
+OTHER = "other"  # that of flags which a command puts into none
+_PARAGRAPHS = 3  # of a description: what it does, how it is called, what comes of it
 _WIDEST = 100
 _COLUMN = 26
 _PLACEHOLDERS = {
@@ -37,13 +41,15 @@ def text(groups: Mapping[str, Iterable[str]], full: bool) -> str:
     """The help of the command that runs.
 
     Args:
-      groups: Names of flags by the titles of their groups, those of `FIRST` first.
-      full: Whether every group is shown in full.
+      groups: Names of flags by the titles of their groups, those of `FIRST` first. The command's own that
+        are in none are one more.
+      full: Whether every group, and the description, is shown in full.
     """
     width = min(shutil.get_terminal_size().columns, _WIDEST)
-    blocks = [(sys.modules["__main__"].__doc__ or "").strip()]
+    described = (sys.modules["__main__"].__doc__ or "").strip().split("\n\n")
+    blocks = described if full else described[:_PARAGRAPHS]
     rest = []
-    for title, names in groups.items():
+    for title, names in _with_others(groups).items():
         if full or title == FIRST:
             lines = [title + ":"] if title else []
             lines += [_described(_spelled(FLAGS[name]), _meaning(FLAGS[name]), width) for name in names]
@@ -56,6 +62,14 @@ def text(groups: Mapping[str, Iterable[str]], full: bool) -> str:
     if rest:
         blocks.append("\n".join(["More, which --helpfull describes:", *rest]))
     return "\n\n".join(blocks)
+
+
+def _with_others(groups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """The groups, and in another one the command's own flags that are in none of them."""
+    found = {title: list(names) for title, names in groups.items()}
+    told = {name for names in found.values() for name in names}
+    others = [name for names in own_flags().values() for name in names if name not in told]
+    return {**found, **({OTHER: others} if others else {})}
 
 
 def own_flags() -> dict[str, list[str]]:

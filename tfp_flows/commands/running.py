@@ -27,9 +27,7 @@ _WORDS = {
 SIGNALLED = 128  # and a signal's number: the exit status after it, as shells have it
 
 
-def run(
-    main: Callable[[], None], groups: Mapping[str, Iterable[str]] | None = None, tensorflow: bool = True
-) -> None:
+def run(main: Callable[[], None], groups: Mapping[str, Iterable[str]] | None = None) -> None:
     """Runs `main()`; a `UserError` becomes one line on stderr and exit status 1, a warning one line.
 
     So does a file or folder that cannot be read or written. SIGINT, SIGTERM and SIGHUP end with exit status
@@ -38,17 +36,16 @@ def run(
     read by `flag_files.expand`, and no output fails, as `output.forgiving` has it.
 
     Args:
-      main: Callable without arguments; the flags are parsed before it is called, and TensorFlow is imported.
+      main: Callable without arguments; the flags are parsed before it is called. What it refuses without
+        TensorFlow it refuses seconds earlier: TensorFlow is imported, quietly, when it is first needed.
       groups: Names of flags by the titles of their groups, as for `help.text`; by default the main module's
         own are one group.
-      tensorflow: Whether it is imported; a command that does without begins seconds earlier.
     """
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
             sys.exit(f"error: unexpected argument {argv[1]!r}; flags are given as --name=value.")
-        if tensorflow:
-            _start.import_tensorflow()
+        _start.when_needed()
         logging.set_verbosity(logging.ERROR)
         warnings.formatwarning = _one_line
         received = _interrupting_signals()

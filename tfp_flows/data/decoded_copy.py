@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 import PIL
-import tensorflow as tf
 
 from tfp_flows.checks import atomic, sizes
 from tfp_flows.checks.memory import size_text
@@ -118,6 +117,8 @@ def _folder_name(what: Mapping[str, str], description: str) -> str:
 
 def _versions() -> dict[str, str]:
     """Of what decodes and resizes."""
+    import tensorflow as tf  # here, so that names can be taken apart without it
+
     return {"pillow": PIL.__version__, "tensorflow": tf.__version__, "numpy": np.__version__}
 
 

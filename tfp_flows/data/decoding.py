@@ -21,7 +21,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from tfp_flows.checks import sizes
@@ -193,6 +192,8 @@ def _levels(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, str]:
 
 def _of_deep_png(image: Image.Image, encoded: bytes) -> tuple[np.ndarray, np.ndarray | None, str]:
     """As `_levels`, of a PNG with 16 bits: Pillow would open its colours as 8, cut off and not rounded."""
+    import tensorflow as tf  # here, as few pictures need it
+
     with tf.device("/CPU:0"):
         values = tf.io.decode_png(encoded, channels=4, dtype=tf.uint16).numpy()
     colour = values[..., :1] if image.mode[0] in "IL" else values[..., :3]

@@ -14,8 +14,6 @@ import functools
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits, load_sample_images
-from sklearn.model_selection import train_test_split
 
 from tfp_flows.data.image_set import ALL, SPLITS, ImageSet, joined
 from tfp_flows.data.small_sets import SMALL_SPLITS, small_set
@@ -74,6 +72,8 @@ def photo_strips(picture: int) -> list[tuple[str, int, int]]:
 @functools.lru_cache(maxsize=1)
 def photographs() -> tuple[tuple[str, np.ndarray], ...]:
     """The two photographs: file name and `uint8 [427, 640, 3]`."""
+    from sklearn.datasets import load_sample_images  # here, as it is slow to import
+
     bunch = load_sample_images()
     names = [Path(filename).name for filename in bunch.filenames]
     return tuple(zip(names, map(np.asarray, bunch.images), strict=True))
@@ -116,6 +116,9 @@ def digit_images(split: str) -> ImageSet:
     Returns:
       The images, `uint8 [N, 8, 8, 1]`, with labels 0..9; the keys are indices into the file.
     """
+    from sklearn.datasets import load_digits  # here, as they are slow to import
+    from sklearn.model_selection import train_test_split
+
     digits = load_digits()
     indices = np.arange(len(digits.images))
     train, test = train_test_split(

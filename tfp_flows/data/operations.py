@@ -27,7 +27,6 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from tfp_flows.checks import sizes
 from tfp_flows.data.errors import DataError
@@ -234,6 +233,8 @@ def _to_size(kind: str, images: np.ndarray, size: tuple[int, int], name: str) ->
 
 def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes `uint8 [N, H, W, C]` to (H', W'), bilinear and antialiased, rounded and clipped."""
+    import tensorflow as tf  # here, so that names can be taken apart without it
+
     resized = np.empty((len(images), *size, images.shape[-1]), np.uint8)
     with tf.device("/CPU:0"):
         largest = max(math.prod(images.shape[1:]), math.prod(resized.shape[1:]), 1)

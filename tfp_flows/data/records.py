@@ -10,8 +10,6 @@ import glob
 import os
 from collections.abc import Iterator
 
-import tensorflow as tf
-
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.files import check_regular
 
@@ -60,6 +58,8 @@ def read_records(file: str) -> Iterator[bytes]:
         cannot be read. The message is the reason alone.
     """
     count, is_whole = _framed(file)
+    import tensorflow as tf  # here, so that a missing file is told at once
+
     records = tf.data.TFRecordDataset(os.fsencode(file)).take(count)
     try:
         yield from records.as_numpy_iterator()

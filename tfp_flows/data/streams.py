@@ -18,10 +18,9 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf import message
 
 from tfp_flows.data import embedded, folder, listing, synthetic, tfds
@@ -35,6 +34,9 @@ from tfp_flows.data.preparation import Preparation, decoded
 from tfp_flows.data.reading import others_text
 from tfp_flows.data.records import files_of, read_records
 from tfp_flows.data.splits import divide
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _NUM_FILES = 64  # a piece of a folder
 _NUM_IMAGES = 1024  # a piece of an array or a split, at least
@@ -344,6 +346,8 @@ def _tfrecord(
 
 
 def _example(record: bytes, place: str, operations: Sequence[Operation]) -> Item:
+    import tensorflow as tf  # here, so that what cannot be scored is told at once
+
     try:
         features = tf.train.Example.FromString(record).features.feature
     except message.DecodeError:
@@ -355,7 +359,7 @@ def _example(record: bytes, place: str, operations: Sequence[Operation]) -> Item
     return decode(key, encoded, operations)
 
 
-def _first(features: Mapping[str, tf.train.Feature], *names: str) -> bytes:
+def _first(features: Mapping[str, "tf.train.Feature"], *names: str) -> bytes:
     """The first bytes of the first of these features that has any, or none."""
     values = (features[name].bytes_list.value for name in names if name in features)
     return next((value[0] for value in values if value and value[0]), b"")

@@ -6,20 +6,22 @@ Nothing is downloaded unless it is asked for.
 import contextlib
 import dataclasses
 import difflib
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from tfp_flows.checks.paths import check_path
+from tfp_flows.data import known_sets
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 from tfp_flows.data.names import EMBEDDED_KINDS, SOURCE_CHOICES, SYNTHETIC_KINDS
 
-if TYPE_CHECKING:  # it is slow to import, and often not needed
+if TYPE_CHECKING:  # they are slow to import, and often not needed
+    import tensorflow as tf
     from tensorflow_datasets.core import DatasetBuilder
     from tensorflow_datasets.core.features import FeatureConnector
 
@@ -72,6 +74,8 @@ def read_tfds(name: str, split: str, options: TfdsOptions) -> ImageSet:
     with _quiet():
         builder = _builder(name, options)
         own = _check_contents(builder, name, split)
+        import tensorflow as tf
+
         try:
             return dataclasses.replace(_read(builder, name, own), split=split)
         except (tf.errors.OpError, OSError) as error:
@@ -98,6 +102,8 @@ def stream_tfds(
         own = _check_contents(builder, name, split)
         wanted = own if stop is None else f"{own}[{start}:{stop}]"
         images = _dataset(builder, wanted, None).as_numpy_iterator()
+    import tensorflow as tf
+
     try:
         for index, example in enumerate(images, start):
             yield os.fsdecode(example["id"]) if "id" in example else f"{own}_{index}", example["image"]
@@ -116,6 +122,8 @@ def iterate(name: str, split: str, options: TfdsOptions) -> Iterator[tuple[str, 
         own = _check_contents(builder, name, split)
         images = _dataset(builder, own, None).as_numpy_iterator()
     labelled = _is_integer_scalar(_feature(builder, "label"))
+    import tensorflow as tf
+
     try:
         for index, example in enumerate(images):
             key = os.fsdecode(example["id"]) if "id" in example else f"{own}_{index}"
@@ -144,6 +152,8 @@ def describe(name: str, split: str, options: TfdsOptions) -> Description:
     with _quiet():
         builder = _builder(name, options)
         own = _check_contents(builder, name, split)
+    import tensorflow as tf
+
     info = builder.info.splits[own]
     files = []
     for file in info.filepaths:
@@ -173,6 +183,14 @@ def label_names(name: str, options: TfdsOptions) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
+def check_there(name: str, options: TfdsOptions) -> None:
+    """Raises `DataError` where `read_tfds` would as the set is not there, without TensorFlow or TFDS."""
+    base = _base(name)
+    if base not in prepared_sets(options) and not options.download:
+        _refuse_unknown(name, base, sorted(known_sets.names()), options)
+        raise DataError(_missing(name, options))
+
+
 def prepared_sets(options: TfdsOptions) -> list[str]:
     """The names of the sets that are in the folder, sorted."""
     patterns = ("*/*/dataset_info.json", "*/*/*/dataset_info.json")
@@ -180,19 +198,33 @@ def prepared_sets(options: TfdsOptions) -> list[str]:
         {
             os.path.relpath(file, options.folder).split(os.sep)[0]
             for pattern in patterns
-            for file in tf.io.gfile.glob(os.path.join(options.folder, pattern))
+            for file in _globbed(os.path.join(options.folder, pattern))
         }
     )
 
 
+def _globbed(pattern: str) -> list[str]:
+    """The files that a pattern stands for, on this machine or elsewhere (gs://...)."""
+    if "://" not in pattern:
+        return glob.glob(pattern)
+    import tensorflow as tf
+
+    found: list[str] = tf.io.gfile.glob(pattern)
+    return found
+
+
+def _base(name: str) -> str:
+    """The name of a set without its configuration and version."""
+    return name.split("/")[0].split(":")[0]
+
+
 def _builder(name: str, options: TfdsOptions) -> "DatasetBuilder":
+    check_there(name, options)
     import tensorflow_datasets as tfds
 
-    base = name.split("/")[0].split(":")[0]
+    base = _base(name)
     if base not in prepared_sets(options):
         _refuse_unknown(name, base, tfds.list_builders(), options)
-        if not options.download:
-            raise DataError(_missing(name, options))
     try:
         builder = tfds.builder(name, data_dir=options.folder)
         if not builder.is_prepared():
@@ -285,7 +317,7 @@ def _wanted(builder: "DatasetBuilder") -> dict[str, bool]:
     return {key: True for key in _FEATURES if _feature(builder, key) is not None}
 
 
-def _dataset(builder: "DatasetBuilder", split: str, batch_size: int | None) -> tf.data.Dataset:
+def _dataset(builder: "DatasetBuilder", split: str, batch_size: int | None) -> "tf.data.Dataset":
     import tensorflow_datasets as tfds
 
     return builder.as_dataset(

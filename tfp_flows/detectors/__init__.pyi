@@ -1,14 +1,15 @@
 from . import calibration as calibration
 from . import coverage as coverage
+from . import description as description
 from .critics import Critics as Critics
 from .default import Default as Default
 from .density_of_states import DensityOfStates as DensityOfStates
 from .detector import Detector as Detector
+from .divisions import check_divisions as check_divisions
 from .errors import DetectorError as DetectorError
 from .false_discoveries import Selection as Selection
 from .false_discoveries import select as select
 from .fitting import Used as Used
-from .fitting import check_divisions as check_divisions
 from .fitting import fit_and_calibrate as fit_and_calibrate
 from .fitting import of_runs as of_runs
 from .foreign_patches import ForeignPatches as ForeignPatches

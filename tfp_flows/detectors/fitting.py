@@ -12,6 +12,7 @@ from tfp_flows import data
 from tfp_flows.data import names
 from tfp_flows.detectors import calibration
 from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.divisions import check_divisions
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
 from tfp_flows.runs import Run, RunSpec, TrainedOn, load_model
@@ -56,24 +57,6 @@ def of_runs(name: str, runs: Sequence[Run], settings: Mapping[str, object]) -> D
         return kind.of_models([], {"image_shape": runs[0].spec().image_shape, **settings})
     check_divisions(runs)
     return kind.of_models([load_model(run)[0] for run in runs], dict(settings))
-
-
-def check_divisions(runs: Sequence[Run]) -> None:
-    """Refuses runs that were trained on what the first of them holds out.
-
-    Raises:
-      DetectorError: If two runs of one set divide it in different ways.
-      RunError: If there is no run.
-    """
-    first, *others = [run.spec() for run in runs]
-    for run, spec in zip(runs[1:], others, strict=True):
-        named = first.dataset and spec.dataset
-        if named and spec.division != first.division and names.same_source(first.dataset, spec.dataset):
-            raise DetectorError(
-                f"`run`: {runs[0].folder} holds out other images of {first.dataset} (division "
-                f"{first.division}) than {run.folder} (division {spec.division}), which was trained on most "
-                f"of them; take runs of one division."
-            )
 
 
 def fit_and_calibrate(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy  # whose modules are imported when they are used
 
 from tfp_flows.detectors import calibration, false_discoveries
 from tfp_flows.detectors.errors import DetectorError
@@ -71,7 +71,7 @@ def rank_sum_tail(total: int, images: int, num_calibration: int) -> float:
         return 1.0 if total >= most else 1.0 - rank_sum_tail(most - total - 1, images, num_calibration)
     if min(images, num_calibration) * (total + 1) > _MOST:
         variance = most * (images + num_calibration + 1) / 12
-        return float(special.ndtr((total + 0.5 - most / 2) / variance**0.5))
+        return float(scipy.special.ndtr((total + 0.5 - most / 2) / variance**0.5))
     return float(_law(total, *sorted((images, num_calibration))).sum())
 
 

@@ -3,20 +3,20 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
 from tfp_flows import runs
-from tfp_flows.checks import archives, files, graphs
+from tfp_flows.checks import files, graphs
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
-from tfp_flows.detectors import events, models, soundness, surprise
+from tfp_flows.detectors import description, events, models, soundness, surprise
+from tfp_flows.detectors.description import CALIBRATION, STATISTICS
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.registry import DETECTORS
-from tfp_flows.detectors.saving import ARRAYS, CALIBRATION, DESCRIPTION, FORMAT, STATISTICS
 from tfp_flows.detectors.statistics import Graph
 from tfp_flows.distributions.protocols import DensityModel
 
@@ -45,21 +45,13 @@ def load(
       DetectorError: If there is none, it is damaged, or its run is gone or was trained further.
     """
     path = pathlib.Path(path)
-    try:
-        description = _read_description(path / DESCRIPTION)
-        arrays = archives.read_all(path / ARRAYS)
-    except FileNotFoundError as error:
-        raise DetectorError(f"load: no detector in {path} (it has no {error.filename}).") from error
-    except DetectorError:
-        raise
-    except (OSError, UserError) as error:
-        raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
-    kind = DETECTORS.get(description["detector"])
-    settings, shape = description["settings"], tuple(description["image_shape"])
-    references = description["models"]
+    described, arrays = description.read(path)
+    kind = DETECTORS.get(described["detector"])
+    settings, shape = described["settings"], tuple(described["image_shape"])
+    references = described["models"]
     if kind is None:
         raise DetectorError(
-            f"load: unknown detector {description['detector']!r}; there are {', '.join(DETECTORS)}."
+            f"load: unknown detector {described['detector']!r}; there are {', '.join(DETECTORS)}."
         )
     detector = _make(kind, settings, _models(references, path, model), path, shape, trust)
     detector.image_shape = shape
@@ -74,9 +66,9 @@ def load(
         with _damage(path, "its calibration scores"):
             soundness.check_calibration(scores)
     detector.calibration_scores = scores
-    if description.get("preparation") is not None:
+    if described.get("preparation") is not None:
         try:
-            detector.preparation = Preparation.from_json(description["preparation"])
+            detector.preparation = Preparation.from_json(described["preparation"])
             if detector.preparation.image_shape != shape:
                 raise UserError(f"its preparation makes {detector.preparation.image_shape}, not {shape}")
         except UserError as error:
@@ -153,43 +145,3 @@ def _load_statistics(
         raise DetectorError(f"load: {folder} cannot be read: its statistics are no function.")
     statistics.keep_alive = loaded  # its variables live no longer than it does
     return statistics, shares
-
-
-def _read_description(path: pathlib.Path) -> dict:
-    """The contents of detector.json.
-
-    Raises:
-      OSError: If there is none.
-      UserError: If it is not of the form that `save` writes.
-    """
-    found = files.read_json(path)
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is no description of a detector")
-    if found.get("format") != FORMAT:
-        version = found.get("format")
-        raise DetectorError(
-            f"load: {path.parent} has format {version!r}, but this version reads format {FORMAT}."
-        )
-    for key, fits in FORM.items():
-        if key not in found:
-            raise UserError(f"{path} has no {key}")
-        if not fits(found[key]):
-            raise UserError(f"{key} of {path} is {found[key]!r}")
-    return found
-
-
-def _is_shape(value: object) -> bool:
-    return isinstance(value, list) and len(value) in (1, 3) and all(type(n) is int and n > 0 for n in value)
-
-
-def _is_references(value: object) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(v, dict) for v in value))
-
-
-# What detector.json holds, by key.
-FORM: dict[str, Callable[[object], bool]] = {
-    "detector": lambda value: isinstance(value, str),
-    "settings": lambda value: isinstance(value, dict),
-    "image_shape": _is_shape,
-    "models": _is_references,
-}

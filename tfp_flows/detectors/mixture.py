@@ -4,9 +4,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-import sklearn.covariance
-import sklearn.exceptions
-import sklearn.mixture
 import tensorflow as tf
 
 Arrays = dict[str, np.ndarray]
@@ -27,6 +24,9 @@ def fit_mixture(rows: np.ndarray, num_components: int, least_variance: float = L
       of the mixture of standardised rows: `log_weights` `[K]`, `means` `[K, d]`, `precisions` `[K, d, d]`,
       the matrices that whiten a component.
     """
+    import sklearn.exceptions  # here, as it is slow to import, and what is fitted does without
+    import sklearn.mixture
+
     loc, scale = standardisation(rows)
     standardised = (rows - loc) / scale
     distinct = len(np.unique(standardised, axis=0))
@@ -42,6 +42,8 @@ def fit_mixture(rows: np.ndarray, num_components: int, least_variance: float = L
 
 def fit_normal(rows: np.ndarray) -> Arrays:
     """One normal distribution with Ledoit and Wolf's covariance, for rows that are few; as `fit_mixture`."""
+    import sklearn.covariance
+
     loc, scale = standardisation(rows)
     covariance = sklearn.covariance.ledoit_wolf((rows - loc) / scale, assume_centered=True)[0]
     covariance += LEAST_VARIANCE * np.eye(len(covariance))

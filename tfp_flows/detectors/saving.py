@@ -1,9 +1,6 @@
 """A detector on disk: what was fitted as arrays, and the model by reference or as a SavedModel.
 
-DIR/detector.json    kind, settings, models, versions
-DIR/arrays.npz       what `fit` and `calibrate` found; never pickled
-DIR/statistics/      a SavedModel of the statistics, and of what maps are made of, where the model is not
-                     that of a run
+`description` says what its folder holds.
 """
 
 import json
@@ -18,17 +15,13 @@ from tfp_flows import runs
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
 from tfp_flows.detectors.conformal import Conformal
+from tfp_flows.detectors.description import ARRAYS, CALIBRATION, DESCRIPTION, FORMAT, STATISTICS, check_out
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.formula import Formula
 from tfp_flows.detectors.maps import Maps
 from tfp_flows.detectors.statistics import Statistics
 from tfp_flows.distributions.protocols import DensityModel
 
-FORMAT = 1
-DESCRIPTION = "detector.json"
-ARRAYS = "arrays.npz"
-STATISTICS = "statistics"
-CALIBRATION = "calibration_scores"
 PYTHON_OPERATIONS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
@@ -60,8 +53,7 @@ def save(detector: Saved, path: str | os.PathLike[str]) -> None:
     detector.formula.check_fitted()
     image_shape = detector.statistics.known_image_shape()
     path = pathlib.Path(check_path(path, "out"))
-    if path.exists() and not (path / DESCRIPTION).exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DetectorError(f"save: {path} is there already and is no detector.")
+    check_out(path)
     detector.maps.complete()
     with runs.replacing_folder(path) as new:
         found = [getattr(model, "run_reference", None) for model in detector.models]

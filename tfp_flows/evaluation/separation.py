@@ -1,7 +1,8 @@
 """How well a score tells one set of images from another."""
 
 import numpy as np
-import sklearn.metrics
+
+from tfp_flows.checks.errors import UserError
 
 NUM_BOOTSTRAP = 200
 FEWEST = 10  # images of a set: resampling fewer says next to nothing, of one image nothing at all
@@ -15,6 +16,8 @@ def auroc(
 ) -> tuple[float, float | None, float | None]:
     """Area under the ROC curve of a score, higher meaning out of distribution.
 
+    P[s' > s] + P[s' = s] / 2 for s, s' drawn from the two sets.
+
     Args:
       in_distribution: Scores `[N]`.
       out_of_distribution: Scores `[M]`, the positive class.
@@ -24,10 +27,16 @@ def auroc(
     Returns:
       (AUROC, low, high): the 95 % percentile bootstrap interval; (AUROC, None, None) without one, or where
       either set has fewer than `FEWEST` images.
+
+    Raises:
+      UserError: If a set is empty, or a score is NaN.
     """
     scores = np.concatenate([in_distribution, out_of_distribution])
-    labels = np.repeat([0, 1], [len(in_distribution), len(out_of_distribution)])
-    value = float(sklearn.metrics.roc_auc_score(labels, scores))
+    count = len(in_distribution)
+    if not 0 < count < len(scores) or np.isnan(scores).any():
+        raise UserError("auroc: there must be scores of both sets, none of them NaN.")
+    _, places = np.unique(scores, return_inverse=True)
+    value = _area(places, np.ones(len(scores)), count)
     if not (num_bootstrap and enough(len(in_distribution), len(out_of_distribution))):
         return value, None, None
     rng = np.random.default_rng(seed)
@@ -39,9 +48,18 @@ def auroc(
                 for one in (in_distribution, out_of_distribution)
             ]
         )
-        resampled.append(sklearn.metrics.roc_auc_score(labels, scores, sample_weight=weights))
+        resampled.append(_area(places, weights, count))
     low, high = np.quantile(resampled, [0.025, 0.975])
     return value, float(low), float(high)
+
+
+def _area(places: np.ndarray, weights: np.ndarray, count: int) -> float:
+    """The area from places among the different scores and how often each image counts, `count` own first."""
+    most = places.max() + 1
+    own = np.bincount(places[:count], weights[:count], most)
+    foreign = np.bincount(places[count:], weights[count:], most)
+    below = np.cumsum(own) - own
+    return float(foreign @ (below + own / 2) / (own.sum() * foreign.sum()))
 
 
 def enough(*counts: int) -> bool:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy  # whose modules are imported when they are used
 
 
 class Bet(NamedTuple):
@@ -46,4 +46,6 @@ def payoffs(p_values: np.ndarray) -> np.ndarray:
       Array `[..., len(BETS)]`.
     """
     u = np.asarray(p_values, np.float64)[..., np.newaxis]
-    return np.exp(special.xlogy(_A - 1, u) + special.xlog1py(_B - 1, -u) - special.betaln(_A, _B))
+    return np.exp(
+        scipy.special.xlogy(_A - 1, u) + scipy.special.xlog1py(_B - 1, -u) - scipy.special.betaln(_A, _B)
+    )

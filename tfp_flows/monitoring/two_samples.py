@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy  # whose modules are imported when they are used
 
 COVERAGE = 0.95  # of intervals and bands
 _MANY = 2**16  # images
@@ -73,8 +73,8 @@ def compare(ranks: np.ndarray, counts: np.ndarray, num_calibration: int, foreign
 def share_interval(foreign: int, images: int) -> tuple[float, float]:
     """The interval of Clopper and Pearson, which covers the share with at least `COVERAGE`."""
     tail = (1 - COVERAGE) / 2
-    low = stats.beta.ppf(tail, foreign, images - foreign + 1) if foreign else 0.0
-    high = stats.beta.isf(tail, foreign + 1, images - foreign) if foreign < images else 1.0
+    low = scipy.stats.beta.ppf(tail, foreign, images - foreign + 1) if foreign else 0.0
+    high = scipy.stats.beta.isf(tail, foreign + 1, images - foreign) if foreign < images else 1.0
     return float(low), float(high)
 
 
@@ -94,8 +94,8 @@ def expected_range(images: int, places: int, num_calibration: int) -> tuple[floa
     tail = (1 - COVERAGE) / 2
     a, b = places, num_calibration + 1 - places
     if images > _MANY:
-        return float(stats.beta.ppf(tail, a, b)), float(stats.beta.isf(tail, a, b))
-    law = stats.betabinom.pmf(np.arange(images + 1), images, a, b)
+        return float(scipy.stats.beta.ppf(tail, a, b)), float(scipy.stats.beta.isf(tail, a, b))
+    law = scipy.stats.betabinom.pmf(np.arange(images + 1), images, a, b)
     low = np.searchsorted(np.cumsum(law), tail)
     high = images - np.searchsorted(np.cumsum(law[::-1]), tail)
     return float(low) / images, float(high) / images
@@ -105,7 +105,7 @@ def _tail(foreign: int, images: int, places: int, num_calibration: int) -> float
     """P(X >= foreign), X beta-binomial: summed from the shorter end."""
     if not 0 < places <= num_calibration or not foreign:
         return 1.0
-    law = stats.betabinom(images, places, num_calibration + 1 - places)
+    law = scipy.stats.betabinom(images, places, num_calibration + 1 - places)
     if foreign > images / 2:
         return min(1.0, float(law.pmf(np.arange(foreign, images + 1)).sum()))
     return max(0.0, 1.0 - float(law.pmf(np.arange(foreign)).sum()))
@@ -119,11 +119,11 @@ def discoveries(p_values: Sequence[float], level: float) -> list[bool]:
     """
     if not p_values:
         return []
-    adjusted = stats.false_discovery_control(p_values, method="by")
+    adjusted = scipy.stats.false_discovery_control(p_values, method="by")
     return [bool(value <= level) for value in adjusted]
 
 
 def _kolmogorov_smirnov(ranks: np.ndarray, counts: np.ndarray, num_calibration: int) -> float:
     """Calibration score number i, from the largest, is put at i, an image of rank K at K - 1/2."""
     calibration = np.arange(1.0, num_calibration + 1)
-    return float(stats.ks_2samp(calibration, np.repeat(ranks - 0.5, counts)).pvalue)
+    return float(scipy.stats.ks_2samp(calibration, np.repeat(ranks - 0.5, counts)).pvalue)

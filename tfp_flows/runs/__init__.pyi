@@ -5,7 +5,7 @@ from .atomic import sync as sync
 from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically
 from .changed import warn_of_changed_images as warn_of_changed_images
-from .errors import UNREADABLE as UNREADABLE
+from .checkpoint_files import UNREADABLE as UNREADABLE
 from .errors import RunError as RunError
 from .errors import RunWarning as RunWarning
 from .loading import RunReference as RunReference

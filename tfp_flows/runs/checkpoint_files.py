@@ -22,11 +22,14 @@ from typing import TypeVar
 import tensorflow as tf
 
 from tfp_flows.runs.atomic import sync, write_atomically
-from tfp_flows.runs.errors import UNREADABLE, RunError, RunWarning
+from tfp_flows.runs.errors import RunError, RunWarning
 
 NAMES = "checkpoint"
 WRITING = "writing"
 TRIES = 100
+# What TensorFlow raises for a damaged checkpoint, IndexError where a file is cut short; and what the system
+# raises where it is removed.
+UNREADABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError, OSError)
 
 T = TypeVar("T")
 

@@ -1,12 +1,6 @@
-"""The error of this room, and what TensorFlow raises for a damaged checkpoint."""
-
-import tensorflow as tf
+"""The error of this room, and its warning."""
 
 from tfp_flows.checks.errors import UserError
-
-# What TensorFlow raises for a damaged checkpoint, IndexError where a file is cut short; and what the system
-# raises where it is removed.
-UNREADABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError, OSError)
 
 
 class RunError(UserError):

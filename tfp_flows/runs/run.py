@@ -19,19 +19,22 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tfp_flows import data
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import names
-from tfp_flows.models import Family, registry
-from tfp_flows.runs import checkpoint_files, places, weights_file
+from tfp_flows.models import registry
+from tfp_flows.runs import places, weights_file
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.lock import LOCK, Lock, locked
 from tfp_flows.runs.trained_on import TrainedOn
 from tfp_flows.runs.versions import versions
+
+if TYPE_CHECKING:
+    from tfp_flows.models import Family
 
 FORMAT = 1
 NEW_PLACE = "; `dataset` may name its new place"
@@ -72,7 +75,7 @@ class RunSpec:
     code_size: int = 0
 
     @property
-    def model_family(self) -> Family:
+    def model_family(self) -> "Family":
         """The family that builds the model, with the condition that it is given.
 
         Raises:
@@ -123,7 +126,7 @@ class RunSpec:
             raise UserError(f"'code_size' is {code_size!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
-            config_class = registry.family(values["family"]).config_class
+            config_class = registry.settings(values["family"]).config_class
             model = config_class(**{**getattr(config_class, "BEFORE", {}), **model})
         return cls(
             family=values["family"],
@@ -190,9 +193,13 @@ class Run:
         with locked(self.folder, "run") as lock:
             yield lock
 
-    def _make_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Raises `RunError` where the folder holds something else than a run, or is none."""
         if self.folder.exists() and (not self.folder.is_dir() or self._holds_something_else()):
             raise RunError(f"`run`: {self.folder} is there already and is no run of this program.")
+
+    def _make_folder(self) -> None:
+        self.check_folder()
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def _holds_something_else(self) -> bool:
@@ -340,6 +347,8 @@ class Run:
         """
         if self.has_weights_alone():
             raise RunError(f"`run`: {self.folder} has weights and no checkpoint.")
+        from tfp_flows.runs import checkpoint_files  # here, as it needs TensorFlow, and settings do not
+
         found = checkpoint_files.read_newest([self.best, self.checkpoints], read)
         if found is None:
             raise RunError(f"`run`: {self.folder} has no checkpoint yet.")
@@ -353,6 +362,8 @@ class Run:
         """
         if self.has_weights_alone():
             return hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
+        from tfp_flows.runs import checkpoint_files
+
         return self.read_checkpoint(checkpoint_files.digest)
 
 

@@ -21,6 +21,7 @@ from .table import FailedImage as FailedImage
 from .table import ScoredImage as ScoredImage
 from .table import Scorer as Scorer
 from .table import ScoringError as ScoringError
+from .table import check_out as check_out
 from .table import csv_text as csv_text
 from .table import failed_image as failed_image
 from .table import score_items as score_items

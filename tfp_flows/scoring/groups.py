@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy  # whose modules are imported when they are used
 
 from tfp_flows.detectors import calibration, group_test
 from tfp_flows.scoring.table import FOREIGN, OWN, ScoringError, csv_text
@@ -82,7 +82,7 @@ def group_rows(
         found[2] += rank - 1
     names = list(sums)
     p_values = [group_test.rank_sum_tail(t, m, num_calibration) for m, _, t in sums.values()]
-    q_values = stats.false_discovery_control(p_values, method="by").tolist() if names else []
+    q_values = scipy.stats.false_discovery_control(p_values, method="by").tolist() if names else []
     decisive, level = (p_values, alpha) if fdr is None else (q_values, fdr)
     made = [
         GroupRow(name, sums[name][0], sums[name][1], p, q, FOREIGN if value <= level else OWN)

@@ -21,7 +21,7 @@ from tfp_flows.scoring.ending import Ending, scored_rows
 from tfp_flows.scoring.groups import group_rows, groups_text
 from tfp_flows.scoring.growing import Entry, GrowingTable
 from tfp_flows.scoring.q_values import QValues, counts_of_lines
-from tfp_flows.scoring.table import COLUMNS, ERROR_COLUMNS, Counts, ScoringError, table_schema
+from tfp_flows.scoring.table import COLUMNS, ERROR_COLUMNS, Counts, ScoringError, check_out
 
 FORMAT = 2
 _OTHER = {"images": "other images", "group_by": "other groups", "storey": "another use of storey"}
@@ -44,10 +44,7 @@ class Journal:
           ScoringError: If `out` ends in neither .csv nor .parquet.
         """
         self._out = pathlib.Path(out)
-        if self._out.suffix not in (".csv", ".parquet"):
-            raise ScoringError(f"`out`: {out} must end in .csv or .parquet.")
-        if self._out.suffix == ".parquet":
-            table_schema()  # where it cannot be made, that is said now, and not at the end
+        check_out(out)
         self._rows = GrowingTable(self._beside(".part"), COLUMNS)
         self._errors = GrowingTable(self._beside(".errors.part"), ERROR_COLUMNS)
         self._final_errors = self._beside(".errors.csv")

@@ -6,13 +6,12 @@ import pathlib
 
 import numpy as np
 
-from tfp_flows import detectors
+from tfp_flows import detectors, serving
 from tfp_flows.data import Preparation
-from tfp_flows.detectors import calibration
-from tfp_flows.numerics import quantization
+from tfp_flows.detectors import calibration, description
 from tfp_flows.pages import heat
 from tfp_flows.scoring.maps import MappingScorer
-from tfp_flows.serving import ExportedModel, exported_model
+from tfp_flows.serving import signature_file
 
 # What a model's numbers depend on, of all that is in the folder of an export or a detector. A detector's run
 # is elsewhere; its checkpoint has a digest in detector.json, which is compared when it is loaded.
@@ -63,7 +62,7 @@ def of_export(
     """
     if alpha is not None:
         need_level_of_export(path, alpha)
-    model = ExportedModel(path, batch_size, trust)
+    model = serving.ExportedModel(path, batch_size, trust)
     return model, model.preparation or Preparation((), model.image_shape)
 
 
@@ -74,8 +73,8 @@ def need_level_of_export(path: str | os.PathLike, alpha: float) -> None:
       ExportedModelError: If the folder holds no export.
       DetectorError: If `alpha` is not attainable.
     """
-    exported_model.image_shape(path)  # says what is wrong with a folder that cannot be scored with
-    count = exported_model.num_calibration(path)
+    signature_file.image_shape(path)  # says what is wrong with a folder that cannot be scored with
+    count = signature_file.num_calibration(path)
     if count is not None:
         calibration.need_level(alpha, count)
 
@@ -98,6 +97,7 @@ def of_detector(
     Raises:
       DetectorError: If the folder holds no detector, or `alpha` is not attainable.
     """
+    description.read(path)  # what is wrong with it shows before anything is imported for it
     detector = detectors.load(path, trust=trust)
     if alpha is not None and detector.calibration_scores is not None:
         calibration.need_level(alpha, len(detector.calibration_scores))
@@ -112,7 +112,7 @@ class DetectorScorer:
       image_shape: (H, W, C).
     """
 
-    def __init__(self, detector: detectors.Detector, path: str | os.PathLike):
+    def __init__(self, detector: "detectors.Detector", path: str | os.PathLike):
         """Takes the detector that was read from `path`."""
         if detector.image_shape is None:
             raise detectors.DetectorError(f"`detector`: {path} does not say the shape of its images.")
@@ -125,6 +125,8 @@ class DetectorScorer:
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The numbers of images: see `of_detector`."""
+        from tfp_flows.numerics import quantization  # here, as it needs TensorFlow
+
         detector = self._detector
         statistics = detector.statistics(images)
         score = detector.score_statistics(statistics)

@@ -9,6 +9,7 @@ Keys and reasons are escaped: see `tfp_flows.scoring.escaping`.
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -114,6 +115,20 @@ def _text(value: str | float | None) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return np.format_float_positional(np.float32(value), trim="0")
+
+
+def check_out(out: str | os.PathLike) -> None:
+    """Refuses what is no name of a table; where .parquet cannot be made, that is said now, not at the end.
+
+    Raises:
+      ScoringError: If it ends in neither .csv nor .parquet.
+      UserError: If it ends in .parquet, and PyArrow is missing.
+    """
+    suffix = os.path.splitext(out)[1]
+    if suffix not in (".csv", ".parquet"):
+        raise ScoringError(f"`out`: {os.fspath(out)} must end in .csv or .parquet.")
+    if suffix == ".parquet":
+        table_schema()
 
 
 def table_schema(columns: Sequence[str] = COLUMNS) -> "pyarrow.Schema":

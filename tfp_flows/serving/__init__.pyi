@@ -1,6 +1,7 @@
 from . import exported_model as exported_model
 from . import model_card as model_card
 from . import run_stablehlo as run_stablehlo
+from . import signature_file as signature_file
 from . import stablehlo as stablehlo
 from .exported_model import ExportedModel as ExportedModel
 from .exported_model import ExportedModelError as ExportedModelError

@@ -8,50 +8,12 @@ import tensorflow as tf
 from tfp_flows.checks import files, graphs, sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_batch
-from tfp_flows.checks.paths import check_path
-from tfp_flows.data import Preparation
 from tfp_flows.detectors.pictures import Pictures, as_images
 from tfp_flows.pages import heat
 from tfp_flows.serving import signature_file
-from tfp_flows.serving.signature_file import ExportedModelError
+from tfp_flows.serving.signature_file import ExportedModelError, image_shape, num_calibration, preparation
 
 __all__ = ["ExportedModel", "ExportedModelError", "image_shape", "num_calibration", "preparation"]
-
-
-def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
-    """(H, W, C) of the images that the export in `folder` takes; the model itself is not loaded.
-
-    Raises:
-      ExportedModelError: If the folder holds no export.
-    """
-    check_path(folder, "model")
-    described = signature_file.read(folder)
-    if described.get("export_format") == "stablehlo":
-        raise ExportedModelError(
-            f"`model`: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
-        )
-    height, width, channels = described["image_shape"]
-    return height, width, channels
-
-
-def num_calibration(folder: str | os.PathLike) -> int | None:
-    """How many images calibrated the detector of the export in `folder`; None where there are no p-values.
-
-    Raises:
-      ExportedModelError: If the folder holds no export.
-    """
-    detector = signature_file.read(folder)["detector"]
-    return detector and detector.get("num_calibration")
-
-
-def preparation(folder: str | os.PathLike) -> Preparation | None:
-    """How pictures become the images of the export in `folder`; None where it does not say.
-
-    Raises:
-      ExportedModelError: If the folder holds no export.
-    """
-    described = signature_file.read(folder)["preparation"]
-    return None if described is None else Preparation.from_json(described)
 
 
 class ExportedModel:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfp_flows import detectors, runs
-from tfp_flows.checks.paths import check_path
 from tfp_flows.serving import servable, stablehlo
 from tfp_flows.serving.formats import BATCH_SIZES, SAVED_MODEL, STABLEHLO
 from tfp_flows.serving.model_card import model_card
-from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE
+from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE, check_out
 
 CARD_FILE = "model_card.md"
 
@@ -43,9 +42,7 @@ def export(
       LoweringError: If XLA cannot compile the model.
       UserError: If TensorFlow cannot read from such a path as `out`.
     """
-    out = pathlib.Path(check_path(out, "out"))
-    if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise runs.RunError(f"`out`: {out} is there already and is no export.")
+    out = check_out(out)
     model, step = runs.load_model(run)
     family = run.spec().model_family
     detector = None if detector_path is None else _load_detector(detector_path, model)

@@ -2,12 +2,13 @@
 
 import math
 import os
+import pathlib
 from typing import Any
 
-import tensorflow as tf
-
+from tfp_flows import runs
 from tfp_flows.checks import files, sizes
 from tfp_flows.checks.errors import UserError
+from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
 
 SIGNATURE_FILE = "signature.json"
@@ -37,11 +38,60 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
             found = described.get("format") if isinstance(described, dict) else described
             raise UserError(f"{SIGNATURE_FILE} must have format {FORMAT}, got {_short(found)}")
         _check(described)
-    except (OSError, UserError, tf.errors.OpError) as error:
+    except (OSError, UserError) as error:
         raise no_export(folder, error) from error
     described.setdefault("detector", None)
     described.setdefault("preparation", None)
     return described
+
+
+def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
+    """(H, W, C) of the images that the export in `folder` takes; the model itself is not loaded.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    check_path(folder, "model")
+    described = read(folder)
+    if described.get("export_format") == "stablehlo":
+        raise ExportedModelError(
+            f"`model`: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
+        )
+    height, width, channels = described["image_shape"]
+    return height, width, channels
+
+
+def num_calibration(folder: str | os.PathLike) -> int | None:
+    """How many images calibrated the detector of the export in `folder`; None where there are no p-values.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    detector = read(folder)["detector"]
+    return detector and detector.get("num_calibration")
+
+
+def preparation(folder: str | os.PathLike) -> Preparation | None:
+    """How pictures become the images of the export in `folder`; None where it does not say.
+
+    Raises:
+      ExportedModelError: If the folder holds no export.
+    """
+    described = read(folder)["preparation"]
+    return None if described is None else Preparation.from_json(described)
+
+
+def check_out(out: str | os.PathLike) -> pathlib.Path:
+    """The folder, refused where an export cannot be written to it.
+
+    Raises:
+      RunError: If it holds something else.
+      UserError: If TensorFlow cannot read from such a path.
+    """
+    path = pathlib.Path(check_path(out, "out"))
+    if path.exists() and not (path / SIGNATURE_FILE).exists() and (not path.is_dir() or any(path.iterdir())):
+        raise runs.RunError(f"`out`: {path} is there already and is no export.")
+    return path
 
 
 def no_export(folder: str | os.PathLike, error: Exception) -> ExportedModelError:

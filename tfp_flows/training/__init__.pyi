@@ -5,6 +5,7 @@ from . import strategies as strategies
 from .beginning import initialize as initialize
 from .config import STRATEGIES as STRATEGIES
 from .config import TrainingConfig as TrainingConfig
+from .config import check_parts as check_parts
 from .examples import Examples as Examples
 from .history import History as History
 from .looks import Looks as Looks
@@ -18,5 +19,6 @@ from .state import TrainingState as TrainingState
 from .step import make_train_step as make_train_step
 from .subject import Subject as Subject
 from .subject import subject_of_family as subject_of_family
+from .tf_config import check_tf_config as check_tf_config
 from .units import BITS_PER_DIM as BITS_PER_DIM
 from .units import NATS_PER_DIM as NATS_PER_DIM

@@ -118,3 +118,12 @@ class TrainingConfig:
             )
         if self.early_stopping and not self.validate_every:
             raise UserError("`early_stopping` needs `validate_every`.")
+
+
+def check_parts(batch_size: int, num_replicas: int, parts_per_replica: int) -> None:
+    """Raises `UserError` where a batch cannot be cut into equal parts, so many for each replica."""
+    if parts_per_replica > 1 and batch_size % (num_replicas * parts_per_replica):
+        shared = f" of {num_replicas} devices" if num_replicas > 1 else ""
+        raise UserError(
+            f"`batch_size={batch_size}` cannot be cut into `parts={parts_per_replica}` equal parts{shared}."
+        )

@@ -6,11 +6,10 @@ import tensorflow as tf
 
 from tfp_flows import data, runs
 from tfp_flows.checks import sizes
-from tfp_flows.checks.errors import UserError
 from tfp_flows.training import strategies
 from tfp_flows.training.announcing import Announcement
 from tfp_flows.training.beginning import begin
-from tfp_flows.training.config import TrainingConfig
+from tfp_flows.training.config import TrainingConfig, check_parts
 from tfp_flows.training.examples import Examples
 from tfp_flows.training.looks import Looks, Shown
 from tfp_flows.training.loop import Loop, Outcome, Record
@@ -72,7 +71,7 @@ def train(
     config = TrainingConfig(**spec.training)
     sizes.check_batch_size(config.batch_size, spec.image_shape)
     hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
-    _check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
+    check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
     examples = Examples(train_images, conditions)
     validation = Examples(validation_images, validation_conditions)
     with contextlib.ExitStack() as stack:
@@ -109,11 +108,3 @@ def train(
             look = looks.look
         loop = Loop(trained, state, config, hosts, step, checkpoints, records, look)
         return loop.run(examples, validation, outlier_images, progress)
-
-
-def _check_parts(batch_size: int, num_replicas: int, parts_per_replica: int) -> None:
-    if parts_per_replica > 1 and batch_size % (num_replicas * parts_per_replica):
-        shared = f" of {num_replicas} devices" if num_replicas > 1 else ""
-        raise UserError(
-            f"`batch_size={batch_size}` cannot be cut into `parts={parts_per_replica}` equal parts{shared}."
-        )

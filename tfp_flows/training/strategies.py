@@ -5,7 +5,6 @@ a copy of the weights), gradients are averaged over replicas, and every replica 
 """
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows.checks.errors import UserError
+from tfp_flows.training.tf_config import DistributionError, check_tf_config
 
 RESTARTS = "TFP_FLOWS_RESTARTS"  # in the environment of a process that started itself again
 # What TensorFlow raises where another host is gone, has not come yet, or came again as another process.
@@ -32,10 +31,6 @@ class Rows(Protocol):
 
 
 T = TypeVar("T", bound=Rows)
-
-
-class DistributionError(UserError):
-    """The training cannot be shared out as asked; the message is one line."""
 
 
 class HostLost(DistributionError):
@@ -58,7 +53,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
-    _check_tf_config(os.environ.get("TF_CONFIG"))
+    check_tf_config(os.environ.get("TF_CONFIG"))
     with losing_hosts():
         return tf.distribute.MultiWorkerMirroredStrategy()
 
@@ -135,22 +130,3 @@ def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     if chiefs + workers == 0:
         return 0, 1
     return (0 if resolver.task_type == "chief" else chiefs + resolver.task_id), chiefs + workers
-
-
-def _check_tf_config(text: str | None) -> None:
-    example = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
-    if not text:
-        raise DistributionError(
-            f"`distribute=multi_worker` needs the environment variable TF_CONFIG, on each host with its own "
-            f"index, for example {example}."
-        )
-    try:
-        config = json.loads(text)
-        task = config["task"]
-        address = config["cluster"][task["type"]][int(task["index"])]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DistributionError(
-            f"TF_CONFIG does not say which of the cluster's hosts this is ({error!r}); it is like {example}."
-        ) from error
-    if task["type"] not in ("chief", "worker") or not isinstance(address, str):
-        raise DistributionError(f"TF_CONFIG: a task is of type chief or worker, got {task['type']!r}.")

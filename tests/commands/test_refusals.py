@@ -1,0 +1,121 @@
+"""What a command refuses it refuses before TensorFlow is imported: at once."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.forked import ROOT
+
+# Each case in a process of its own, forked from one in which nothing slow can be imported.
+EACH = """
+import importlib.abc, json, os, runpy, sys
+
+SLOW = ("tensorflow", "tensorflow_probability", "sklearn", "matplotlib", "tensorflow_datasets.core")
+
+class Refuses(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name in SLOW:
+            raise AssertionError(f"{name} is imported")
+
+sys.meta_path.insert(0, Refuses())
+import tfp_flows.data.loading, tfp_flows.runs.run  # once for all
+folder, cases = sys.argv[1], json.load(sys.stdin)
+for index, (module, *arguments) in enumerate(cases):
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(f"{folder}/{index}", os.O_CREAT | os.O_WRONLY), 2)
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with open(f"{folder}/{index}", "a") as file:
+        file.write(f"exit status {status}")
+"""
+MODEL = str(ROOT / "models" / "glow_fashion_mnist")
+TRAIN = ("tfp_flows.train", "--run=new", "--noprogress")
+EVALUATE = ("tfp_flows.evaluate", f"--run={MODEL}")
+DETECT = ("tfp_flows.detect", f"--run={MODEL}", "--out=new")
+EXPORT = ("tfp_flows.export", f"--run={MODEL}", "--out=new")
+SCORE = ("tfp_flows.score", "--model=export", "--out=new.csv", "--images=digits")
+MONITOR = ("tfp_flows.monitor", "--scores=none.csv")
+# (arguments, what the message has in it)
+CASES = [
+    ((*TRAIN, "--dataset=digits", "--steps=-1"), "--steps must be positive"),
+    ((*TRAIN, "--dataset=digits", "--levels=0"), "--levels must be a positive integer"),
+    ((*TRAIN, "--dataset=digits", "--family=vae", "--levels=2"), "--levels is a flag of glow"),
+    ((*TRAIN, "--dataset=digits", "--parts=3"), "--batch_size=64 cannot be cut into --parts=3"),
+    ((*TRAIN, "--dataset=digits", "--distribute=multi_worker"), "TF_CONFIG"),
+    ((*TRAIN, "--dataset=digits", "--init_from=none"), "no run in none"),
+    ((*TRAIN, "--dataset=digits", "--evaluate_on=folder:none"), "folder:none: no such folder"),
+    ((*TRAIN, "--dataset=digits", "--outlier_dataset=npz:none"), "npz:none: no such file"),
+    ((*TRAIN, "--dataset=noise"), "noise: has only a test split"),
+    ((*TRAIN, "--dataset=mnist_small"), "mnist_small: has only a test split, no train split"),
+    ((*TRAIN, "--dataset=folder:empty"), "folder:empty: holds no image"),
+    ((*TRAIN, "--dataset=tfrecord:none*"), "tfrecord:none*: no such file"),
+    ((*TRAIN, "--dataset=minst"), "unknown data set 'minst' (did you mean 'mnist'?)"),
+    ((*TRAIN, "--dataset=cifar10", "--data_dir=empty"), "'cifar10' is not in"),
+    (("tfp_flows.train", "--run=file", "--dataset=digits"), "--run: file is there already and is no run"),
+    (("tfp_flows.evaluate", "--run=none"), "--run: no run in none"),
+    (("tfp_flows.evaluate", "--run=broken"), "run.json is damaged"),
+    ((*EVALUATE, "--dataset=fashion_mnist_small", "--datasets=folder:none"), "no such folder"),
+    ((*EVALUATE, "--data_dir=none"), "'fashion_mnist' is not in none (there: none): give the --data_dir"),
+    ((*EVALUATE, "--num_importance_samples=3"), "--num_importance_samples is a flag of vae"),
+    ((*DETECT, "--alpha=2"), "--alpha must be in (0, 1)"),
+    ((*DETECT, "--set=bad"), "--set: 'bad' is not NAME=VALUE"),
+    ((*DETECT, "--with=none"), "no run in none"),
+    ((*DETECT, "--dataset=fashion_mnist_small", "--calibrate_on=npz:none"), "npz:none: no such file"),
+    ((*DETECT[:2], "--out=file"), "--out: file is there already and is no detector"),
+    ((*EXPORT, "--detector=none"), "--detector: no detector in none (it has no detector.json)"),
+    ((*EXPORT, "--detector=file"), "--detector: no detector in file"),
+    ((*EXPORT, "--format=stablehlo", "--batch_sizes=x"), "--batch_sizes must be positive integers"),
+    ((*EXPORT[:2], "--out=file"), "--out: file is there already and is no export"),
+    ((*SCORE, "--out=new.txt"), "--out: new.txt must end in .csv or .parquet"),
+    ((*SCORE, "--images=folder:none"), "folder:none: no such folder"),
+    ((*SCORE, "--images=mnist", "--data_dir=none"), "'mnist' is not in none"),
+    ((*SCORE, "--alpha=2"), "--alpha must be in (0, 1)"),
+    (SCORE, "0.05"),  # ten calibration images are too few
+    ((*SCORE, "--model=none"), "--model: none is no exported model"),
+    (("tfp_flows.score", "--detector=empty", *SCORE[2:]), "--detector: no detector in empty"),
+    (MONITOR, "--scores: there is no table none.csv"),
+    ((*MONITOR, "--detector=none"), "--detector: none is no detector"),
+    (("analysis.report", "--runs=none", "--datasets=digits", "--out=new"), "no run in none"),
+    (("analysis.detectors", "--runs=none", "--in=digits", "--out=noise", "--report=new"), "no run in none"),
+    (("analysis.inverse", "--run=none"), "no run in none"),
+    (("analysis.heat_maps", "--run=none"), "no run in none"),
+    (("analysis.default_detector", "--runs=none", "--out=new"), "no run in none"),
+]
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    """What each case writes to stderr, and its exit status."""
+    folder = tmp_path_factory.mktemp("refusals")
+    (folder / "empty").mkdir()
+    (folder / "file").write_text("x")
+    (folder / "broken").mkdir()
+    (folder / "broken" / "run.json").write_text("{")
+    (folder / "export").mkdir()
+    signature = {"format": 1, "image_shape": [28, 28, 1], "methods": {"serving_default": {}}}
+    signature["detector"] = {"name": "likelihood", "num_calibration": 10}
+    (folder / "export" / "signature.json").write_text(json.dumps(signature))
+    said = folder / "said"
+    said.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", EACH, str(said)],
+        input=json.dumps([arguments for arguments, _ in CASES]),
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        check=True,
+        text=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return [(said / str(index)).read_text() for index in range(len(CASES))]
+
+
+@pytest.mark.parametrize("index", range(len(CASES)))
+def test_it_is_refused_at_once_in_one_line(refusals, index):
+    message, status = refusals[index].rsplit("\n", 1)
+    assert message.startswith("error: ") and "\n" not in message and status == "exit status 1", message
+    assert CASES[index][1] in message
