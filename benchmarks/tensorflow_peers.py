@@ -132,7 +132,7 @@ class FlowPeer(Peer):
         self.optimizer._create_all_weights(self.variables)  # No variables made while tracing.
         compiled = functools.partial(tf.function, jit_compile=self._jit_compile or None)
         self._train_step = compiled(self._step)
-        self._log_prob = compiled(lambda images: in_parts.log_prob(self.flow, images, self._num_parts))
+        self._log_prob = compiled(self._log_prob_of)
         self._sample = compiled(lambda: in_parts.sample(self.flow, self.size.batch))
 
     def first_call(self):
@@ -143,8 +143,13 @@ class FlowPeer(Peer):
             variable.assign(value)
         return seconds
 
+    def _log_prob_of(self, images):
+        with tfp_flows.bijectors.steps_traced_once():  # concerns ours alone
+            return in_parts.log_prob(self.flow, images, self._num_parts)
+
     def _loss_and_gradients(self, index, images):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        once = tfp_flows.bijectors.steps_traced_once()
+        with once, tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.variables)
             loss = -tf.reduce_mean(self.flow.log_prob(images)) / self._num_parts
         return [loss, *tape.gradient(loss, self.variables)]

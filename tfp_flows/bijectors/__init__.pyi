@@ -1,3 +1,4 @@
+from ._sharing import steps_traced_once as steps_traced_once
 from .actnorm import ActNorm as ActNorm
 from .conditioned_chain import ConditionedChain as ConditionedChain
 from .conv1x1 import InvertibleConv1x1 as InvertibleConv1x1

@@ -1,12 +1,12 @@
 """What couplings share: the two parts, the network, and its single evaluation in every direction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.bijectors import _condition, _conditioner, _one_pass, _reversible, _splits
+from tfp_flows.bijectors import _condition, _conditioner, _one_pass, _reversible, _splits, _templates
 from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.checks import arguments
 
@@ -108,6 +108,27 @@ class SplitBijector(_one_pass.OnePassBijector):
         )
         db += others.pop(b.ref(), 0.0)
         return self._split.join(a, b), self._split.join(da, db), others
+
+    # A subclass that differs from another one of it in these alone, and in split and network, says so: see
+    # `_template`. Not a subclass of that one, which may compute something else.
+    def _settings(self) -> Hashable | None:
+        return None
+
+    def _template(self) -> _templates.Template | None:
+        settings, network = self._settings(), self._network
+        if settings is None or self.validate_args:
+            return None
+        own = (type(self), settings, self._num_channels, self._event_ndims, self._input_limit, self.dtype)
+        try:
+            key = (own, _templates.key(self._split), _templates.key(network))
+        except _templates.Unknown:
+            return None
+
+        def made(tensors: Sequence[tf.Tensor]) -> SplitBijector:
+            return _templates.replaced(self, {"_network": _templates.with_tensors(network, iter(tensors))})
+
+        weights = [tf.convert_to_tensor(variable) for variable in _templates.variables(network)]
+        return _templates.Template(key, weights, made, has_network=True)
 
     def _parts(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(a, b): the part that is transformed, and the one that it is given."""

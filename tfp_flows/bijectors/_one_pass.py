@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import util as tfu
 
-from tfp_flows.bijectors import _log_det, _memo
+from tfp_flows.bijectors import _log_det, _memo, _templates
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import positions
@@ -88,6 +88,10 @@ class OnePassBijector(tfb.Bijector):
     #     _vjp(inverse, result, gradient, dlog_det, sources, **conditions) -> (argument, gradient, others)
     # undoes one direction and differentiates it, as `Step.vjp` has it, in one evaluation of the network.
     _vjp: Any = None
+
+    def _template(self) -> _templates.Template | None:
+        """What it is besides its weights: `step` of it is a bijector; None where that is not known."""
+        return None
 
     def _parameter_checks(self) -> Iterator[tuple[tf.Tensor | tf.Variable, tf.Tensor, str]]:
         """(parameter, condition it must keep, what to say if it does not), for `validate_args`."""

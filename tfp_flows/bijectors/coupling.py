@@ -1,6 +1,6 @@
 """The quick couplings: one part of an event is scaled and shifted given the other (NICE, RealNVP)."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -116,6 +116,9 @@ class AffineCoupling(_coupling.SplitBijector):
         _conditioner.warn_of_scale(self.name)
         return self._scale_form
 
+    def _settings(self) -> Hashable | None:
+        return self._scale_form if type(self) is AffineCoupling else None
+
     def _terms(self, b: tf.Tensor, conditions: Mapping[str, Any]) -> _conditioner.ScaleAndShift:
         raw = super()._terms(b, conditions)
         return _conditioner.scale_and_shift(raw, self._scale_form, self.validate_args, self.name)
@@ -194,6 +197,9 @@ class AdditiveCoupling(_coupling.SplitBijector):
     def is_constant_log_det(self) -> bool:
         """True: it is 0. The Jacobian holds dt/dx_b, and is not constant."""
         return True
+
+    def _settings(self) -> Hashable | None:
+        return () if type(self) is AdditiveCoupling else None
 
     def _transform(self, x_a: tf.Tensor, terms: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
         return x_a + terms, None

@@ -1,12 +1,12 @@
 """A coupling of any elementwise bijector: `Coupling`."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.bijectors import _conditioner, _coupling, steps, transforms
+from tfp_flows.bijectors import _conditioner, _coupling, _templates, steps, transforms
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
@@ -116,6 +116,13 @@ class Coupling(_coupling.SplitBijector):
     def is_constant_log_det(self) -> bool:
         """Whether that of the transform is."""
         return self._elementwise.is_constant_log_det
+
+    def _settings(self) -> Hashable | None:
+        transform = self._elementwise
+        if type(self) is not Coupling or type(transform) not in transforms.BUILT_IN:
+            return None
+        settings = (pair for pair in vars(transform).items() if isinstance(pair[1], _templates.PLAIN))
+        return type(transform), tuple(sorted(settings))
 
     def _terms(self, b: tf.Tensor, conditions: Mapping[str, Any]) -> Any:
         raw = super()._terms(b, conditions)

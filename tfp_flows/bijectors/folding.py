@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _log_det, actnorm, conv1x1, steps
+from tfp_flows.bijectors import _log_det, _templates, actnorm, conv1x1, steps
 from tfp_flows.bijectors._one_pass import Pair
 
 
@@ -50,6 +50,26 @@ class FoldedStep(steps.Step):
     def undo(self, result: tf.Tensor) -> tf.Tensor:
         """`Step.undo`."""
         return self._multiply(result, products([self._pair], not self._inverse)[0])[0]
+
+    def template(self) -> _templates.Template | None:
+        """`Step.template`, once the product has been made."""
+        product = self._pair.product
+        if product is None:
+            return None
+        key = (
+            FoldedStep,
+            self._inverse,
+            self._event_ndims,
+            product.kernel.dtype,
+            tuple(product.kernel.shape),
+        )
+        return _templates.Template(
+            key,
+            product,
+            lambda tensors: _templates.replaced(
+                self, {"_pair": self._pair._replace(product=Product(*tensors))}
+            ),
+        )
 
     def _multiply(self, value: tf.Tensor, product: Product) -> Pair:
         positions = _log_det.num_positions(value, self._event_ndims, 1)

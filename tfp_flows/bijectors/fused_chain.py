@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _members, _one_pass, _reversible, folding, steps
+from tfp_flows.bijectors import _members, _one_pass, _reversible, _sharing, folding, steps
 from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import positions
@@ -125,8 +125,8 @@ class FusedChain(_one_pass.OnePassBijector):
         """Takes the steps of one direction in order."""
         members = _ASSEMBLED.get({}).get((id(self), inverse)) or self._assembled_members(inverse)
         log_det = tf.zeros([], value.dtype)
-        for _, step in self._steps(members, inverse, conditions):
-            value, term = step.apply(value)
+        for apply in _sharing.joined([step for _, step in self._steps(members, inverse, conditions)]):
+            value, term = apply(value)
             log_det += term
         return value, log_det
 

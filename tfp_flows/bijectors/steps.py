@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _log_det, _one_pass, _reversible
+from tfp_flows.bijectors import _log_det, _one_pass, _reversible, _templates
 from tfp_flows.bijectors._one_pass import Gradients, Pair
 from tfp_flows.numerics import positions
 
@@ -88,6 +88,10 @@ class Step(abc.ABC):
     def undo(self, result: tf.Tensor) -> tf.Tensor:
         """The value whose result this is."""
 
+    def template(self) -> _templates.Template | None:
+        """What the step is besides its tensors; None where that is not known."""
+        return None
+
     def vjp(
         self, result: tf.Tensor, gradient: tf.Tensor, dlog_det: tf.Tensor, sources: Sequence[tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
@@ -151,6 +155,22 @@ class _OwnStep(_BijectorStep):
 
     def undo(self, result: tf.Tensor) -> tf.Tensor:
         return self._bijector._evaluate(result, not self._inverse, self._conditions)[0]
+
+    def template(self) -> _templates.Template | None:
+        conditions, of_bijector = self._conditions, self._bijector._template()
+        if of_bijector is None or not all(map(tf.is_tensor, conditions.values())):
+            return None
+        count = len(of_bijector.tensors)
+
+        def made(tensors: Sequence[tf.Tensor]) -> Step:
+            own = dict(zip(conditions, tensors[count:], strict=True))
+            return _OwnStep(of_bijector.step(tensors[:count]), self._inverse, self._event_ndims, own)
+
+        return of_bijector._replace(
+            key=(_OwnStep, self._inverse, self._event_ndims, tuple(conditions), of_bijector.key),
+            tensors=[*of_bijector.tensors, *conditions.values()],
+            step=made,
+        )
 
     def vjp(
         self, result: tf.Tensor, gradient: tf.Tensor, dlog_det: tf.Tensor, sources: Sequence[tf.Tensor]

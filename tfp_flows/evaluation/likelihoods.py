@@ -16,11 +16,12 @@ from tfp_flows.numerics import parts
 def compiled_log_prob(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tensor]:
     """`model.log_prob` as a `tf.function` of uint8 `[None, H, W, C]`, traced once for any batch."""
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
-    return tf.function(
-        lambda images: in_parts.log_prob(model, images),
-        input_signature=signature,
-        autograph=False,
-    )
+
+    def log_prob(images: tf.Tensor) -> tf.Tensor:
+        with bijectors.steps_traced_once():
+            return in_parts.log_prob(model, images)
+
+    return tf.function(log_prob, input_signature=signature, autograph=False)
 
 
 def compiled_estimate(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -38,7 +39,7 @@ def compiled_estimate(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tens
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
 
     def estimate(images: tf.Tensor) -> tf.Tensor:
-        with bijectors.kernels_assembled_once(model, inverse=True):
+        with bijectors.kernels_assembled_once(model, inverse=True), bijectors.steps_traced_once():
             return tf.stack(of_images(images), axis=-1)
 
     return tf.function(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfp_flows import bijectors
 from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import Seed, parts, precision
 from tfp_flows.training import objective
@@ -104,7 +105,7 @@ class _Step:
         condition: tf.Tensor | None,
         seed: Seed,
     ) -> tuple[tf.Tensor, ...]:
-        with precision.reduced(self._products):
+        with precision.reduced(self._products), bijectors.steps_traced_once():
             with tf.GradientTape() as tape:
                 loss, without_outliers = self._loss_of(images, outliers, seed, condition)
                 loss /= self._parts_per_replica  # so that the parts' sum is the mean
