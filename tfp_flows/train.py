@@ -15,7 +15,7 @@ from absl import flags
 
 from tfp_flows import commands, data, evaluation, numerics, reporting, runs, training
 from tfp_flows.checks.errors import UserError
-from tfp_flows.detectors.names import DEFAULT, NAMES
+from tfp_flows.detectors.names import DEFAULT, NAMES, OF_SEVERAL_MODELS
 from tfp_flows.models import registry, settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def define_flags(family: str = "glow") -> list[str]:
     flags.DEFINE_enum(
         "detector",
         DEFAULT,
-        (NO_DETECTOR, *NAMES),
+        (NO_DETECTOR, *(name for name in NAMES if name not in OF_SEVERAL_MODELS)),
         "At the end, with --evaluate_on, what is calibrated to stand beside -log p, in RUN/detector.",
     )
     flags.mark_flag_as_required("dataset")
@@ -85,8 +85,8 @@ def define_flags(family: str = "glow") -> list[str]:
         "condition",
         settings.CONDITIONS[0],
         settings.CONDITIONS,
-        "What the model is given of an image: its label, as --dataset has them; or the code of an encoder "
-        "that is trained with it.",
+        "What the model is given of an image: its label, as --dataset has them; the code of an encoder that "
+        "is trained with it; or the image at half its resolution (lowres).",
     )
     flags.DEFINE_integer(
         "code_size",
@@ -155,6 +155,7 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
         means=data.contrast_means(dataset, **where),
         classes=classes,
         code_size=(FLAGS.code_size or CODE_SIZE) if FLAGS.condition == "autoencoder" else 0,
+        low_resolution=FLAGS.condition == "lowres",
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     others = [run.find(name) for name in FLAGS.evaluate_on or []]

@@ -9,9 +9,10 @@ from vae.config import VAEConfig, VAEProtocol
 from vae.model import VAE
 
 
-def _build(config, image_shape, protocol):
+def _build(config, image_shape, protocol, condition_size=0):
     return VAE(
         image_shape,
+        condition_size=condition_size,
         latent_size=config.latent_size,
         architecture=config.architecture,
         likelihood=config.likelihood,
@@ -28,13 +29,16 @@ def _training_protocol(config):
 
 
 def _config_of(model):
+    """None for a condition, which no config has."""
+    if model.condition_size:
+        return None
     values = {f.name: model.parameters[f.name] for f in dataclasses.fields(VAEConfig)}
     return VAEConfig(**values | {"dtype": model.dtype.name})
 
 
-def _initialize(model, images, seed):
+def _initialize(model, images, seed, **condition):
     """Nothing in a VAE is initialised from data."""
-    del model, images, seed
+    del model, images, seed, condition
 
 
 def _methods(model):

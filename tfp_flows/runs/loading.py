@@ -34,7 +34,8 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
     Returns:
       A density model over integer images `[H, W, C]`, or a `vector_flow`, with the averaged weights; of the
       best validation, where training could stop early. Its `preparation` says how pictures become such
-      images. Of a run with labels it is a `ClassMixture`; with an encoder a `pixelcnn.PixelCNNAutoencoder`.
+      images. Of a run with labels it is a `ClassMixture`; with an encoder a `pixelcnn.PixelCNNAutoencoder`;
+      with a low resolution a `distributions.SuperResolution`.
 
     Raises:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
@@ -131,7 +132,8 @@ def _without_modes_of_training(config: Any) -> Any:
 
 def _made(spec: RunSpec) -> tuple:
     """What a model's variables follow from, besides its config."""
-    return spec.family, spec.image_shape, spec.classes and spec.classes.names, spec.code_size
+    given = spec.classes and spec.classes.names, spec.code_size, spec.low_resolution
+    return spec.family, spec.image_shape, *given
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,6 +57,7 @@ class RunSpec:
       means: Those of `preparation`; () where it needs none, or for runs that do not say.
       classes: Those whose labels the model is given; None for none.
       code_size: Numbers of an encoder's code that it is given; 0 for none.
+      low_resolution: Whether the model is given an image's low resolution.
     """
 
     family: str
@@ -70,6 +71,12 @@ class RunSpec:
     means: tuple[tuple[float, ...], ...] = ()
     classes: data.Classes | None = None
     code_size: int = 0
+    low_resolution: bool = False
+
+    @property
+    def is_density(self) -> bool:
+        """Whether the model's log p is that of the image, and not of what is left when it was told some."""
+        return not (self.code_size or self.low_resolution)
 
     @property
     def model_family(self) -> Family:
@@ -78,7 +85,7 @@ class RunSpec:
         Raises:
           UserError: If there is none, or it is not at hand.
         """
-        return registry.family(self.family, self.classes, self.code_size)
+        return registry.family(self.family, self.classes, self.code_size, self.low_resolution)
 
     @property
     def preparation(self) -> data.Preparation:
@@ -121,6 +128,9 @@ class RunSpec:
         classes, code_size = values.get("classes"), values.get("code_size", 0)
         if type(code_size) is not int or code_size < 0:
             raise UserError(f"'code_size' is {code_size!r}")
+        low_resolution = values.get("low_resolution", False)
+        if not isinstance(low_resolution, bool):
+            raise UserError(f"'low_resolution' is {low_resolution!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
             config_class = registry.family(values["family"]).config_class
@@ -137,6 +147,7 @@ class RunSpec:
             means=data.means_from_json(means),
             classes=None if classes is None else data.Classes.from_json(classes),
             code_size=code_size,
+            low_resolution=low_resolution,
         )
 
 
