@@ -37,6 +37,7 @@ WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of 
 MEMORY = ("memory_limit_mib", "cache_dir")  # likewise
 CODE_SIZE = 16
 NO_DETECTOR = "none"
+ALPHA = 0.05  # of the detector at the end, as `reporting` has it
 PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
 MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
@@ -161,7 +162,8 @@ def _train(flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_
     others = [run.find(name) for name in FLAGS.evaluate_on or []]
     located = dataclasses.replace(spec, dataset=dataset)
     sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
-    overview = _overview(located, [train_set, validation_set], sets, where)
+    judges = FLAGS.report or (bool(sets) and FLAGS.detector != NO_DETECTOR)
+    overview = _overview(located, [train_set, validation_set], sets, where, ALPHA if judges else None)
     validation = validation_set if classes is None else classes.only(validation_set)
     is_chief = training.strategies.Hosts(strategy).is_chief
     if is_chief:
@@ -231,10 +233,11 @@ def _overview(
     own: "Sequence[data.ImageSet]",
     sets: "Sequence[data.ImageSet]",
     where: Mapping[str, Any],
+    alpha: float | None,
 ) -> list[str]:
-    """What was found, a line for each set."""
+    """What was found, a line for each set, and whether at `alpha` anything can be called foreign."""
     calibration = data.load(spec.dataset, "calibration", **where)
-    return reporting.overview([*own, calibration, *sets[:1]], sets[2:], spec.preparation.text)
+    return reporting.overview([*own, calibration, *sets[:1]], sets[2:], spec.preparation.text, alpha)
 
 
 def run(family: str = "glow") -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from tfp_flows.models.family import Family, Method
-from vae.config import VAEConfig, VAEProtocol
+from vae.config import ARCHITECTURES, VAEConfig, VAEProtocol
 from vae.model import VAE
 
 
@@ -64,6 +64,14 @@ def _methods(model):
     }
 
 
+def _least_weights(config, image_shape, given):
+    """Of the dense layers, at an eighth of the resolution or more, and of the last layer."""
+    channels = ARCHITECTURES[config.architecture][-1][0]
+    positions = -(-image_shape[0] // 8) * -(-image_shape[1] // 8)
+    mixtures = config.num_mixtures if config.likelihood == "logistic" else 1
+    return (3 * config.latent_size + given) * channels * positions + mixtures
+
+
 FAMILY = Family(
     name="vae",
     config_class=VAEConfig,
@@ -75,4 +83,5 @@ FAMILY = Family(
     model_class=VAE,
     config_of=_config_of,
     methods=_methods,
+    least_weights=_least_weights,
 )

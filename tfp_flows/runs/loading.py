@@ -65,6 +65,7 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
     spec = run.spec()
     family = spec.model_family
     protocol = protocol or family.protocol_class()
+    spec.check_weights(run.stored_bytes() or None, f"`run`: {run.spec_file}")
     model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
     if run.has_weights_alone():
         trained_to = _read_weights(run, model)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from tfp_flows import data
+from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import names
@@ -86,6 +87,22 @@ class RunSpec:
           UserError: If there is none, or it is not at hand.
         """
         return registry.family(self.family, self.classes, self.code_size, self.low_resolution)
+
+    def check_weights(self, stored_bytes: int | None, owner: str) -> None:
+        """Refuses a model that is too large, before anything of it is allocated.
+
+        Args:
+          stored_bytes: Of the files that hold its weights; None for a new model.
+          owner: What says how large it is: the first words of the message.
+
+        Raises:
+          RunError: If its weights fit neither into memory nor into what is stored.
+        """
+        if len(self.image_shape) == 3:
+            sizes.check_image_size(self.image_shape, owner, RunError)
+        given = (len(self.classes) if self.classes else 0) + self.code_size
+        least = self.model_family.least_weights(self.model, self.image_shape, given)
+        sizes.check_weights(least, stored_bytes, owner, RunError)
 
     @property
     def preparation(self) -> data.Preparation:
@@ -328,6 +345,12 @@ class Run:
                 f"`run`: {self.folder} was made with `steps={old['training.steps']}`, which may grow "
                 f"but not shrink to {new['training.steps']}."
             )
+
+    def stored_bytes(self) -> int:
+        """Of all files that may hold its weights: no model of it has more."""
+        folders = (self.best, self.checkpoints)
+        files = [self.weights_file, *(file for folder in folders for file in folder.glob("*"))]
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def has_weights_alone(self) -> bool:
         """Whether it is a pretrained model, which holds weights in the place of checkpoints."""
