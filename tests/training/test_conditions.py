@@ -15,7 +15,7 @@ from tfp_flows import data, runs, serving, training
 
 GLOW = ["--levels=1", "--steps_per_level=1", "--hidden_channels=4"]
 PIXELCNN = ["--num_resnet=1", "--num_hierarchies=2", "--num_filters=4"]
-VAE = ["--architecture=small", "--latent_size=3", "--likelihood=logistic"]
+VAE = ["--architecture=small", "--latent_size=3", "--likelihood=logistic", "--detector=none"]
 FLAGS = {
     "glow": ["--condition=label", *GLOW],
     "vae": ["--condition=label", *VAE],
