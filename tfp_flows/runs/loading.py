@@ -10,7 +10,8 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_flows.runs import checkpoint_files, weights_file
 from tfp_flows.runs.errors import RunError
-from tfp_flows.runs.run import Run, RunSpec
+from tfp_flows.runs.run import Run
+from tfp_flows.runs.spec import RunSpec
 from tfp_flows.runs.weight_average import WeightAverage
 
 
