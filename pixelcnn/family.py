@@ -98,6 +98,12 @@ def _with_code(code_size):
     )
 
 
+def _least_weights(config, image_shape, given):
+    """Of each block the product of its layers, and what it is given; of the last layer the mixtures."""
+    filters, blocks = config.num_filters, config.num_resnet * config.num_hierarchies
+    return blocks * filters * (filters + given) + filters * config.num_logistic_mix
+
+
 FAMILY = Family(
     name="pixelcnn",
     config_class=PixelCNNConfig,
@@ -112,4 +118,5 @@ FAMILY = Family(
     methods=_methods,
     noisy=False,
     with_code=_with_code,
+    least_weights=_least_weights,
 )

@@ -10,7 +10,7 @@ from pixelcnn import mixture, sampler
 from pixelcnn.network import PixelCNNNetwork
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
-from tfp_flows.distributions import copies
+from tfp_flows.distributions import conditions, copies
 from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.distributions.temperature import checked
 from tfp_flows.numerics import SeedLike
@@ -118,6 +118,7 @@ class PixelCNN(ImageDistribution):
             num_logistic_mix=num_logistic_mix,
             high=high,
         )
+        conditions.check_size(condition_size, name)
         if not 0 <= dropout_p < 1:
             raise UserError(f"{name}: `dropout_p` must be in [0, 1), got {dropout_p!r}.")
         if high > 255:
@@ -239,25 +240,7 @@ class PixelCNN(ImageDistribution):
 
     def _flat_condition(self, condition, count):
         """The condition as `[count, K]`: one for all images, or one for each."""
-        if (condition is None) != (self._condition_size == 0):
-            wanted = f"`condition` [N, {self._condition_size}]" if self._condition_size else "no `condition`"
-            raise UserError(f"{self.name}: this model takes {wanted}.")
-        if condition is None:
-            return None
-        condition = tf.cast(tf.convert_to_tensor(condition), self.dtype)
-        if condition.shape.rank == 0 or condition.shape[-1] != self._condition_size:
-            raise UserError(
-                f"{self.name}: `condition` must have shape [N, {self._condition_size}], "
-                f"got {condition.shape}; class labels go through tf.one_hot."
-            )
-        condition = tf.reshape(condition, [-1, self._condition_size])
-        rows, known = condition.shape[0], tf.get_static_value(tf.convert_to_tensor(count))
-        if known is not None and rows not in (None, 1, known):
-            raise UserError(
-                f"{self.name}: there are {known} images, but `condition` has {rows} rows; give one for all "
-                f"or one for each."
-            )
-        return tf.broadcast_to(condition, [count, self._condition_size])
+        return conditions.vectors(condition, self._condition_size, count, self.dtype, self.name)
 
 
 def _check_halving(name, image_shape, num_hierarchies):

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from tfp_flows import commands, data, detectors, scoring
+from tfp_flows import commands, data, detectors, scoring, serving
 from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 
@@ -94,6 +94,9 @@ def main() -> None:
     elif FLAGS.storey:
         raise scoring.ScoringError("--storey is for q-values: give --fdr too.")
     scoring.check_out(FLAGS.out)
+    if FLAGS.model and serving.are_vectors(FLAGS.model):
+        _score_vectors()
+        return
     data.check_there([FLAGS.images], data_dir=FLAGS.data_dir)
     with _last_words():
         counts, ending = _score_here() if FLAGS.runner is None else (_score_on_beam(), None)
@@ -108,6 +111,16 @@ def main() -> None:
     if counts.failed:
         print(f"The reasons are in {FLAGS.out}.errors.csv.")
         sys.exit(SOME_FAILED)
+
+
+def _score_vectors() -> None:
+    """Scores the rows of a table by an export of vectors."""
+    for name in ("fdr", "group_by", "runner", "maps", "data_dir"):
+        if FLAGS[name].present:
+            raise scoring.ScoringError(f"--{name} is for images, and {FLAGS.model} is of vectors.")
+    path, out = FLAGS.images, FLAGS.out
+    count = scoring.score_table(FLAGS.model, path, out, FLAGS.alpha, FLAGS.allow_unattainable, FLAGS.trust)
+    print(f"{count:,} rows scored: {out}")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from absl import flags
 
 from tfp_flows import commands, data, evaluation, numerics, reporting, runs, training
 from tfp_flows.checks.errors import UserError
-from tfp_flows.detectors.names import DEFAULT, NAMES
+from tfp_flows.detectors.names import DEFAULT, NAMES, OF_SEVERAL_MODELS
 from tfp_flows.models import registry, settings
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ FIRST = (
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
 CODE_SIZE = 16
 NO_DETECTOR = "none"
+ALPHA = 0.05  # of the detector at the end, as `reporting` has it
 PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
 MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
 
@@ -57,7 +58,7 @@ def define_flags(family: str = "glow") -> list[str]:
     flags.DEFINE_enum(
         "detector",
         DEFAULT,
-        (NO_DETECTOR, *NAMES),
+        (NO_DETECTOR, *(name for name in NAMES if name not in OF_SEVERAL_MODELS)),
         "At the end, with --evaluate_on, what is calibrated to stand beside -log p, in RUN/detector.",
     )
     flags.mark_flag_as_required("dataset")
@@ -85,8 +86,8 @@ def define_flags(family: str = "glow") -> list[str]:
         "condition",
         settings.CONDITIONS[0],
         settings.CONDITIONS,
-        "What the model is given of an image: its label, as --dataset has them; or the code of an encoder "
-        "that is trained with it.",
+        "What the model is given of an image: its label, as --dataset has them; the code of an encoder that "
+        "is trained with it; or the image at half its resolution (lowres).",
     )
     flags.DEFINE_integer(
         "code_size",
@@ -194,12 +195,14 @@ def _train(
         means=data.contrast_means(dataset, **where),
         classes=classes,
         code_size=(FLAGS.code_size or CODE_SIZE) if FLAGS.condition == "autoencoder" else 0,
+        low_resolution=FLAGS.condition == "lowres",
     )
     # Before training, so that a mistake in a name shows now and not at the end.
     others = [run.find(name) for name in FLAGS.evaluate_on or []]
     located = dataclasses.replace(spec, dataset=dataset)
     sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
-    overview = _overview(located, [train_set, validation_set], sets, where)
+    judges = FLAGS.report or (bool(sets) and FLAGS.detector != NO_DETECTOR)
+    overview = _overview(located, [train_set, validation_set], sets, where, ALPHA if judges else None)
     validation = validation_set if classes is None else classes.only(validation_set)
     is_chief = training.strategies.Hosts(strategy).is_chief
     if is_chief:
@@ -269,10 +272,11 @@ def _overview(
     own: "Sequence[data.ImageSet]",
     sets: "Sequence[data.ImageSet]",
     where: Mapping[str, Any],
+    alpha: float | None,
 ) -> list[str]:
-    """What was found, a line for each set."""
+    """What was found, a line for each set, and whether at `alpha` anything can be called foreign."""
     calibration = data.load(spec.dataset, "calibration", **where)
-    return reporting.overview([*own, calibration, *sets[:1]], sets[2:], spec.preparation.text)
+    return reporting.overview([*own, calibration, *sets[:1]], sets[2:], spec.preparation.text, alpha)
 
 
 def run(family: str = "glow") -> None:

@@ -72,4 +72,4 @@ class VAEProtocol:
             raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
 
 
-SETTINGS = Settings(VAEConfig, VAEProtocol)
+SETTINGS = Settings(VAEConfig, VAEProtocol, ("label",))

@@ -5,13 +5,14 @@ import dataclasses
 import tensorflow as tf
 
 from tfp_flows.models.family import Family, Method
-from vae.config import VAEConfig, VAEProtocol
+from vae.config import ARCHITECTURES, VAEConfig, VAEProtocol
 from vae.model import VAE
 
 
-def _build(config, image_shape, protocol):
+def _build(config, image_shape, protocol, condition_size=0):
     return VAE(
         image_shape,
+        condition_size=condition_size,
         latent_size=config.latent_size,
         architecture=config.architecture,
         likelihood=config.likelihood,
@@ -28,13 +29,16 @@ def _training_protocol(config):
 
 
 def _config_of(model):
+    """None for a condition, which no config has."""
+    if model.condition_size:
+        return None
     values = {f.name: model.parameters[f.name] for f in dataclasses.fields(VAEConfig)}
     return VAEConfig(**values | {"dtype": model.dtype.name})
 
 
-def _initialize(model, images, seed):
+def _initialize(model, images, seed, **condition):
     """Nothing in a VAE is initialised from data."""
-    del model, images, seed
+    del model, images, seed, condition
 
 
 def _methods(model):
@@ -60,6 +64,14 @@ def _methods(model):
     }
 
 
+def _least_weights(config, image_shape, given):
+    """Of the dense layers, at an eighth of the resolution or more, and of the last layer."""
+    channels = ARCHITECTURES[config.architecture][-1][0]
+    positions = -(-image_shape[0] // 8) * -(-image_shape[1] // 8)
+    mixtures = config.num_mixtures if config.likelihood == "logistic" else 1
+    return (3 * config.latent_size + given) * channels * positions + mixtures
+
+
 FAMILY = Family(
     name="vae",
     config_class=VAEConfig,
@@ -71,4 +83,5 @@ FAMILY = Family(
     model_class=VAE,
     config_of=_config_of,
     methods=_methods,
+    least_weights=_least_weights,
 )

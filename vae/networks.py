@@ -12,7 +12,7 @@ KERNEL_SIZE = 5
 
 
 class Encoder(tf.Module):
-    """Images `[N, H, W, C]` -> `[N, num_outputs]`."""
+    """Images `[N, H, W, C]` -> `[N, num_outputs]`; a condition `[N, K]` moves the first convolution."""
 
     def __init__(
         self,
@@ -21,12 +21,13 @@ class Encoder(tf.Module):
         architecture: str,
         seed: int,
         dtype: tf.DType,
+        condition_size: int = 0,
         name: str = "encoder",
     ):
-        """Creates the variables; `architecture` is a key of `ARCHITECTURES`."""
+        """Creates the variables; `architecture` is a key of `ARCHITECTURES`, `condition_size` K."""
         super().__init__(name=name)
         layers = ARCHITECTURES[architecture]
-        seeds = np.random.SeedSequence([seed, 0]).spawn(len(layers) + 1)
+        *seeds, given = np.random.SeedSequence([seed, 0]).spawn(len(layers) + 2)
         shapes = feature_shapes(image_shape, architecture)
         self._convolutions = [
             _Convolution(before[-1], channels, stride, own, dtype, f"conv{i}")
@@ -35,16 +36,24 @@ class Encoder(tf.Module):
             )
         ]
         self._dense = _Dense(int(np.prod(shapes[-1])), num_outputs, seeds[-1], dtype, "dense")
+        if condition_size:
+            self._given = _Dense(condition_size, layers[0][0], given, dtype, "given")
 
-    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Applies the network."""
-        for convolution in self._convolutions:
-            x = tf.nn.relu(convolution(x))
+        for i, convolution in enumerate(self._convolutions):
+            x = convolution(x)
+            if i == 0 and condition is not None:
+                x += self._given(condition)[:, tf.newaxis, tf.newaxis]
+            x = tf.nn.relu(x)
         return self._dense(tf.reshape(x, [-1, int(np.prod(x.shape[1:]))]))
 
 
 class Decoder(tf.Module):
-    """Latents `[..., L]` -> `[..., H, W, num_outputs]`, with any leading dimensions."""
+    """Latents `[..., L]` -> `[..., H, W, num_outputs]`, with any leading dimensions.
+
+    A condition `[..., K]` stands beside the latent; its leading dimensions are broadcast.
+    """
 
     def __init__(
         self,
@@ -54,16 +63,17 @@ class Decoder(tf.Module):
         architecture: str,
         seed: int,
         dtype: tf.DType,
+        condition_size: int = 0,
         name: str = "decoder",
     ):
-        """Creates the variables; `architecture` is a key of `ARCHITECTURES`."""
+        """Creates the variables; `architecture` is a key of `ARCHITECTURES`, `condition_size` K."""
         super().__init__(name=name)
         layers = ARCHITECTURES[architecture]
         seeds = np.random.SeedSequence([seed, 1]).spawn(len(layers) + 1)
         shapes = [list(shape) for shape in reversed(feature_shapes(image_shape, architecture))]
         shapes[-1][-1] = num_outputs
         self._first_shape = shapes[0]
-        self._dense = _Dense(latent_size, int(np.prod(shapes[0])), seeds[0], dtype, "dense")
+        self._dense = _Dense(latent_size + condition_size, int(np.prod(shapes[0])), seeds[0], dtype, "dense")
         self._convolutions = [
             _TransposedConvolution(before[-1], after, stride, own, dtype, f"conv{i}")
             for i, ((_, stride), before, after, own) in enumerate(
@@ -71,9 +81,12 @@ class Decoder(tf.Module):
             )
         ]
 
-    def __call__(self, z: tf.Tensor) -> tf.Tensor:
+    def __call__(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Applies the network."""
         leading = tf.shape(z)[:-1]
+        if condition is not None:
+            shape = tf.concat([leading, tf.shape(condition)[-1:]], 0)
+            z = tf.concat([z, tf.broadcast_to(condition, shape)], -1)
         x = tf.nn.relu(self._dense(tf.reshape(z, [-1, z.shape[-1]])))
         x = tf.reshape(x, [-1, *self._first_shape])
         for convolution in self._convolutions[:-1]:

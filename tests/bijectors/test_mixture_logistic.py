@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flows import bijectors
+from tfp_flows.bijectors import mixture_logistic
 
 tfd = tfp.distributions
 RNG = np.random.default_rng(0)
@@ -105,6 +106,20 @@ def test_gradients_of_the_inverse_are_those_of_the_implicit_function():
         )
     second = (solve(z + 1e-3, *values) - 2 * solve(z, *values) + solve(z - 1e-3, *values)) / 1e-6
     np.testing.assert_allclose(outer.gradient(first, z), second, rtol=1e-3, atol=1e-4)
+
+
+def test_parameters_with_their_components_first_are_of_the_same_batch():
+    """As TFP counts it: of three components and ten numbers, [10] and not [3]."""
+    first = [tf.constant(RNG.normal(size=[3, 4, 10])) for _ in range(3)]
+    one = mixture_logistic.ComponentsFirst(*first, log_scale=tf.zeros([10], tf.float64), dtype=tf.float64)
+    last = [tf.transpose(value, [1, 2, 0]) for value in first]
+    other = bijectors.MixtureLogisticCDF(*last, log_scale=tf.zeros([10], tf.float64), dtype=tf.float64)
+    for settings, expected in (({}, [4, 10]), ({"x_event_ndims": 1}, [4])):
+        assert one.experimental_batch_shape(**settings) == expected
+        assert other.experimental_batch_shape(**settings) == expected
+        assert one.experimental_batch_shape_tensor(**settings).numpy().tolist() == expected
+    x = RNG.normal(size=[4, 10])
+    np.testing.assert_allclose(one.inverse(x), other.inverse(x), rtol=1e-12)
 
 
 def test_one_component_is_affine():

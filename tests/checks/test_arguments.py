@@ -24,6 +24,7 @@ def test_no_count(value):
     ("call", "message"),
     [
         (lambda: arguments.check_floating("int32", "me"), "me: `dtype` must be a floating type, got int32"),
+        (lambda: arguments.check_floating("foo", "me"), "me: `dtype` must be a floating type, got 'foo'"),
         (
             lambda: arguments.check_dtype(tf.zeros([2]), tf.float64, "me"),
             "me: the input must have dtype=float64, got a tensor of float32",

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import pixelcnn
 import tfp_flows
+import vae
 from tfp_flows import testing
 from tfp_flows.distributions import ImageDistribution, discretized_logistic_log_prob
 from tfp_flows.numerics import noise
@@ -59,7 +60,14 @@ def _pixelcnn():
     return model
 
 
-@pytest.fixture(scope="module", params=[_glow, _pixelcnn])
+def _vae():
+    settings = dict(architecture="small", latent_size=3, likelihood="logistic", dtype=tf.float64)
+    model = vae.VAE((4, 4, 1), condition_size=3, num_importance_samples=3, **settings)
+    testing.perturb(model, scale=0.1)
+    return model
+
+
+@pytest.fixture(scope="module", params=[_glow, _pixelcnn, _vae])
 def conditional(request):
     return request.param()
 

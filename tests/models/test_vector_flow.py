@@ -148,6 +148,8 @@ def test_what_is_no_vector_flow_is_refused():
         ({"size": 2, "coupling": "cubic"}, "`coupling` must be one of"),
         ({"size": 2, "prior": "cauchy"}, "`prior` must be one of"),
         ({"size": 3, "prior": tfd.Normal(tf.zeros([2]), 1.0)}, "`prior` must be scalar with batch shape"),
+        ({"size": 2, "dtype": "foo"}, "vector_flow: `dtype` must be a floating type, got 'foo'"),
+        ({"size": 2, "dtype": "float16"}, "`dtype` must be one of"),
         ({"size": 2, "condition_size": -1}, "`condition_size` must be an integer >= 0"),
     ):
         with pytest.raises(UserError, match=message):

@@ -31,8 +31,10 @@ def run(tmp_path):
     return runs_room.Run(tmp_path / "a run")
 
 
-def evaluated(run, rows, judged=(), dataset="fashion_mnist_small", num_calibration=500, **more):
-    spec = types.SimpleNamespace(dataset=dataset, family="glow")
+def evaluated(
+    run, rows, judged=(), dataset="fashion_mnist_small", num_calibration=500, is_density=True, **more
+):
+    spec = types.SimpleNamespace(dataset=dataset, family="glow", is_density=is_density)
     name = "default" if judged else ""
     return Evaluated(run, spec, rows, {}, judged, name, num_calibration=num_calibration, **more)
 
@@ -62,6 +64,49 @@ def test_where_it_is_not_fooled_or_nothing_was_compared_that_is_said(run):
     first = closing_words.lines(evaluated(run, [OWN, NOISE, NEAR]), "p.png")[0]
     assert "not fooled" in first and "clothes" in first
     assert "--evaluate_on" in closing_words.lines(evaluated(run, [OWN]), "p.png")[0]
+
+
+def test_means_that_say_the_contrary_are_said_to_be_means(run):
+    """An AUROC is of pairs, a mean may be of a few images: both are said, and neither as the other."""
+    odd = dataclasses.replace(DIGITS, bits_per_dim=4.5)
+    first = closing_words.lines(evaluated(run, [OWN, odd]), "p.png")[0]
+    assert "likelier in 80% of pairs" in first and "not on average, 4.50 against 4.00 bits/dim" in first
+    fewer = dataclasses.replace(NOISE, dataset="few", bits_per_dim=3.0, auroc=0.7)
+    first = closing_words.lines(evaluated(run, [OWN, NOISE, fewer]), "p.png")[0]
+    assert "not fooled" in first and "On average few has fewer bits, 3.00 against 4.00 bits/dim" in first
+    assert "in 30% of pairs only." in first and "noise" not in first
+    near = dataclasses.replace(NEAR, bits_per_dim=3.9)
+    assert "is not sure" in closing_words.lines(evaluated(run, [OWN, near]), "p.png")[0]
+
+
+def test_a_code_s_likelihood_is_not_called_fooled(run):
+    first = closing_words.lines(evaluated(run, [OWN, DIGITS], is_density=False), "p.png")[0]
+    assert "fooled" not in first and "no density of images" in first
+
+
+def test_likelihood_and_detector_are_compared_on_the_same_images(run):
+    """Of a set that is larger than what the detector judges, -log p too is that of these images."""
+    bits = {"clothes": np.arange(100.0), "digits": np.concatenate([np.zeros(50), np.full(50, 200.0)])}
+    chosen = {"clothes": np.arange(60), "digits": np.arange(40, 80)}
+    spec = types.SimpleNamespace(dataset="x", family="glow", is_density=True)
+    seen = [judged("clothes", range(60), 3), judged("digits", range(40), 3)]
+    found = Evaluated(run, spec, [OWN, DIGITS], bits, seen, "default", num_calibration=500, chosen=chosen)
+    header, _, digits = closing_words.table(found)
+    assert digits.split()[1] == f"{(10 * (0.5 / 60) + 30) / 40:.3f}" != f"{DIGITS.auroc:.3f}"
+    assert "(60 of a set at most)" in header
+
+
+def test_what_is_judged_of_a_large_set_is_what_is_compared(monkeypatch):
+    monkeypatch.setattr(closing, "MOST_JUDGED", 7)
+    digits = data.load("digits", "test")
+    rows, sets = [row("a", 1.0), row("b", 1.0, 0.5)], [digits, digits.select(np.arange(5))]
+    picked = closing._picked(sets, rows)
+    assert len(picked["a"]) == 7 and picked["b"].tolist() == list(range(5))
+    seen = []
+    monkeypatch.setattr(closing, "judge", lambda _, some, *rest: seen.extend(some))
+    closing._judged(None, sets, rows, picked, False)
+    np.testing.assert_array_equal(seen[0].images, digits.images[picked["a"]])
+    assert closing._picked([sets[1]] * 2, rows) == {}
 
 
 def test_the_detector_stands_beside_the_likelihood(run):

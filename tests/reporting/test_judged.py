@@ -69,11 +69,15 @@ def test_the_words_about_the_likelihood_follow_the_numbers():
         return types.SimpleNamespace(dataset=dataset, auroc=area, split=split)
 
     def said(*others):
-        return words.likelier(types.SimpleNamespace(rows=[row("own", None), *others]))
+        return words.likelier(types.SimpleNamespace(rows=[row("own", None), *others], spec=spec))
+
+    spec = types.SimpleNamespace(is_density=True)
 
     assert "not fooled" in said(row("a", 0.5), row("own", 0.4, "train"))
     assert "finds b, c likelier" in said(row("a", 0.9), row("b", 0.49), row("c", 0.1))
     assert said(row("own", 0.4, "train")).startswith("Nothing was compared")
+    spec.is_density = False
+    assert "fooled" not in said(row("c", 0.1)) and "no density" in said(row("c", 0.1))
 
 
 def test_the_overview_counts_every_split():
@@ -89,6 +93,17 @@ def test_the_overview_counts_every_split():
         "good: 12 images to train on, 1 for validation, 5 for calibration, 2 to test; 4x4x1.",
         "odd: 9 images to compare with.",
     ]
+
+
+def test_too_few_pictures_to_call_any_foreign_are_said_before_training():
+    images = random_images(20)
+    own = [image_set(images[:12], split="train"), image_set(images[:5], split="calibration")]
+    first, warning = reporting.overview(own, [], alpha=0.05)
+    assert first == reporting.overview(own, [])[0] and "5 calibration images" in warning
+    assert warning.startswith("  Nothing will be called foreign") and "at least 19" in warning
+    assert (
+        len(reporting.overview([own[0], image_set(images[:19], split="calibration")], [], alpha=0.05)) == 1
+    )
 
 
 def test_the_operations_of_the_run_are_said_once():

@@ -96,7 +96,7 @@ def test_files_that_are_gone_or_damaged(images, tmp_path):
 
 def spec(**changes):
     values = {"steps": 3, "seed": 0, "ema_decay": 0.9}
-    made = runs.RunSpec(runs.run.registry.NO_FAMILY, {"class": "X"}, values, "digits", (8, 8, 1))
+    made = runs.RunSpec(runs.spec.registry.NO_FAMILY, {"class": "X"}, values, "digits", (8, 8, 1))
     return dataclasses.replace(made, **changes)
 
 

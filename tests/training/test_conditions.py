@@ -15,17 +15,21 @@ from tfp_flows import data, runs, serving, training
 
 GLOW = ["--levels=1", "--steps_per_level=1", "--hidden_channels=4"]
 PIXELCNN = ["--num_resnet=1", "--num_hierarchies=2", "--num_filters=4"]
+VAE = ["--architecture=small", "--latent_size=3", "--likelihood=logistic", "--detector=none"]
 FLAGS = {
     "glow": ["--condition=label", *GLOW],
+    "vae": ["--condition=label", *VAE],
     "pixelcnn": ["--condition=label", *PIXELCNN],
+    "lowres": ["--family=glow", "--condition=lowres", *GLOW],
     "autoencoder": ["--family=pixelcnn", "--condition=autoencoder", "--code_size=3", *PIXELCNN],
 }
+CODED = ("autoencoder", "lowres")  # whose log p is of an image given something of it
 SHARED = ["--dataset=digits", "--batch_size=16", "--log_every=2", "--decay=0", "--warmup=0", "--noprogress"]
 SHARED += ["--validate_every=4", "--checkpoint_every=4"]
 
 
 def _train(folder, name, steps, *more):
-    family = [] if name == "autoencoder" else [f"--family={name}"]
+    family = [] if name in CODED else [f"--family={name}"]
     flags = [*family, *FLAGS[name], *SHARED, f"--steps={steps}", *more]
     return forked.command("tfp_flows.train", f"--run={folder}", *flags)
 
@@ -58,9 +62,14 @@ def test_a_run_keeps_what_it_was_given(trained):
     name, folder = trained
     spec, model = runs.Run(folder).spec(), tfp_flows.load(folder)
     train = data.load("digits", "train")
+    assert spec.is_density == (name not in CODED)
     if name == "autoencoder":
         assert (spec.classes, spec.code_size) == (None, 3)
         assert model.encode(train.images[:2]).shape == (2, 3)
+        return
+    if name == "lowres":
+        assert (spec.classes, spec.code_size, spec.low_resolution) == (None, 0, True)
+        assert model.encode(train.images[:2]).shape == (2, 4, 4, 1)
         return
     assert spec.classes.names == tuple("0123456789")
     assert spec.classes.counts == tuple(np.bincount(train.labels).tolist())
@@ -68,7 +77,8 @@ def test_a_run_keeps_what_it_was_given(trained):
         model.mixture_distribution.probs_parameter(), np.bincount(train.labels) / len(train)
     )
     validation = data.load("digits", "validation")
-    found = model.log_prob(validation.images, condition=validation.labels)
+    as_validated = {"num_importance_samples": 1} if name == "vae" else {}
+    found = tfp_flows.load(folder, **as_validated).log_prob(validation.images, condition=validation.labels)
     rows = _rows(folder / "metrics.csv")
     expected = np.mean(tfp_flows.bits_per_dim(found, (8, 8, 1)))
     assert float(rows[-1]["validation_bits_per_dim"]) == pytest.approx(expected, rel=1e-5)
@@ -81,10 +91,13 @@ def test_the_evaluation_says_what_labels_are_worth(trained):
     test = data.load("digits", "test")
     bits = tfp_flows.bits_per_dim(model.log_prob(test.images), (8, 8, 1))
     assert float(rows[0]["bits_per_dim"]) == pytest.approx(np.mean(bits), rel=1e-5)
-    if name == "autoencoder":
-        assert (folder / "evaluation" / "reconstructions.png").exists() and not rows[0]["accuracy"]
+    if name in CODED:
+        picture = "reconstructions.png" if name == "autoencoder" else "super_resolution.png"
+        assert (folder / "evaluation" / picture).exists() and not rows[0]["accuracy"]
         assert not (folder / "evaluation" / "samples.png").exists()
-        assert "a code of each image, of 3 numbers: log p(x | h(x)) is no density of x" in said
+        told = "a code of each image, of 3 numbers: log p(x | h(x)) is no density of x"
+        assert (told if name == "autoencoder" else "log p(x | l(x)) is no density of x") in said
+        assert "fooled" not in said and "more likely than" not in said
         return
     accuracy = (model.posterior(test.images).mode().numpy() == test.labels).mean()
     given = tfp_flows.bits_per_dim(model.log_prob(test.images, condition=test.labels), (8, 8, 1))
@@ -96,7 +109,7 @@ def test_the_evaluation_says_what_labels_are_worth(trained):
         assert (folder / "evaluation" / picture).stat().st_size > 1000
 
 
-@pytest.mark.parametrize("trained", ["glow", "autoencoder"], indirect=True)
+@pytest.mark.parametrize("trained", ["glow", "autoencoder", "lowres"], indirect=True)
 def test_detectors_and_scores_take_it_as_any_other_model(trained, tmp_path):
     _, folder = trained
     out, test = tmp_path / "detector", data.load("digits", "test").images[:20]
@@ -137,6 +150,15 @@ def test_the_export_takes_a_class_and_says_which(trained, tmp_path):
         drawn = loaded.signatures["decode"](codes=codes, seed=seed)["images"]
         np.testing.assert_array_equal(drawn, model.sample(codes, seed=(0, 3)).numpy().astype(np.uint8))
         return
+    if name == "lowres":
+        assert "sample" not in methods
+        low = loaded.signatures["encode"](images=images)["low_resolution"]
+        np.testing.assert_array_equal(low, model.encode(images))
+        drawn = loaded.signatures["decode"](low_resolution=low, seed=seed)["images"].numpy().astype(int)
+        assert abs(drawn - model.sample(low, seed=(0, 3)).numpy()).max() <= 1
+        given = loaded.signatures["log_prob_given"](images=images, low_resolution=low[::-1])["log_prob"]
+        np.testing.assert_allclose(given, model.log_prob(images, low[::-1]), rtol=1e-5)
+        return
     found = loaded.signatures["log_prob_given"](images=images, classes=classes)["log_prob"]
     np.testing.assert_allclose(found, model.log_prob(images, condition=classes), rtol=1e-5)
     probs = loaded.signatures["posterior"](images=images)["probs"]
@@ -151,10 +173,11 @@ def test_the_export_takes_a_class_and_says_which(trained, tmp_path):
 def test_what_cannot_be_given_is_refused_in_one_line(tmp_path):
     for flags, says in (
         (
-            ["--family=vae", "--condition=label"],
-            "--condition=label is for the families glow, pixelcnn, not for vae",
+            ["--family=vae", "--condition=autoencoder"],
+            "--condition=autoencoder is for the families pixelcnn, not for vae",
         ),
         (["--condition=autoencoder"], "--condition=autoencoder is for the families pixelcnn, not for glow"),
+        (["--family=vae", "--condition=lowres"], "--condition=lowres is for the families glow, not for vae"),
         (["--condition=label", "--outlier_kinds=noise"], "--outlier_kinds: outliers have no labels"),
         (["--code_size=3"], "--code_size is for --condition=autoencoder"),
         (["--condition=label", "--dataset=photos"], "photos: its images have no labels"),

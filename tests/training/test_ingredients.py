@@ -92,11 +92,27 @@ def test_weight_decay_follows_the_learning_rate_and_spares_biases():
 
 
 def test_shrinking_by_hand():
-    matrix, kernel, scale = (
-        tf.Variable(tf.ones(shape, tf.float64)) for shape in ([2, 3], [1, 1, 2, 3], [3])
-    )
-    weight_decay.shrink([matrix, kernel, scale], tf.constant(0.25))
+    model = tf.Module()
+    model.weights = [tf.Variable(tf.ones(shape, tf.float64)) for shape in ([2, 3], [1, 1, 2, 3], [3])]
+    matrix, kernel, scale = model.weights
+    weight_decay.shrink(weight_decay.decaying(model), tf.constant(0.25))
     assert (matrix.numpy() == 0.75).all() and (kernel.numpy() == 0.75).all() and (scale.numpy() == 1).all()
+
+
+def test_of_a_flow_the_kernels_of_networks_decay_and_nothing_else():
+    for model in (
+        tfp_flows.Dequantized(tfp_flows.glow(CONFIG, (8, 8, 1))),
+        tfp_flows.ClassMixture(
+            tfp_flows.Dequantized(tfp_flows.glow(CONFIG, (8, 8, 1), condition_channels=2)), [1, 1]
+        ),
+    ):
+        found = weight_decay.decaying(model)
+        names = {variable.name.partition(":")[0] for variable in found}
+        assert found and all(name.endswith("kernel") for name in names), names
+        kernels = [v for v in model.trainable_variables if "kernel" in v.name]
+        assert {id(v) for v in found} == {id(v) for v in kernels}
+    flow = tfp_flows.vector_flow(3, num_steps=2)
+    assert {v.name.partition(":")[0].rpartition("_")[2] for v in weight_decay.decaying(flow)} == {"kernel"}
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,21 @@ class ComponentsFirst(MixtureLogisticCDF):
 
     _COMPONENTS = 0
 
+    def experimental_batch_shape(self, *args: Any, **kwargs: Any) -> tf.TensorShape:
+        """That of the parameters behind their first axis, which TFP cannot know of."""
+        return self._components_last().experimental_batch_shape(*args, **kwargs)
+
+    def experimental_batch_shape_tensor(self, *args: Any, **kwargs: Any) -> tf.Tensor:
+        """As `experimental_batch_shape`, known in a graph."""
+        return self._components_last().experimental_batch_shape_tensor(*args, **kwargs)
+
+    def _components_last(self) -> MixtureLogisticCDF:
+        """The same bijector as TFP sees parameters: K along their last axis."""
+        given = {key: getattr(self, f"_{key}") for key in _RANKS}
+        for key in list(_RANKS)[:3]:
+            given[key] = tf.transpose(given[key], [*range(1, given[key].shape.rank), 0])
+        return MixtureLogisticCDF(**given, dtype=self.dtype)
+
 
 def _components_first(value: tf.Tensor, axis: int, rank: int) -> tf.Tensor:
     """`value` with K as its first axis, and at least `rank` axes behind it."""

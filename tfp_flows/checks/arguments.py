@@ -21,10 +21,13 @@ _EVENTS = {
 
 def check_floating(dtype: tf.DType | npt.DTypeLike, owner: str) -> tf.DType:
     """Returns `dtype` as a `tf.DType`; raises `UserError` unless it is a floating type."""
-    dtype = tf.as_dtype(dtype)
-    if not dtype.is_floating:
-        raise UserError(f"{owner}: `dtype` must be a floating type, got {dtype.name}.")
-    return dtype
+    try:
+        found = tf.as_dtype(dtype)
+    except TypeError as error:
+        raise UserError(f"{owner}: `dtype` must be a floating type, got {dtype!r}.") from error
+    if not found.is_floating:
+        raise UserError(f"{owner}: `dtype` must be a floating type, got {found.name}.")
+    return found
 
 
 def check_dtype(x: object, dtype: tf.DType | None, owner: str) -> None:

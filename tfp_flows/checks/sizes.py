@@ -15,6 +15,7 @@ MOST_PIXELS = 2**26  # of an image
 MOST_VALUES = 2**28  # of an image, or of the images of a batch
 MOST_TEXT = 2**26  # bytes of a file that describes something, such as JSON
 MOST_GRAPH = 2**30  # bytes of a SavedModel's graph
+SMALLEST_WEIGHT = 4  # bytes: float32
 
 
 def check_image_size(shape: Sequence[int], owner: str, error: type[UserError] = UserError) -> None:
@@ -82,9 +83,37 @@ def check_held(num_bytes: int, owner: str, error: type[UserError] = UserError) -
         )
 
 
+def check_weights(
+    num_values: int, stored_bytes: int | None, owner: str, error: type[UserError] = UserError
+) -> None:
+    """Refuses a model whose weights do not fit into this machine's memory, or not into what is stored.
+
+    Args:
+      num_values: How many weights it has at least.
+      stored_bytes: Of the files that hold them; None for a new model.
+      owner: What says so: the first words of the message.
+      error: Class of the error.
+
+    Raises:
+      UserError: Or `error`.
+    """
+    least = SMALLEST_WEIGHT * num_values
+    if stored_bytes is not None and least > stored_bytes:
+        raise error(
+            f"{owner}: a model of these sizes has {_text(least)} of weights at least, but "
+            f"{_text(stored_bytes)} are stored: its settings are those of another model."
+        )
+    most = _memory_bytes()
+    if least > most:
+        raise error(
+            f"{owner}: {_text(least)} of weights at least, and this machine has {_text(most)} of memory: "
+            f"make the model smaller."
+        )
+
+
 def _memory_bytes() -> int:
     return usable_bytes()
 
 
 def _text(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:,.1f} GiB"
+    return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**27 else f"{num_bytes / 2**20:,.2f} MiB"

@@ -20,4 +20,6 @@ NAMES = (
     "foreign_patches",
 )
 
+OF_SEVERAL_MODELS = ("likelihood_ratio", "waic")  # which one run alone cannot give
+
 DEFAULT = "default"  # of detect, and of a run's report

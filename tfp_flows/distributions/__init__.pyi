@@ -10,5 +10,7 @@ from .discretized_logistic import discretized_logistic_log_prob as discretized_l
 from .draws import draw_of as draw_of
 from .features import Features as Features
 from .image_distribution import ImageDistribution as ImageDistribution
+from .super_resolution import SuperResolution as SuperResolution
+from .super_resolution import low_resolution as low_resolution
 from .terms import LogProbTerms as LogProbTerms
 from .terms import dequantization_term as dequantization_term

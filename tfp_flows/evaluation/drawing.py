@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows import data
-from tfp_flows.distributions import ClassMixture, Dequantized, protocols
+from tfp_flows.distributions import ClassMixture, Dequantized, SuperResolution, protocols
 from tfp_flows.evaluation import by_class, kept
 from tfp_flows.evaluation.samples import write_samples
 from tfp_flows.models import Family
@@ -30,7 +30,7 @@ def draw(
     progress: bool,
     temperature: float = 1.0,
 ) -> tf.Tensor | None:
-    """Writes `samples.png` and `.npz`; of a model with a condition also those by class, or reconstructions.
+    """Writes `samples.png` and `.npz`; of a model with a condition those by class, or given codes.
 
     Args:
       folder: RUN/evaluation.
@@ -57,6 +57,8 @@ def draw(
         title = f"Samples by class{warmth}: {title}"
         pictures.image_rows(picture, rows, model.class_names[: len(rows)], title)
         kept.replace(folder / "samples_by_class.png", picture.getvalue())
+    elif isinstance(model, SuperResolution):
+        kept.replace(folder / "super_resolution.png", _enlargements(model, images, title, temperature))
     elif isinstance(model, protocols.CodedModel):
         some = np.asarray(images[:RECONSTRUCTED])
         redrawn = [model.reconstruct(some, seed=(0, i)).numpy().astype(np.uint8) for i in range(DRAWS)]
@@ -64,6 +66,19 @@ def draw(
         pictures.image_rows(picture, np.stack([some, *redrawn]), names, f"Reconstructions: {title}")
         kept.replace(folder / "reconstructions.png", picture.getvalue())
     return draws
+
+
+def _enlargements(model: SuperResolution, images: data.Array, title: str, temperature: float) -> bytes:
+    """A picture of low resolutions, and below each what is drawn from p(x | l), and the image itself."""
+    some = np.asarray(images[:RECONSTRUCTED])
+    low = model.encode(some)
+    warm = {} if temperature == 1.0 else {"temperature": temperature}
+    drawn = [model.sample(low, seed=(0, i), **warm).numpy().astype(np.uint8) for i in range(DRAWS)]
+    rows = [model.enlarged(low).numpy().astype(np.uint8), *drawn, some]
+    names = ["low resolution", *["drawn given it"] * DRAWS, "the image"]
+    picture = io.BytesIO()
+    pictures.image_rows(picture, np.stack(rows), names, f"Super-resolution: {title}")
+    return picture.getvalue()
 
 
 def _drawn(

@@ -156,7 +156,7 @@ def report(run: Run, rows: Sequence[Row]) -> str:
             f"{rows[0].estimate_se:.2f} nats on average ({rows[0].dataset})."
         )
     lines += _about_condition(run, rows[0])
-    if likelier:
+    if likelier and (not run.exists() or run.spec().is_density):
         lines.append(
             f"The model finds these more likely than its own test images (AUROC below 0.5): "
             f"{', '.join(likelier)}."
@@ -185,6 +185,11 @@ def _about_condition(run: Run, own: Row) -> list[str]:
         return [
             f"The model is given a code of each image, of {spec.code_size} numbers: log p(x | h(x)) is no "
             f"density of x, and not to be compared with one."
+        ]
+    if spec.low_resolution:
+        return [
+            "The model is given each image at half its resolution: log p(x | l(x)) is no density of x, and "
+            "not to be compared with one."
         ]
     if spec.classes is None or own.accuracy is None or own.bits_per_dim_given_label is None:
         return []

@@ -54,6 +54,8 @@ class Family:
       methods: `model -> {name: Method}`, what else an exported model offers.
       with_code: `code_size -> Family` of an encoder trained with such a model, whose code it is given; None
         where there is none.
+      least_weights: `(config, image_shape, given) -> int`, weights that such a model has at least, `given`
+        being the size of its condition: known before anything is allocated.
       noisy: Whether `log_prob` is an estimate from noise and takes a `seed`.
     """
 
@@ -68,6 +70,7 @@ class Family:
     config_of: Callable[[Any], Any]
     sample: Callable[..., tf.Tensor] | None = _sample
     methods: Callable[[Any], dict[str, Method]] = lambda model: {}
+    least_weights: Callable[[Any, Any, int], int] = lambda config, image_shape, given: 0
     noisy: bool = True
     with_code: Callable[[int], "Family"] | None = None
 

@@ -30,13 +30,16 @@ NO_FAMILY = ""  # of a stranger's model
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def family(name: str, classes: "Classes | None" = None, code_size: int = 0) -> "Family":
+def family(
+    name: str, classes: "Classes | None" = None, code_size: int = 0, low_resolution: bool = False
+) -> "Family":
     """The family of this name.
 
     Args:
       name: As in `--family`.
       classes: Those whose labels its models are given (`labelled.of_labels`); None for none.
       code_size: Numbers of an encoder's code that they are given; 0 for none.
+      low_resolution: Whether they are given an image's low resolution.
 
     Raises:
       UserError: If there is none, it is not at hand, or its models are given no such thing; the message says
@@ -51,6 +54,11 @@ def family(name: str, classes: "Classes | None" = None, code_size: int = 0) -> "
     if code_size:
         check_condition(name, "autoencoder")
         return found.with_code(code_size)
+    if low_resolution:
+        check_condition(name, "lowres")
+        from tfp_flows.models.low_resolution import of_low_resolution
+
+        return of_low_resolution(found)
     return found
 
 
@@ -94,11 +102,14 @@ def family_of(model: "tfd.Distribution") -> "Family | None":
     # Whoever holds a model of a package beside this one has imported that.
     known = [*OWN, *(name for name in BESIDE if _is_ours(sys.modules.get(name), name))]
     found = next((f for f in map(family, known) if isinstance(model, f.model_class)), None)
-    from tfp_flows.models import labelled
+    from tfp_flows.models import labelled, low_resolution
 
     if found is None and isinstance(model, labelled.ClassMixture):
         inner = family_of(model.conditional)
         return inner and labelled.of_mixtures(inner)
+    if found is None and isinstance(model, low_resolution.SuperResolution):
+        inner = family_of(model.conditional)
+        return inner and low_resolution.of_low_resolution(inner)
     return found
 
 

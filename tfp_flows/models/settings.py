@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-CONDITIONS = ("none", "label", "autoencoder")
+CONDITIONS = ("none", "label", "autoencoder", "lowres")
 
 
 class Settings(NamedTuple):

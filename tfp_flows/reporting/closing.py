@@ -59,6 +59,7 @@ def close(
     chosen = [image_set for image_set, row in zip(sets, rows, strict=True) if row.split != "train"]
     rows = [row for row in rows if row.split != "train"]
     detector, judged, why = None, [], ""
+    picked: dict[str, np.ndarray] = {}
     try:
         detector = reported.detector if reported else run_detector.read(run)
         if detector is None and detector_name:
@@ -68,7 +69,8 @@ def close(
             pairs = zip(reported.judged, rows, strict=True)
             judged = [dataclasses.replace(each, label=row.dataset) for each, row in pairs]
         elif detector is not None:
-            judged = _judged(detector, chosen, rows, progress)
+            picked = _picked(chosen, rows)
+            judged = _judged(detector, chosen, rows, picked, progress)
     except (ValueError, tf.errors.OpError) as error:  # too few images; no memory; a singular covariance
         why = str(error) if isinstance(error, UserError) else _first_line(error)
     found = Evaluated(
@@ -81,6 +83,7 @@ def close(
         why,
         len(detector.conformal.known_scores()) if detector is not None and judged else 0,
         evaluation.read_samples(run.evaluation, rows[0].step),
+        picked if judged else {},
     )
     picture = io.BytesIO()
     pictures.save(_figure(found, chosen), picture)
@@ -95,28 +98,40 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}"
 
 
+def _picked(sets: Sequence[data.ImageSet], rows: Sequence[evaluation.Row]) -> dict[str, np.ndarray]:
+    """{label: indices of the images that the detector judges}; none where that is all of them."""
+    if all(len(image_set) <= MOST_JUDGED for image_set in sets):
+        return {}
+    return {row.dataset: _chosen(image_set, MOST_JUDGED) for image_set, row in zip(sets, rows, strict=True)}
+
+
 def _judged(
-    detector: Detector, sets: Sequence[data.ImageSet], rows: Sequence[evaluation.Row], progress: bool
+    detector: Detector,
+    sets: Sequence[data.ImageSet],
+    rows: Sequence[evaluation.Row],
+    picked: dict[str, np.ndarray],
+    progress: bool,
 ) -> list[Judged]:
-    some = [_some(image_set, MOST_JUDGED) for image_set in sets]
-    return judge(detector, some, ALPHA, progress, [row.dataset for row in rows])
+    names = [row.dataset for row in rows]
+    some = [s.select(picked[name]) if picked else s for s, name in zip(sets, names, strict=True)]
+    return judge(detector, some, ALPHA, progress, names)
 
 
-def _some(image_set: data.ImageSet, count: int) -> data.ImageSet:
-    """A fixed random sample of a set, where it is larger."""
+def _chosen(image_set: data.ImageSet, count: int) -> np.ndarray:
+    """The indices of a fixed random sample of a set; of all where it is no larger."""
     if len(image_set) <= count:
-        return image_set
-    return image_set.select(data.in_order_of_chance(image_set.keys)[:count])
+        return np.arange(len(image_set))
+    return np.asarray(data.in_order_of_chance(image_set.keys)[:count])
 
 
 def _figure(found: Evaluated, sets: Sequence[data.ImageSet]) -> pictures.Figure:
-    areas = found.areas
+    areas, of_likelihood = found.areas, found.likelihood_areas
     shown = []
     for row, image_set in zip(found.rows, sets, strict=True):
-        remark = "" if row.auroc is None else f"AUROC\n−log p {row.auroc:.2f}"
+        remark = "" if row.auroc is None else f"AUROC\n−log p {of_likelihood[row.dataset]:.2f}"
         if row.dataset in areas:
             remark += f"\ndetector {areas[row.dataset]:.2f}"
-        images = np.asarray(_some(image_set, pictures.SHOWN).images)
+        images = np.asarray(image_set.select(_chosen(image_set, pictures.SHOWN)).images)
         shown.append(pictures.SetShown(row.dataset, images, found.bits[row.dataset], remark))
     title = f"{found.spec.family} trained on {found.own.dataset}, {found.own.step:,} steps"
     return pictures.summary_figure(shown, pictures.styles(found.bits), found.drawn, title)

@@ -6,7 +6,7 @@ from tfp_flows.data import names
 from tfp_flows.detectors import calibration
 from tfp_flows.evaluation import Row
 from tfp_flows.reporting.evaluated import Evaluated
-from tfp_flows.reporting.words import WEAK
+from tfp_flows.reporting.words import NO_DENSITY, WEAK
 
 OWN_IMAGES = (
     "python -m tfp_flows.train --dataset=folder:GOOD@rgb@resize=32 --evaluate_on=folder:STRANGE "
@@ -19,8 +19,11 @@ def table(found: Evaluated) -> list[str]:
     areas = found.areas
     if not areas:
         return []
-    cells = [("AUROC, foreign images positive", "of -log p", f"of the detector ({found.detector})")]
-    cells += [(row.dataset, f"{row.auroc:.3f}", f"{areas[row.dataset]:.3f}") for row in found.others]
+    of_likelihood = found.likelihood_areas
+    some = f" ({found.most_judged:,} of a set at most)" if found.chosen else ""
+    cells = [(f"AUROC, foreign images positive{some}", "of -log p", f"of the detector ({found.detector})")]
+    for row in found.others:
+        cells.append((row.dataset, f"{of_likelihood[row.dataset]:.3f}", f"{areas[row.dataset]:.3f}"))
     widths = [max(len(line[i]) for line in cells) for i in range(3)]
     cells.insert(1, ("-" * widths[0], "-" * widths[1], "-" * widths[2]))
     return ["  ".join([a.ljust(widths[0]), b.rjust(widths[1]), c.rjust(widths[2])]) for a, b, c in cells]
@@ -41,18 +44,45 @@ def _likelihood(found: Evaluated) -> str:
     own = found.own
     if not found.others:
         return f"{own.dataset} was compared with no other set: --evaluate_on names some."
+    if not found.spec.is_density:
+        return NO_DENSITY
     if not found.likelier:
         return (
             f"The likelihood is not fooled here: no other set is likelier than the test images of "
-            f"{own.dataset}, on which the model was trained."
+            f"{own.dataset}, on which the model was trained.{_but_on_average(found)}"
         )
     first, *rest = found.likelier
     more = f" So are {_listed(rest)}." if rest else ""
+    pairs, bits = f"in {1 - (first.auroc or 0):.0%} of pairs of an image of each", _bits(first, own)
+    if first.bits_per_dim < own.bits_per_dim:
+        likelier = f"likelier, {bits}, {pairs}"
+    else:  # a mean may be that of a few images
+        likelier = f"likelier {pairs}, though not on average, {bits}: some of its images are very unlikely"
     return (
         f"The likelihood is fooled: the model was trained on {own.dataset} and finds {first.dataset} "
-        f"likelier, {first.bits_per_dim:.2f} against {own.bits_per_dim:.2f} bits/dim, in "
-        f"{1 - (first.auroc or 0):.0%} of pairs of an image of each.{more}"
+        f"{likelier}.{more}"
     )
+
+
+def _bits(row: Row, own: Row) -> str:
+    return f"{row.bits_per_dim:.2f} against {own.bits_per_dim:.2f} bits/dim"
+
+
+def _but_on_average(found: Evaluated) -> str:
+    """Which sets have fewer bits on average all the same: of single images that says little."""
+    fewer = [row for row in found.others if row.bits_per_dim < found.own.bits_per_dim]
+    return "".join(
+        f" On average {row.dataset} has fewer bits, {_bits(row, found.own)}, but its images are the "
+        f"likelier ones in {1 - (row.auroc or 0):.0%} of pairs only{_unsure(row)}."
+        for row in fewer
+    )
+
+
+def _unsure(row: Row) -> str:
+    """Where an interval leaves room for the contrary."""
+    if row.auroc_low is None or row.auroc_high is None or not row.auroc_low < 0.5 < row.auroc_high:
+        return ""
+    return " (which of them are likelier is not sure)"
 
 
 def _listed(rows: list[Row]) -> str:

@@ -25,6 +25,7 @@ class Evaluated:
       why_none: Why there is none, where one was to be made; else "".
       num_calibration: How many images it was calibrated with.
       drawn: Images that the model drew, uint8 `[N, H, W, C]`, or None.
+      chosen: {label: indices of the images that the detector judged}; none where it judged them all.
     """
 
     run: runs.Run
@@ -36,6 +37,7 @@ class Evaluated:
     why_none: str = ""
     num_calibration: int = 0
     drawn: np.ndarray | None = None
+    chosen: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def own(self) -> evaluation.Row:
@@ -56,6 +58,20 @@ class Evaluated:
             if row.auroc is not None and highest is not None and highest < 0.5:
                 found.append((row.auroc, row))
         return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+    @property
+    def most_judged(self) -> int:
+        """Images of the largest set that the detector judged."""
+        return max(len(each.scores) for each in self.judged)
+
+    @functools.cached_property
+    def likelihood_areas(self) -> dict[str, float | None]:
+        """{label of another set: AUROC of -log p}, of the images that the detector judged too."""
+        if not self.chosen:
+            return {row.dataset: row.auroc for row in self.others}
+        bits = {label: values[self.chosen[label]] for label, values in self.bits.items()}
+        own = bits[self.own.dataset]
+        return {row.dataset: evaluation.auroc(own, bits[row.dataset], 0)[0] for row in self.others}
 
     @functools.cached_property
     def areas(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Sequence
 
 from tfp_flows import data
+from tfp_flows.detectors import calibration
 
 _USES = {
     "train": "to train on",
@@ -15,7 +16,10 @@ _USES = {
 
 
 def overview(
-    own: Sequence[data.ImageSet], others: Sequence[data.ImageSet], operations: str = ""
+    own: Sequence[data.ImageSet],
+    others: Sequence[data.ImageSet],
+    operations: str = "",
+    alpha: float | None = None,
 ) -> list[str]:
     """Lines for a person who wants to know whether the images are those that were meant.
 
@@ -29,6 +33,8 @@ def overview(
       own: Splits of the set that the model is trained on.
       others: The sets that it is compared with.
       operations: Those of the model's own data, which are said once.
+      alpha: The level at which a detector will call images foreign, which takes calibration images enough;
+        None where there will be none.
 
     Raises:
       DataError: If two sets have the same alias.
@@ -42,6 +48,9 @@ def overview(
     shape += f" ({operations})" * bool(operations)
     lines = [f"{labels[names[0]]}: {', '.join([first.replace(' ', ' images ', 1), *rest])}; {shape}."]
     lines += read(own)
+    held_out = next((len(split) for split in own if split.split == "calibration"), 0)
+    if alpha is not None and not calibration.attainable(alpha, held_out):
+        lines.append(f"  Nothing will be called foreign: {calibration.unattainable(alpha, held_out)}")
     for other in others:
         lines += [f"{labels[other.name]}: {other.count} images to compare with.", *read([other])]
     return lines

@@ -7,6 +7,10 @@ from tfp_flows.data import names, printable
 from tfp_flows.detectors import calibration, coverage
 from tfp_flows.reporting.findings import Findings
 
+NO_DENSITY = (
+    "The model was told something of each image, so that its log p is that of what is left to know, and no "
+    "density of images: which set has more of it does not say which is likelier."
+)
 WEAK = 0.8  # AUROC of a score below which another one should be tried
 
 
@@ -38,6 +42,8 @@ def likelier(found: Findings) -> str:
     others = [row for row in found.rows[1:] if row.split != "train" and row.auroc is not None]
     if not others:
         return "Nothing was compared with it: `evaluate_on` names other sets."
+    if not found.spec.is_density:
+        return NO_DENSITY
     fooled = [row.dataset for row in others if row.auroc is not None and row.auroc < 0.5]
     if not fooled:
         return "The likelihood is not fooled here: each of the others is less likely than the model's own."

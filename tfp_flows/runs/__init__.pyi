@@ -18,7 +18,7 @@ from .lock import Lock as Lock
 from .lock import locked as locked
 from .run import FORMAT as FORMAT
 from .run import Run as Run
-from .run import RunSpec as RunSpec
+from .spec import RunSpec as RunSpec
 from .trained_on import TrainedOn as TrainedOn
 from .versions import versions as versions
 from .weight_average import WeightAverage as WeightAverage

@@ -4,7 +4,8 @@ import os
 import warnings
 
 from tfp_flows import data
-from tfp_flows.runs.run import Run, RunSpec
+from tfp_flows.runs.run import Run
+from tfp_flows.runs.spec import RunSpec
 from tfp_flows.runs.trained_on import TrainedOn
 
 

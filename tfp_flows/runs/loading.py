@@ -10,7 +10,8 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_flows.runs import checkpoint_files, weights_file
 from tfp_flows.runs.errors import RunError
-from tfp_flows.runs.run import Run, RunSpec
+from tfp_flows.runs.run import Run
+from tfp_flows.runs.spec import RunSpec
 from tfp_flows.runs.weight_average import WeightAverage
 
 
@@ -34,7 +35,8 @@ def load(path: str | os.PathLike, **protocol: Any) -> tfd.Distribution:
     Returns:
       A density model over integer images `[H, W, C]`, or a `vector_flow`, with the averaged weights; of the
       best validation, where training could stop early. Its `preparation` says how pictures become such
-      images. Of a run with labels it is a `ClassMixture`; with an encoder a `pixelcnn.PixelCNNAutoencoder`.
+      images. Of a run with labels it is a `ClassMixture`; with an encoder a `pixelcnn.PixelCNNAutoencoder`;
+      with a low resolution a `distributions.SuperResolution`.
 
     Raises:
       RunError: If there is no run or no checkpoint, or all of them are damaged.
@@ -64,6 +66,7 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
     spec = run.spec()
     family = spec.model_family
     protocol = protocol or family.protocol_class()
+    spec.check_weights(run.stored_bytes() or None, f"`run`: {run.spec_file}")
     model = family.build(_without_modes_of_training(spec.model), spec.image_shape, protocol)
     if run.has_weights_alone():
         trained_to = _read_weights(run, model)
@@ -131,7 +134,8 @@ def _without_modes_of_training(config: Any) -> Any:
 
 def _made(spec: RunSpec) -> tuple:
     """What a model's variables follow from, besides its config."""
-    return spec.family, spec.image_shape, spec.classes and spec.classes.names, spec.code_size
+    given = spec.classes and spec.classes.names, spec.code_size, spec.low_resolution
+    return spec.family, spec.image_shape, *given
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,128 +19,23 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from tfp_flows import data
-from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import names
-from tfp_flows.models import registry
 from tfp_flows.runs import places, weights_file
 from tfp_flows.runs.atomic import write_atomically
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.lock import LOCK, Lock, locked
+from tfp_flows.runs.spec import RunSpec
 from tfp_flows.runs.trained_on import TrainedOn
 from tfp_flows.runs.versions import versions
-
-if TYPE_CHECKING:
-    from tfp_flows.models import Family
 
 FORMAT = 1
 NEW_PLACE = "; `dataset` may name its new place"
 NAMES_OF_DATA = ("dataset", "training.outlier_dataset")
 
 T = TypeVar("T")
-
-
-@dataclasses.dataclass(frozen=True)
-class RunSpec:
-    """What makes a run what it is: two runs of equal specs give equal numbers.
-
-    Attributes:
-      family: Name of the model family; `registry.NO_FAMILY` for a stranger's model.
-      model: The family's config, a frozen dataclass; of a stranger's model a dict that describes it.
-      training: `training.TrainingConfig` as a dict.
-      dataset: Name as in `tfp_flows.data`; "" for arrays that have none.
-      image_shape: (H, W, C), or what else the shape of an example is.
-      division: How the splits of `dataset` are taken from its training images, as `data.load` has it; 1 for
-        runs that do not say.
-      trained_on: Digest of the training images, see `trained_on`; "" for runs that do not say.
-      skip_unreadable: Whether pictures that cannot be taken are left out, as `data.load` has it.
-      means: Those of `preparation`; () where it needs none, or for runs that do not say.
-      classes: Those whose labels the model is given; None for none.
-      code_size: Numbers of an encoder's code that it is given; 0 for none.
-    """
-
-    family: str
-    model: Any
-    training: dict[str, Any]
-    dataset: str
-    image_shape: tuple[int, ...]
-    division: int = data.DIVISION
-    trained_on: str = ""
-    skip_unreadable: bool = False
-    means: tuple[tuple[float, ...], ...] = ()
-    classes: data.Classes | None = None
-    code_size: int = 0
-
-    @property
-    def model_family(self) -> "Family":
-        """The family that builds the model, with the condition that it is given.
-
-        Raises:
-          UserError: If there is none, or it is not at hand.
-        """
-        return registry.family(self.family, self.classes, self.code_size)
-
-    @property
-    def preparation(self) -> data.Preparation:
-        """How pictures become what the model takes: the operations of its data set's name.
-
-        Raises:
-          RunError: If it takes no images.
-        """
-        if len(self.image_shape) != 3:
-            raise RunError(f"`run`: its examples are no images: {list(self.image_shape)}.")
-        height, width, channels = self.image_shape
-        operations = names.understood(self.dataset).operations
-        return data.Preparation(operations, (height, width, channels), self.means)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict."""
-        means = [list(of_one) for of_one in self.means]
-        values = {**dataclasses.asdict(self), "image_shape": list(self.image_shape), "means": means}
-        return {**values, "classes": self.classes and self.classes.to_json()}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "RunSpec":
-        """The reverse of `to_json`.
-
-        Raises:
-          UserError: If an entry is not of its kind; KeyError or TypeError, if one is missing or too many.
-        """
-        for key, kind in (("family", str), ("dataset", str), ("model", dict), ("training", dict)):
-            if not isinstance(values[key], kind):
-                raise UserError(f"{key!r} is {values[key]!r}")
-        for key in ("steps", "seed", "ema_decay"):
-            if key not in values["training"]:
-                raise UserError(f"'training' has no {key!r}")
-        division, trained_on = values.get("division", 1), values.get("trained_on", "")
-        if division not in data.DIVISIONS or not isinstance(trained_on, str):
-            raise UserError(f"'division' is {division!r}, 'trained_on' {trained_on!r}")
-        skip_unreadable, means = values.get("skip_unreadable", False), values.get("means", [])
-        if not isinstance(skip_unreadable, bool):
-            raise UserError(f"'skip_unreadable' is {skip_unreadable!r}")
-        classes, code_size = values.get("classes"), values.get("code_size", 0)
-        if type(code_size) is not int or code_size < 0:
-            raise UserError(f"'code_size' is {code_size!r}")
-        model = values["model"]
-        if values["family"] != registry.NO_FAMILY:
-            config_class = registry.settings(values["family"]).config_class
-            model = config_class(**{**getattr(config_class, "BEFORE", {}), **model})
-        return cls(
-            family=values["family"],
-            model=model,
-            training=values["training"],
-            dataset=values["dataset"],
-            image_shape=tuple(values["image_shape"]),
-            division=division,
-            trained_on=trained_on,
-            skip_unreadable=skip_unreadable,
-            means=data.means_from_json(means),
-            classes=None if classes is None else data.Classes.from_json(classes),
-            code_size=code_size,
-        )
 
 
 class Run:
@@ -324,6 +219,12 @@ class Run:
                 f"`run`: {self.folder} was made with `steps={old['training.steps']}`, which may grow "
                 f"but not shrink to {new['training.steps']}."
             )
+
+    def stored_bytes(self) -> int:
+        """Of all files that may hold its weights: no model of it has more."""
+        folders = (self.best, self.checkpoints)
+        files = [self.weights_file, *(file for folder in folders for file in folder.glob("*"))]
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def has_weights_alone(self) -> bool:
         """Whether it is a pretrained model, which holds weights in the place of checkpoints."""

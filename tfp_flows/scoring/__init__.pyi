@@ -26,3 +26,4 @@ from .table import csv_text as csv_text
 from .table import failed_image as failed_image
 from .table import score_items as score_items
 from .table import verdicts as verdicts
+from .vectors import score_table as score_table

@@ -14,3 +14,6 @@ from .servable import SEED as SEED
 from .servable import Servable as Servable
 from .servable import padded as padded
 from .servable import signature as signature
+from .vectors import ExportedVectors as ExportedVectors
+from .vectors import are_vectors as are_vectors
+from .vectors import export_vectors as export_vectors

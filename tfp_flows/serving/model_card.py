@@ -98,6 +98,8 @@ def _training(run: Run, spec: RunSpec, step: int) -> Iterator[str]:
         yield f"| given | the class of an image: {', '.join(map(data.printable, spec.classes.names))} |"
     if spec.code_size:
         yield f"| given | a code of the image, of {spec.code_size} numbers: `log_prob` is no density |"
+    if spec.low_resolution:
+        yield "| given | the image at half its resolution: `log_prob` is no density |"
     for key, value in spec.to_json()["model"].items():
         if value is not None and key != "seed":
             yield f"| {key} | {value} |"

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -163,8 +163,13 @@ def padded(function: Scores, image_shape: tuple[int, ...]) -> Scores:
 
 def signature(servable: Servable) -> dict:
     """What `signature.json` says of the functions: {name: {inputs, outputs}}, dtypes and shapes."""
+    return signature_of(servable.methods)
+
+
+def signature_of(methods: Mapping[str, tf.types.experimental.PolymorphicFunction]) -> dict:
+    """The same of functions by name."""
     described = {}
-    for name, function in servable.methods.items():
+    for name, function in methods.items():
         concrete = function.get_concrete_function()
         inputs, _ = concrete.structured_input_signature
         described[name] = {

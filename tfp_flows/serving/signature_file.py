@@ -101,6 +101,8 @@ def no_export(folder: str | os.PathLike, error: Exception) -> ExportedModelError
 
 
 def _check(described: dict[str, Any]) -> None:
+    if "vector_size" in described:
+        raise UserError("it takes vectors, and no images: serving.ExportedVectors reads it")
     shape = described.get("image_shape")
     if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)):
         raise UserError(

@@ -41,7 +41,8 @@ class TrainingConfig:
     clip_norm: float = _field(0.0, "Largest global norm of the gradient; 0 for no limit.")
     weight_decay: float = _field(
         0.0,
-        "Matrices and kernels shrink by this times the learning rate at each step, apart from the gradient.",
+        "Matrices and kernels of networks shrink by this times the learning rate at each step, apart from "
+        "the gradient.",
     )
     flip: bool = _field(
         False, "Turn each training image left to right with probability 1/2, anew at every step."

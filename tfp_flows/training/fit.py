@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from tfp_flows import data, runs
 from tfp_flows.checks.errors import UserError
-from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.models import registry
 from tfp_flows.models.family import Family
 from tfp_flows.training import metrics
@@ -283,7 +282,7 @@ def _subject(family: Family | None, model: DensityModel, examples: Examples) -> 
         )
     if family is None:
         return subject_of_stranger(model, examples)
-    if not isinstance(model, ImageDistribution):
+    if family.name == registry.VECTORS:
         return subject_of_vectors(family, model, examples)
     if examples.values.dtype != np.uint8:
         raise UserError(

@@ -70,6 +70,7 @@ def train(
     """
     config = TrainingConfig(**spec.training)
     sizes.check_batch_size(config.batch_size, spec.image_shape)
+    spec.check_weights(None, "`run`")
     hosts = strategies.Hosts(strategy or tf.distribute.get_strategy())
     check_parts(config.batch_size, hosts.strategy.num_replicas_in_sync, parts_per_replica)
     examples = Examples(train_images, conditions)

@@ -11,7 +11,7 @@ from tfp_flows.training import objective
 from tfp_flows.training.config import TrainingConfig
 from tfp_flows.training.state import TrainingState
 from tfp_flows.training.subject import Subject
-from tfp_flows.training.weight_decay import shrink
+from tfp_flows.training.weight_decay import decaying, shrink
 
 
 def make_train_step(
@@ -42,7 +42,7 @@ def make_train_step(
             of_replicas = strategy.run(step.of_replica, (images, outliers, condition))
             if config.weight_decay:
                 rate = state.optimizer.lr(state.step) * config.weight_decay
-                shrink(subject.model.trainable_variables, rate)
+                shrink(decaying(subject.model), rate)
             state.average.update(state.step)
             state.step.assign_add(1)
         return tuple(strategy.experimental_local_results(value)[0] for value in of_replicas)

@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flows import evaluation
 from tfp_flows.checks.errors import UserError
-from tfp_flows.distributions.image_distribution import ImageDistribution
 from tfp_flows.distributions.protocols import ChangeOfVariables
 from tfp_flows.models.family import Family
 from tfp_flows.training import units
@@ -62,7 +61,7 @@ class Subject:
         return self.unit.of(log_prob, self.event_shape)
 
 
-def subject_of_family(family: Family, model: ImageDistribution, examples: Examples | None = None) -> Subject:
+def subject_of_family(family: Family, model: Any, examples: Examples | None = None) -> Subject:
     """A model over integer images, trained as its family trains: its noise, its bound, its initialisation.
 
     Args:

@@ -193,4 +193,4 @@ class GlowProtocol:
             raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
 
 
-SETTINGS = Settings(GlowConfig, GlowProtocol, ("label",))
+SETTINGS = Settings(GlowConfig, GlowProtocol, ("label", "lowres"))

@@ -71,6 +71,14 @@ def _methods(model):
     }
 
 
+def _least_weights(config, image_shape, given):
+    """Of each coupling's network a product of hidden layers, what it is given, and what it says."""
+    width, steps = config.hidden_channels, config.levels * config.steps_per_level + config.checkerboard_steps
+    said = {"spline": config.num_bins, "mixture": config.num_components}.get(config.coupling, 1)
+    noise = config.dequantization_steps * config.dequantization_channels**2
+    return steps * width * (width + given + said) + noise * (config.dequantization != "uniform")
+
+
 FAMILY = Family(
     name="glow",
     config_class=GlowConfig,
@@ -82,4 +90,5 @@ FAMILY = Family(
     model_class=Dequantized,
     config_of=_config_of,
     methods=_methods,
+    least_weights=_least_weights,
 )

@@ -89,6 +89,13 @@ def _log_prob(model: Any, values: tf.Tensor, seed: object = 0, **condition: Any)
     return model.log_prob(values, bijector_kwargs=condition)
 
 
+def _least_weights(config: VectorFlowConfig, shape: tuple[int, ...], given: int) -> int:
+    """Of each step the linear layer, and the hidden layers of the coupling's network."""
+    (size,) = shape
+    width = config.hidden_units
+    return config.num_steps * (size**2 + width * (width + config.condition_size))
+
+
 FAMILY = Family(
     name="vector_flow",
     config_class=VectorFlowConfig,
@@ -100,4 +107,5 @@ FAMILY = Family(
     model_class=VectorFlow,
     config_of=lambda model: model.vector_config,
     noisy=False,
+    least_weights=_least_weights,
 )

@@ -94,7 +94,7 @@ def vector_flow(
         scale_form=scale_form,
         condition_size=condition_size,
         seed=seed,
-        dtype=tf.as_dtype(dtype).name,
+        dtype=arguments.check_floating(dtype, name).name,
         **given,
     )
     size = arguments.check_count(size, "size", name)
