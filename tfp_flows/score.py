@@ -38,6 +38,7 @@ from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
+TABLES = (".csv", ".npy", ".npz")  # of vectors
 KINDS_WITH_FOLDERS = ("folder", "tfrecord")
 GROUPS = {  # of --help
     commands.FIRST: ("model", "detector", "images", "out", "alpha", "data_dir", "batch_size"),
@@ -94,7 +95,7 @@ def main() -> None:
     elif FLAGS.storey:
         raise scoring.ScoringError("--storey is for q-values: give --fdr too.")
     scoring.check_out(FLAGS.out)
-    if FLAGS.model and serving.are_vectors(FLAGS.model):
+    if FLAGS.model and FLAGS.images.endswith(TABLES) and serving.are_vectors(FLAGS.model):
         _score_vectors()
         return
     data.check_there([FLAGS.images], data_dir=FLAGS.data_dir)
