@@ -28,7 +28,7 @@ LAYERS = (
     {"pages"},
     {"evaluation", "detectors"},
     {"training", "serving"},
-    {"scoring", "monitoring"},
+    {"scoring", "monitoring", "estimators"},
     {"reporting"},
     {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score", "monitor"},
     {"vae.train", "pixelcnn.train", "analysis"},

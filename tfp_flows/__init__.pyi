@@ -4,6 +4,7 @@ from . import bijectors as bijectors
 from . import data as data
 from . import detectors as detectors
 from . import distributions as distributions
+from . import estimators as estimators
 from . import evaluation as evaluation
 from . import models as models
 from . import monitoring as monitoring
@@ -19,6 +20,7 @@ from . import training as training
 from .distributions import ClassMixture as ClassMixture
 from .distributions import Dequantized as Dequantized
 from .distributions import ImageDistribution as ImageDistribution
+from .estimators import FlowOutlierDetector as FlowOutlierDetector
 from .models.glow import GlowConfig as GlowConfig
 from .models.glow import dequantizer as dequantizer
 from .models.glow import glow as glow

@@ -25,7 +25,7 @@ from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
 METHODS = {
-    "glow": {"encode", "decode", "log_prob_parts", "log_prob_seeded"},
+    "glow": {"encode", "decode", "log_prob_parts", "log_prob_seeded", "log_density"},
     "vae": {"encode", "decode", "log_prob_parts", "log_prob_seeded"},
     "pixelcnn": {"log_prob_parts"},
 }

@@ -25,6 +25,8 @@ from .likelihood_regret import LikelihoodRegret as LikelihoodRegret
 from .loading import load as load
 from .local_intrinsic_dimension import LocalIntrinsicDimension as LocalIntrinsicDimension
 from .online import OnlineFDR as OnlineFDR
+from .outlier_estimator import DetectorEstimator as DetectorEstimator
+from .outlier_estimator import as_sklearn as as_sklearn
 from .registry import DETECTORS as DETECTORS
 from .second_order import SecondOrder as SecondOrder
 from .sitn import SITN as SITN

@@ -264,6 +264,22 @@ class Dequantized(ImageDistribution):
         continuous = self._flow.log_prob(y, **given)
         return continuous + dequantization_term(self.event_shape.num_elements()) - log_q
 
+    def log_density(self, values: tf.Tensor, **conditions: Any) -> tf.Tensor:
+        """log p(v) of grey levels with their noise, v = x + u, with respect to v: `[B]`, nats.
+
+            log p(v) = log p_Y(v / 256) - D ln 256,        P(x) = integral of p over [x, x + 1)^D
+
+        What may be differentiated: `log_prob` is of integers. Where u is uniform noise and v = x + u, it is
+        the estimate of log P(x) from this one draw.
+
+        Args:
+          values: `[B, H, W, C]` of the model's dtype, grey levels in [0, 256); outside there is no image.
+          **conditions: Keyword arguments of the flow's bijector, such as `condition`.
+        """
+        given = {"bijector_kwargs": conditions} if conditions else {}
+        y = tf.convert_to_tensor(values, self.dtype) / quantization.NUM_LEVELS
+        return self._flow.log_prob(y, **given) + dequantization_term(self.event_shape.num_elements())
+
     def _checked(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(check_images(images, self.event_shape, self.name), self.dtype)
 

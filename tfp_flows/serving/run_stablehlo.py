@@ -8,6 +8,7 @@ From Python:
     from run_stablehlo import Model
     model = Model("FOLDER")
     model("serving_default", images=images)     # uint8 [N, H, W, C], any N: a dict of arrays
+    one = model.as_jax("log_density")           # of one image, for jax.grad, jax.hessian, jax.vmap
 
 Reading a folder executes nothing but the programs in it: it is text and arrays, and nothing is unpickled. A
 program is looked at before it is compiled: one with operations that may do more than compute, such as
@@ -21,11 +22,12 @@ with zeros.
 import argparse
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfp_flows.serving.stablehlo_as_jax import as_jax
 from tfp_flows.serving.stablehlo_check import (
     COUNT,
     SIGNATURE_FILE,
@@ -166,6 +168,53 @@ class Model:
                 found[described["name"]] = result
         return found
 
+    def as_jax(self, function: str) -> "Callable[..., dict[str, jax.Array]]":
+        """A function of one row, as one of JAX's: see `stablehlo_as_jax`.
+
+            one = model.as_jax("log_density")
+            jax.grad(lambda v: one(values=v)["log_density"])(v)                 # v float32 [H, W, C]
+            jax.vmap(lambda v: one(values=v)["log_density"])(batch)             # [N, H, W, C]
+
+        Args:
+          function: One of `functions` that was lowered for batches of one.
+
+        Returns:
+          Function of arrays by their names, as in signature.json but for the axis of rows, and of `weights`,
+          those of the model by default, of which some or all may be given; compiled by `jax.jit`. It returns
+          a dict of arrays without that axis.
+
+        Raises:
+          ModelError: If there is no such program, or it updates weights, or may do more than compute.
+        """
+        import jax
+
+        self._check_function(function)
+        entry = self._described[function].get(1)
+        if entry is None or any("weight" in result for result in entry["outputs"]):
+            raise ModelError(f"{function}: a program of one row that updates nothing is wanted.")
+        path = self._folder / entry["file"]
+        text = read_text(path)
+        check_text(text, path, self._types(entry), self._trust)
+        main = as_jax(text)
+        wanted = {a["input"]: a for a in entry["arguments"] if "input" in a}
+
+        @jax.jit
+        def run(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+            results = main(
+                [weights[a["weight"]] if "weight" in a else inputs[a["input"]] for a in entry["arguments"]]
+            )
+            return {r["name"]: value[0] for r, value in zip(entry["outputs"], results, strict=True)}
+
+        def one(*, weights: Mapping[str, Any] | None = None, **inputs: Any) -> dict[str, Any]:
+            if set(inputs) != set(wanted):
+                raise ModelError(
+                    f"{function} takes {', '.join(wanted)}; got {', '.join(inputs) or 'nothing'}."
+                )
+            rows = {name: _one_row(name, value, wanted[name]) for name, value in inputs.items()}
+            return run({**self.weights, **(weights or {})}, rows)
+
+        return one
+
     def program(self, function: str, batch_size: int) -> tuple[Program, dict]:
         """(`Program`, its entry in signature.json); compiled at the first call."""
         key = (function, batch_size)
@@ -248,6 +297,21 @@ def _checked(name: str, value: np.ndarray | int, wanted: dict) -> np.ndarray:
             f"{name}: {_kind(dtype, shape)} is wanted, got {_kind(array.dtype, list(array.shape))}."
         )
     return array
+
+
+def _one_row(name: str, value: Any, wanted: dict) -> "jax.Array":
+    """`value`, which may be being differentiated, with an axis of rows, of the dtype and shape `wanted`."""
+    import jax.numpy as jnp
+
+    array = jnp.asarray(value)
+    dtype, shape = np.dtype(wanted["dtype"]), wanted["shape"]
+    if not shape and isinstance(value, int):
+        return array.astype(dtype)
+    if array.dtype != dtype or list(array.shape) != shape[1:]:
+        raise ModelError(
+            f"{name}: {_kind(dtype, shape[1:])} is wanted, got {_kind(array.dtype, list(array.shape))}."
+        )
+    return array[np.newaxis] if shape else array
 
 
 def _kind(dtype: np.dtype, shape: Sequence[int | str]) -> str:

@@ -25,9 +25,10 @@ class Servable:
         sample(n, seed)                     images, uint8 [n, H, W, C]
         score_map(images)                   map, float32 [B, H, W], where the detector has one
         encode, decode, log_prob_parts      where the family has them: see its `methods`
+        log_density(values)                 of a flow: log p of grey levels with their noise, floating, nats
         log_prob_given, posterior, sample_given     of a model that is given classes: see `models.labelled`
 
-    Images are uint8 `[None, H, W, C]`; all but `log_prob` return named tensors.
+    Images are uint8 `[None, H, W, C]`, `values` floating; all but `log_prob` return named tensors.
     """
 
     def __init__(

@@ -150,7 +150,7 @@ class Loop:
             end = due.end or stop or leaving
             if due.save or end:
                 self._save(step, batch)
-            if stop and self._hosts.is_chief:
+            if stop and not bar.disable:
                 bar.write(f"Stopped early at step {step}: no better validation score.")
             if end:
                 break

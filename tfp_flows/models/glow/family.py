@@ -50,7 +50,7 @@ def _config_of(model):
 
 
 def _methods(model):
-    """encode, decode and log_prob_parts; the noise is the first draw of the model's own."""
+    """encode, decode, log_prob_parts and log_density; noise is the first draw of the model's own."""
     flow = model.flow
 
     def encode(images):
@@ -62,12 +62,17 @@ def _methods(model):
     def log_prob_parts(images):
         return model.terms(images)._asdict()
 
+    def log_density(values):
+        return {"log_density": model.log_density(values)}
+
     images = tf.TensorSpec([None, *flow.event_shape], tf.uint8, name="images")
+    values = tf.TensorSpec([None, *flow.event_shape], flow.dtype, name="values")
     latents = tf.TensorSpec([None, *flow.event_shape], flow.dtype, name="latents")
     return {
         "encode": Method(encode, (images,)),
         "decode": Method(decode, (latents,)),
         "log_prob_parts": Method(log_prob_parts, (images,)),
+        "log_density": Method(log_density, (values,)),
     }
 
 

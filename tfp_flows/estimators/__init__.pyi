@@ -1,0 +1,1 @@
+from .flow_outlier_detector import FlowOutlierDetector as FlowOutlierDetector
