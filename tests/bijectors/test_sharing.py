@@ -93,6 +93,14 @@ def test_latent_to_image_too():
     _assert_same(found(IMAGES), expected(IMAGES))
 
 
+def test_a_reversible_chain_has_the_same_gradients():
+    glow = _glow(3, reversible=True)
+    function = functools.partial(_loss_and_gradients, glow)
+    found, expected = (_compiled(function, shared) for shared in (True, False))
+    assert _num_ops(found, IMAGES) < _num_ops(expected, IMAGES)
+    _assert_same(found(IMAGES), expected(IMAGES))
+
+
 def test_many_steps_have_as_many_operations_as_few():
     def traced(steps):
         glow = _glow(steps, levels=2)
