@@ -21,7 +21,7 @@ SETTINGS = {
     "transformer": dict(network="transformer"),
     "spline": dict(coupling="spline", num_bins=3),
     "mixture": dict(coupling="mixture", num_components=2),
-    "checkerboard": dict(checkerboard_steps=6),
+    "checkerboard": dict(checkerboard_steps=8),
     "condition": dict(condition_channels=2),
 }
 
