@@ -22,7 +22,7 @@ FLAGS = [
     *("--validate_every=100", "--log_every=1", "--checkpoint_every=4", "--clip_norm=50", "--noprogress"),
 ]
 FAMILIES = {
-    "glow": dict(levels=1, steps_per_level=1, hidden_channels=8),
+    "glow": dict(levels=1, steps_per_level=3, hidden_channels=8),  # steps enough to be traced once
     "vae": dict(architecture="small", latent_size=3, num_importance_samples=3),
     "pixelcnn": dict(num_resnet=1, num_hierarchies=2, num_filters=4, dropout=0.2),
 }
