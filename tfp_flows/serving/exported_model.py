@@ -13,6 +13,7 @@ from tfp_flows.data import Preparation
 from tfp_flows.detectors.pictures import Pictures, as_images
 from tfp_flows.pages import heat
 from tfp_flows.serving import signature_file
+from tfp_flows.serving.formats import FILES, SAVED_MODEL, SPOKEN, STABLEHLO
 from tfp_flows.serving.signature_file import ExportedModelError
 
 __all__ = ["ExportedModel", "ExportedModelError", "image_shape", "num_calibration", "preparation"]
@@ -26,9 +27,15 @@ def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
     """
     check_path(folder, "model")
     described = signature_file.read(folder)
-    if described.get("export_format") == "stablehlo":
+    found = described.get("export_format")
+    if found == STABLEHLO:
         raise ExportedModelError(
             f"`model`: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
+        )
+    if found in FILES:
+        raise ExportedModelError(
+            f"`model`: {folder} holds {SPOKEN[found]}; run {FILES[found]} there, or export with "
+            f"`format={SAVED_MODEL}` to score with it here."
         )
     height, width, channels = described["image_shape"]
     return height, width, channels
