@@ -10,10 +10,12 @@ import tensorflow as tf
 from tests import forked
 from tfp_flows import data, detectors, serving
 from tfp_flows.checks.errors import UserError
-from tfp_flows.detectors import calibration
+from tfp_flows.detectors import calibration, code_length, image_statistics
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, load_model
+from tfp_flows.serving import onnx_file, tflite_file
 from tfp_flows.serving.exported_model import ExportedModelError, image_shape
+from tfp_flows.serving.flattening import flatten
 
 NATS = 1e-3
 IMAGES = data.load("digits", "test").images[:37]
@@ -94,6 +96,43 @@ def test_the_numbers_are_those_of_the_live_model(runs, tmp_path, need, name, exp
     assert json.loads(about["detector"])["name"] == "typicality" and about["family"] == name
     with pytest.raises(ExportedModelError, match=rf"run model.{export_format} there, or export"):
         image_shape(out)
+
+
+def _of_content(content, export_format):
+    """Function of one array that the bytes of a file hold."""
+    if export_format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        return lambda x: session.run(["y"], {"x": x})[0]
+    from ai_edge_litert import interpreter
+
+    runner = interpreter.Interpreter(model_content=content).get_signature_runner()
+    return lambda x: runner(x=x)["y"]
+
+
+@pytest.mark.parametrize("export_format", READERS)
+def test_what_the_default_detector_computes(runs, need, export_format):
+    """The codes' length, the statistics of images, and the score of statistics, float64 in TensorFlow."""
+    need(export_format)
+    detector = detectors.Default(load_model(Run(runs / "glow"))[0], png=False)
+    detector.fit(data.load("digits", "validation").images)
+    statistics = detector.statistics(IMAGES)
+    convert = {"onnx": onnx_file.convert, "tflite": tflite_file.convert}[export_format]
+
+    def seen(x):
+        parts = [code_length.adaptive_bits(x)[:, tf.newaxis], image_statistics.details(x)]
+        return tf.concat([*parts, image_statistics.layout(x)], axis=-1)
+
+    def score(x):
+        return detector.formula.in_graph(tf.cast(x, tf.float64))
+
+    for function, x in ((seen, IMAGES), (score, statistics.astype(np.float32))):
+        spec = tf.TensorSpec([None, *x.shape[1:]], x.dtype, "x")
+        named = tf.function(lambda x, f=function: {"y": f(x)}, input_signature=[spec], autograph=False)
+        flat = flatten(named.get_concrete_function(), narrow=export_format == "tflite")
+        found = _of_content(convert(flat, {}), export_format)(x)
+        np.testing.assert_allclose(found, named(tf.constant(x))["y"], rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("export_format", READERS)

@@ -71,6 +71,7 @@ def _name(path: tuple[tf.Module, ...], variable: tf.Variable) -> str:
     bijectors = [i for i, module in enumerate(path) if isinstance(module, tfb.Bijector)]
     names = [module.name for module in path[bijectors[-1] if bijectors else 1 :]]
     own = variable.name.split(":")[0]
-    for name in names:
-        own = own.removeprefix(f"{name}_")
-    return "/".join([*(_PART.sub(lambda m: m[0].replace("_", "/"), name) for name in names), own])
+    prefix = next((f"{name}_" for name in reversed(names) if own.startswith(f"{name}_")), "")
+    within = [name.removeprefix(f"{outer}_") for outer, name in zip(["", *names], names, strict=False)]
+    parts = [_PART.sub(lambda match: match[0].replace("_", "/"), name) for name in within]
+    return "/".join([*parts, own.removeprefix(prefix)])

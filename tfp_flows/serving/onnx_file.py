@@ -40,6 +40,7 @@ def convert(flat: Flat, about: dict[str, str]) -> bytes:
             output_names=list(flat.outputs.values()),
             tensors_to_rename=names,
             opset=OPSET,
+            custom_op_handlers={"SelectV2": (_select, [])},
         )
     for operation in _operations(proto.graph):
         if not onnx.defs.has(operation, OPSET):
@@ -56,6 +57,12 @@ def convert(flat: Flat, about: dict[str, str]) -> bytes:
     except Exception as error:  # of onnxruntime's own classes, which derive from nothing narrower
         raise LackingError(f"is not run by onnxruntime: {str(error).splitlines()[0]:.200}") from error
     return content
+
+
+def _select(context: Any, node: Any, name: str, arguments: Any) -> None:
+    """A choice as ONNX's; tf2onnx would make sums of products of it, in which infinity times 0 is NaN."""
+    del context, name, arguments
+    node.type = "Where"
 
 
 def _operations(graph: Any) -> Iterator[str]:

@@ -36,10 +36,12 @@ def _expm1(_: tf.Operation, x: tf.Tensor) -> tf.Tensor:
 
 
 def _log1p(_: tf.Operation, x: tf.Tensor) -> tf.Tensor:
-    """log(1 + x), corrected for what 1 + x is rounded by."""
-    rounded = 1.0 + x
-    corrected = tf.math.log(rounded) * x / (rounded - 1.0)
-    return tf.where(tf.equal(rounded, 1.0), x, tf.where(x < 1.0, corrected, tf.math.log(rounded)))
+    """log(1 + x), corrected for what 1 + x is rounded by; no branch gives what is no number."""
+    small = tf.minimum(x, 1.0)
+    rounded = 1.0 + small
+    exact = tf.equal(rounded, 1.0)
+    correction = small / tf.where(exact, tf.ones_like(small), rounded - 1.0)
+    return tf.where(exact, small, tf.math.log(1.0 + x) * correction)
 
 
 def _bound(compared: Callable) -> Callable:
