@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfp_flows
 from tests import forked
 from tfp_flows import data, detectors, serving
 from tfp_flows.checks.errors import UserError
@@ -104,18 +105,23 @@ def _of_content(content, export_format):
         import onnxruntime
 
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        return lambda x: session.run(["y"], {"x": x})[0]
+        return lambda x: session.run(["y"], {"images": x})[0]
     from ai_edge_litert import interpreter
 
     runner = interpreter.Interpreter(model_content=content).get_signature_runner()
-    return lambda x: runner(x=x)["y"]
+    return lambda x: runner(images=x)["y"]
+
+
+def _as_y(function):
+    return lambda images: {"y": function(images)}
 
 
 @pytest.mark.parametrize("export_format", READERS)
-def test_what_the_default_detector_computes(runs, need, export_format):
+def test_what_the_default_detector_computes(need, export_format):
     """The codes' length, the statistics of images, and the score of statistics, float64 in TensorFlow."""
     need(export_format)
-    detector = detectors.Default(load_model(Run(runs / "glow"))[0], png=False)
+    config = tfp_flows.GlowConfig(levels=1, steps_per_level=1, hidden_channels=4)
+    detector = detectors.Default(tfp_flows.Dequantized(tfp_flows.glow(config, (8, 8, 1))), png=False)
     detector.fit(data.load("digits", "validation").images)
     statistics = detector.statistics(IMAGES)
     convert = {"onnx": onnx_file.convert, "tflite": tflite_file.convert}[export_format]
@@ -128,8 +134,8 @@ def test_what_the_default_detector_computes(runs, need, export_format):
         return detector.formula.in_graph(tf.cast(x, tf.float64))
 
     for function, x in ((seen, IMAGES), (score, statistics.astype(np.float32))):
-        spec = tf.TensorSpec([None, *x.shape[1:]], x.dtype, "x")
-        named = tf.function(lambda x, f=function: {"y": f(x)}, input_signature=[spec], autograph=False)
+        spec = tf.TensorSpec([None, *x.shape[1:]], x.dtype, "images")
+        named = tf.function(_as_y(function), input_signature=[spec], autograph=False)
         flat = flatten(named.get_concrete_function(), narrow=export_format == "tflite")
         found = _of_content(convert(flat, {}), export_format)(x)
         np.testing.assert_allclose(found, named(tf.constant(x))["y"], rtol=1e-5, atol=1e-3)
