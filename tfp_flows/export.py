@@ -4,7 +4,8 @@ r"""Writes a trained model so that it runs without this package.
     python -m tfp_flows.export --run=runs/glow_fashion_mnist --out=exported --format=stablehlo
 
 With --format=savedmodel, OUT holds a SavedModel, which needs TensorFlow alone; with --format=stablehlo,
-StableHLO programs, their weights and run_stablehlo.py, which needs JAX and no TensorFlow. Beside them,
+StableHLO programs, their weights and run_stablehlo.py, which needs JAX and no TensorFlow; with --format=onnx
+or tflite, one file for onnxruntime or LiteRT: log_prob, score and p_value of images. Beside them,
 signature.json (functions, seed, detector) and model_card.md.
 
 Scores are the same in both but for rounding, and so are the samples of Glow and PixelCNN. What TFP draws
@@ -28,7 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "jit_compile", False, "Compile with XLA, for batches padded to multiples of 1, 16 or 128."
     )
-    flags.DEFINE_enum("format", SAVED_MODEL, FORMATS, "For TensorFlow, or for JAX.")
+    flags.DEFINE_enum("format", SAVED_MODEL, FORMATS, "For TensorFlow, JAX, onnxruntime or LiteRT.")
     flags.DEFINE_list(
         "batch_sizes",
         list(map(str, BATCH_SIZES)),
@@ -39,20 +40,15 @@ def define_flags() -> None:
 
 def main() -> None:
     """Exports and says what the export offers."""
-    other = {SAVED_MODEL: "batch_sizes", STABLEHLO: "jit_compile"}[FLAGS.format]
-    if FLAGS[other].present:
-        raise UserError(f"--{other} has no meaning with --format={FLAGS.format}.")
+    for other, wanted in (("batch_sizes", STABLEHLO), ("jit_compile", SAVED_MODEL)):
+        if FLAGS[other].present and FLAGS.format != wanted:
+            raise UserError(f"--{other} has no meaning with --format={FLAGS.format}.")
     run, sizes = runs.Run(FLAGS.run), _batch_sizes(FLAGS.batch_sizes)
     run.spec()  # what cannot be is refused before TensorFlow is imported
     serving.signature_file.check_out(FLAGS.out)
     if FLAGS.detector:
         detectors.description.read(FLAGS.detector)
-    if FLAGS.format == STABLEHLO:
-        described = serving.export(
-            run, FLAGS.out, FLAGS.detector, export_format=STABLEHLO, batch_sizes=sizes
-        )
-    else:
-        described = serving.export(run, FLAGS.out, FLAGS.detector, FLAGS.jit_compile)
+    described = serving.export(run, FLAGS.out, FLAGS.detector, FLAGS.jit_compile, FLAGS.format, sizes)
     for name, method in described["methods"].items():
         print(f"{name}({', '.join(method['inputs'])}) -> {', '.join(method['outputs'])}")
     for name, reason in described.get("left_out", {}).items():

@@ -46,9 +46,10 @@ def tail_fraction(values: "tf.Tensor", ascending: "np.ndarray | tf.Tensor") -> "
 
     below = tf.searchsorted(ascending, values, side="left")
     count = tf.shape(ascending)[0]
-    # In float64: a graph makes a product with 1 / (n + 1) of it, which rounded in float32 could pass alpha.
-    fraction = tf.cast(1 + count - below, tf.float64) / tf.cast(count + 1, tf.float64)
-    return tf.cast(fraction, values.dtype)
+    # A table, and in float64: else a graph makes a product with 1 / (n + 1) of it, which rounded in float32
+    # could pass alpha.
+    fractions = tf.cast(tf.range(count + 1, 0, -1), tf.float64) / tf.cast(count + 1, tf.float64)
+    return tf.gather(tf.cast(fractions, values.dtype), below)
 
 
 def sorted_scores(scores: npt.ArrayLike) -> np.ndarray:

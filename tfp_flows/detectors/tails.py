@@ -49,8 +49,9 @@ def log_tails(scores: tf.Tensor, arrays: Any) -> tf.Tensor:
     ascending = tf.transpose(arrays[ASCENDING])
     start, scale, shape, beyond = tf.unstack(tf.cast(arrays[TAIL], tf.float64))
     count = tf.shape(ascending)[1]
-    at_least = count - tf.transpose(tf.searchsorted(ascending, tf.transpose(scores), side="left"))
-    inside = tf.math.log(tf.cast(1 + at_least, tf.float64) / tf.cast(count + 1, tf.float64))
+    below = tf.transpose(tf.searchsorted(ascending, tf.transpose(scores), side="left"))
+    shares = tf.cast(tf.range(count + 1, 0, -1), tf.float64) / tf.cast(count + 1, tf.float64)
+    inside = tf.gather(tf.math.log(shares), below)
     excess = tf.nn.relu(scores - start) / scale
     curved = tf.math.log1p(shape * excess) / tf.maximum(shape, 1e-6)
     outside = beyond - tf.where(shape > 1e-6, curved, excess)

@@ -20,5 +20,7 @@ from .run import FORMAT as FORMAT
 from .run import Run as Run
 from .spec import RunSpec as RunSpec
 from .trained_on import TrainedOn as TrainedOn
+from .variable_names import nested as nested
+from .variable_names import variables_by_name as variables_by_name
 from .versions import versions as versions
 from .weight_average import WeightAverage as WeightAverage

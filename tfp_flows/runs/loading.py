@@ -12,6 +12,7 @@ from tfp_flows.runs import checkpoint_files, weights_file
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.run import Run
 from tfp_flows.runs.spec import RunSpec
+from tfp_flows.runs.variable_names import variables_by_name
 from tfp_flows.runs.weight_average import WeightAverage
 
 
@@ -102,7 +103,7 @@ def save_weights(run: Run, path: str | os.PathLike) -> int:
       The step it was trained to.
     """
     model, step = load_model(run)
-    arrays = {name: variable.numpy() for name, variable in _by_name(model).items()}
+    arrays = {name: variable.numpy() for name, variable in variables_by_name(model).items()}
     weights_file.write(pathlib.Path(path), arrays, step)
     return step
 
@@ -110,7 +111,9 @@ def save_weights(run: Run, path: str | os.PathLike) -> int:
 def _read_weights(run: Run, model: tfd.Distribution) -> int:
     """Sets a model's variables to those of a pretrained one; returns the step that it was trained to."""
     arrays, step = weights_file.read(run.weights_file)
-    variables = _by_name(model)
+    variables = variables_by_name(model)
+    if set(arrays) == {_number(i) for i in range(len(arrays))}:  # as version 0.1 named them
+        variables = {_number(i): variable for i, variable in enumerate(model.variables)}
     shapes = {name: (tuple(v.shape), v.dtype.name) for name, v in variables.items()}
     if shapes != {name: (array.shape, array.dtype.name) for name, array in arrays.items()}:
         raise RunError(
@@ -121,9 +124,9 @@ def _read_weights(run: Run, model: tfd.Distribution) -> int:
     return step
 
 
-def _by_name(model: tfd.Distribution) -> dict[str, tf.Variable]:
-    """The variables of a model by their numbers: their order is part of the format, their names are not."""
-    return {f"variables/{i:04d}": variable for i, variable in enumerate(model.variables)}
+def _number(i: int) -> str:
+    """What the i-th variable was called in files of weights, whose order was part of the format."""
+    return f"variables/{i:04d}"
 
 
 def _without_modes_of_training(config: Any) -> Any:

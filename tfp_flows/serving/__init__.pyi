@@ -8,8 +8,11 @@ from .exported_model import ExportedModelError as ExportedModelError
 from .exporting import export as export
 from .formats import BATCH_SIZES as BATCH_SIZES
 from .formats import FORMATS as FORMATS
+from .formats import ONNX as ONNX
 from .formats import SAVED_MODEL as SAVED_MODEL
 from .formats import STABLEHLO as STABLEHLO
+from .formats import TFLITE as TFLITE
+from .one_file import ConversionError as ConversionError
 from .servable import SEED as SEED
 from .servable import Servable as Servable
 from .servable import padded as padded

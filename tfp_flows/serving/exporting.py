@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfp_flows import detectors, runs
-from tfp_flows.serving import servable, stablehlo
-from tfp_flows.serving.formats import BATCH_SIZES, SAVED_MODEL, STABLEHLO
+from tfp_flows.serving import one_file, servable, stablehlo
+from tfp_flows.serving.formats import BATCH_SIZES, FILES, SAVED_MODEL, STABLEHLO
 from tfp_flows.serving.model_card import model_card
 from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE, check_out
 
@@ -30,7 +30,7 @@ def export(
       out: Folder to write to.
       detector_path: Folder of a saved detector, or None.
       jit_compile: As for `servable.Servable`; of a SavedModel.
-      export_format: "savedmodel" or "stablehlo".
+      export_format: One of `FORMATS`: of ONNX and TensorFlow Lite it is `serving_default` alone.
       batch_sizes: Of the StableHLO programs.
 
     Returns:
@@ -40,6 +40,7 @@ def export(
       RunError: If there is no model, or `out` holds something else.
       DetectorError: If the detector cannot be exported (in this format), or is that of another run.
       LoweringError: If XLA cannot compile the model.
+      ConversionError: If ONNX or TensorFlow Lite lacks one of its operations.
       UserError: If TensorFlow cannot read from such a path as `out`.
     """
     out = check_out(out)
@@ -66,6 +67,9 @@ def export(
         methods = {name: m for name, m in described["methods"].items() if name not in left_out}
         described.update(methods=methods, left_out=left_out, programs=bundle.describe())
         save = bundle.save
+    elif export_format in FILES:
+        described["methods"] = {"serving_default": described["methods"]["serving_default"]}
+        save = _converted(offered, described, detector)
     card = model_card(run, step, family, detector, servable.SEED, described["versions"])
     _write(out, save, described, card)
     return described
@@ -112,14 +116,28 @@ def _lowered(
                 continue
             if detector is None:
                 raise stablehlo.LoweringError(f"XLA cannot compile this model: {error}") from error
-            other = f", or fit it with `set` {detector.for_xla}" if detector.for_xla else ""
-            raise detectors.DetectorError(
-                f"{detector.name}: XLA cannot compile this score ({error}); "
-                f"use `format={SAVED_MODEL}`{other}."
-            ) from error
+            raise _refused(detector, f"XLA cannot compile this score ({error})") from error
         for size, program in zip(batch_sizes, programs, strict=True):
             bundle.add(name, size, program)
     return bundle, left_out
+
+
+def _refused(detector: detectors.Detector, reason: str) -> detectors.DetectorError:
+    other = f", or fit it with `set` {detector.for_xla}" if detector.for_xla else ""
+    return detectors.DetectorError(f"{detector.name}: {reason}; use `format={SAVED_MODEL}`{other}.")
+
+
+def _converted(
+    offered: servable.Servable, described: dict, detector: detectors.Detector | None
+) -> Callable[[pathlib.Path], None]:
+    """What writes the one file of the format that is described."""
+    function = offered.methods["serving_default"]
+    try:
+        return one_file.save(function, described, described["export_format"])
+    except one_file.ConversionError as error:
+        if detector is None:
+            raise
+        raise _refused(detector, str(error).removesuffix(".")) from error
 
 
 def _lower(offered: servable.Servable, name: str, size: int) -> stablehlo.Program:

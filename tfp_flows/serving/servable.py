@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_flows import runs
 from tfp_flows.detectors import Detector, calibration
 from tfp_flows.models import Family
 from tfp_flows.numerics import Seed, quantization
@@ -93,8 +94,11 @@ class Servable:
             setattr(module, name, function)
         signatures = {name: function.get_concrete_function() for name, function in self.methods.items()}
         graphs = [f.graph for f in [*signatures.values(), self.log_prob.get_concrete_function()]]
-        # Whatever the model is, and whether it tracks its variables or not.
-        module.captured = list({id(v): v for graph in graphs for v in graph.variables}.values())
+        # Whatever the model is, and whether it tracks its variables or not; by their names where it does.
+        captured = {id(v): v for graph in graphs for v in graph.variables}
+        named = {name: v for name, v in runs.variables_by_name(self._model).items() if id(v) in captured}
+        module.model = runs.nested(named)
+        module.captured = [v for v in captured.values() if id(v) not in set(map(id, named.values()))]
         tf.saved_model.save(module, str(folder), signatures=signatures)
 
     def _scores(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

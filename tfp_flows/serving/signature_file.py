@@ -10,6 +10,7 @@ from tfp_flows.checks import files, sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
+from tfp_flows.serving.formats import FILES, SAVED_MODEL, SPOKEN, STABLEHLO
 
 SIGNATURE_FILE = "signature.json"
 FORMAT = 1  # of signature.json
@@ -53,9 +54,15 @@ def image_shape(folder: str | os.PathLike) -> tuple[int, int, int]:
     """
     check_path(folder, "model")
     described = read(folder)
-    if described.get("export_format") == "stablehlo":
+    found = described.get("export_format")
+    if found == STABLEHLO:
         raise ExportedModelError(
             f"`model`: {folder} holds StableHLO, for JAX; score with python {folder}/run_stablehlo.py."
+        )
+    if found in FILES:
+        raise ExportedModelError(
+            f"`model`: {folder} holds {SPOKEN[found]}; run {FILES[found]} there, or export with "
+            f"`format={SAVED_MODEL}` to score with it here."
         )
     height, width, channels = described["image_shape"]
     return height, width, channels
