@@ -29,6 +29,11 @@ from tfp_flows import commands, monitoring, runs
 
 FLAGS = flags.FLAGS
 PLURALS = {monitoring.DAY: "days", monitoring.HOUR: "hours", monitoring.BATCH: "batches"}
+GROUPS = {  # of --help
+    commands.FIRST: ("scores", "detector", "model", "num_calibration", "out", "level", "alpha", "by"),
+    "times": ("time_column", "time_from", "time_pattern", "batch_size"),
+    "later": ("state", "follow", "seed"),
+}
 ALARM = 4  # exit status
 PIECE = 65_536  # rows that are held at once, where they need not be put in the order of time
 
@@ -173,4 +178,4 @@ def _say(watch: "monitoring.Watch", monitor: "monitoring.Monitor", said: list[st
 
 if __name__ == "__main__":
     define_flags()
-    commands.run(main)
+    commands.run(main, GROUPS)
