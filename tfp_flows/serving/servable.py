@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_flows.checks import traces
 from tfp_flows.detectors import Detector, calibration
 from tfp_flows.models import Family
 from tfp_flows.numerics import Seed, quantization
@@ -90,8 +91,8 @@ class Servable:
         module.log_prob = self.log_prob
         for name, function in self.methods.items():
             setattr(module, name, function)
-        signatures = {name: function.get_concrete_function() for name, function in self.methods.items()}
-        graphs = [f.graph for f in [*signatures.values(), self.log_prob.get_concrete_function()]]
+        signatures = {name: traces.for_saving(function) for name, function in self.methods.items()}
+        graphs = [f.graph for f in [*signatures.values(), traces.for_saving(self.log_prob)]]
         # Whatever the model is, and whether it tracks its variables or not.
         module.captured = list({id(v): v for graph in graphs for v in graph.variables}.values())
         tf.saved_model.save(module, str(folder), signatures=signatures)
@@ -165,7 +166,7 @@ def signature(servable: Servable) -> dict:
     """What `signature.json` says of the functions: {name: {inputs, outputs}}, dtypes and shapes."""
     described = {}
     for name, function in servable.methods.items():
-        concrete = function.get_concrete_function()
+        concrete = traces.for_saving(function)
         inputs, _ = concrete.structured_input_signature
         described[name] = {
             "inputs": {spec.name: _describe(spec) for spec in inputs},
