@@ -194,7 +194,7 @@ def decompose_images(
     noise = model.evaluation_noise()
     names: list[str] = []
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *flow.event_shape], tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec([None, *flow.event_shape], tf.uint8)], autograph=False)
     def terms(batch):
         def of_draw(u):
             y, log_q = draw_of(model, batch, u)

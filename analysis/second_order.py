@@ -44,12 +44,13 @@ class Expansion:
         point = tf.constant(x0[np.newaxis], flow.dtype)
         # Compiled once for each number of vectors or probes, whatever q is.
         self._forms = tf.function(
-            lambda vectors: hessian.hessian_quadratic_forms(flow.log_prob, point, vectors)
+            lambda vectors: hessian.hessian_quadratic_forms(flow.log_prob, point, vectors), autograph=False
         )
         self._hutchinson = tf.function(
             lambda weights, num_probes, seed: hessian.hessian_trace(
                 flow.log_prob, point, weights, num_probes, seed, return_standard_error=True
-            )
+            ),
+            autograph=False,
         )
         self._dtype = flow.dtype
 
@@ -121,7 +122,7 @@ def expand(flow: tfd.Distribution, moments: Moments, chunk: int | None = None) -
         )
     x = tf.constant(moments.unit_mean[np.newaxis], flow.dtype)
 
-    @tf.function
+    @tf.function(autograph=False)
     def compute(x):
         with tf.GradientTape() as tape:
             tape.watch(x)

@@ -50,7 +50,7 @@ def sample_slowly(
       `[n, H, W, C]`, integers.
     """
     images = np.zeros([len(draws), *model.event_shape], model.dtype.as_numpy_dtype)
-    pixel_mixtures = tf.function(model.pixel_mixtures)
+    pixel_mixtures = tf.function(model.pixel_mixtures, autograph=False)
     for row in range(images.shape[1]):
         for column in range(images.shape[2]):
             found = pixel_mixtures(tf.constant(images), condition)

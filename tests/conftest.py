@@ -1,5 +1,6 @@
-"""Settings for every test: TensorFlow as commands start it, and where the real images are."""
+"""Settings for every test: TensorFlow as commands start it, which tests there are, what many share."""
 
+import functools
 import os
 import pathlib
 import platform
@@ -11,6 +12,22 @@ if platform.machine() in ("x86_64", "AMD64"):
 import numpy as np
 import pytest
 
+TESTS = pathlib.Path(__file__).resolve().parent
+# Files that take minutes start first: else, at the end, one process works and the others have nothing to do.
+LONGEST = (
+    "training/test_strategies.py",
+    "serving/test_allowed_operations.py",
+    "training/test_conditions.py",
+    "analysis/test_detector_comparison.py",
+    "faults/test_training_faults.py",
+    "detectors/test_contract.py",
+    "bijectors/test_bijector_contract.py",
+    "serving/test_stablehlo.py",
+    "serving/test_export.py",
+    "analysis/test_report.py",
+    "benchmarks/test_benchmarks.py",
+    "models/test_families.py",
+)
 SHARED_IMAGES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "tfds"
 
 # Settings of a tiny model of each family.
@@ -19,6 +36,36 @@ SMALL = {
     "vae": dict(architecture="small", latent_size=3, likelihood="logistic"),
     "pixelcnn": dict(num_resnet=1, num_hierarchies=2, num_filters=4),
 }
+
+
+@functools.cache
+def _quick():
+    """The files of `quick.txt`."""
+    return frozenset((TESTS / "quick.txt").read_text(encoding="utf-8").split())
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `-m quick` or `-m beam`, files that have no such test are not even imported."""
+    if collection_path.suffix != ".py" or collection_path.name == "conftest.py":
+        return None
+    if config.option.markexpr == "quick" and _name(collection_path) not in _quick():
+        return True
+    if config.option.markexpr == "beam" and "mark.beam" not in collection_path.read_text(encoding="utf-8"):
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the quick ones; the longest files come first, which changes no order within a file."""
+    for item in items:
+        if _name(item.path) in _quick():
+            item.add_marker(pytest.mark.quick)
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(_name(item.path), len(rank)))
+
+
+def _name(path):
+    return path.relative_to(TESTS).as_posix() if path.is_relative_to(TESTS) else path.name
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,11 +11,11 @@ import sklearn.metrics
 import tfp_flows
 from analysis import audit, cache, detector_study, published, separation
 from analysis.errors import AnalysisError
+from tests import forked
 from tests.pages import browser, walk
 from tfp_flows import data, detectors, training
 from tfp_flows.runs import Run, RunSpec, load_model
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
 
 
@@ -124,9 +121,9 @@ def runs(tmp_path_factory):
 
 
 def _compare(folder, *arguments):
-    command = [sys.executable, "-m", "analysis.detectors", "--in=digits", "--noprogress", "--nocritics"]
-    command += [f"--runs={folder / 'base'}", f"--report={folder / 'report'}", "--max_images=40"]
-    return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
+    flags = ["--in=digits", "--noprogress", "--nocritics", "--max_images=40"]
+    flags += [f"--runs={folder / 'base'}", f"--report={folder / 'report'}"]
+    return forked.command("analysis.detectors", *flags, *arguments, timeout=900)
 
 
 def test_command_page_and_cache(runs):

@@ -3,10 +3,7 @@
 import csv
 import json
 import os
-import pathlib
 import re
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,12 +11,12 @@ import pytest
 
 import tfp_flows
 from analysis import cache
+from tests import forked
 from tests.pages import browser, walk
 from tfp_flows import data, training
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunSpec, load_model
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATASETS = "digits@contrast=0.5,constant,noise,noise"
 SMALL = ["--max_images=40", "--num_probes=4", "--covariance_images=8", "--sweep_images=10", "--noprogress"]
 
@@ -43,8 +40,7 @@ def _train_other(folder, family):
 
 
 def _report(*arguments):
-    command = [sys.executable, "-m", "analysis.report", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return forked.command("analysis.report", *arguments, timeout=900)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Models and images whose scores are known, for the tests of detectors."""
 
 import functools
-import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +12,6 @@ from tfp_flows.models import registry
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
 DIGITS = data.load("digits", "train").images
 HELD_OUT = data.load("digits", "calibration").images

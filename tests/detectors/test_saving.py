@@ -2,18 +2,16 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
+from tests import forked
 from tests.detectors.models import (
     DIGITS,
     HELD_OUT,
-    ROOT,
     PixelModel,
     gaussian,
     linear_flow,
@@ -44,9 +42,8 @@ def test_saved_model_of_a_strangers_model_runs_in_a_process_that_does_not_know_i
         "d = detectors.load(sys.argv[1] + '/detector'); "
         "print(*d.score(np.load(sys.argv[1] + '/images.npy')))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    result = forked.command("tests.python_code", code, tmp_path)
+    assert result.returncode == 0, result.stderr
     np.testing.assert_allclose(np.array(result.stdout.split(), float), detector.score(images), rtol=1e-5)
 
 

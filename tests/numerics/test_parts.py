@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
+from tests import forked
 from tfp_flows import bijectors, evaluation, testing
 from tfp_flows.bijectors import folding
 from tfp_flows.distributions import in_parts
@@ -188,7 +189,8 @@ print(json.dumps(found))
 
 def test_threads():
     """In a process of its own, since TensorFlow fixes its threads when it starts to work."""
-    result = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    result = forked.command("tests.python_code", THREADS)
+    assert result.returncode == 0, result.stderr
     cores = len(os.sched_getaffinity(0))
     assert json.loads(result.stdout) == [1, cores, 1, cores]
 

@@ -43,20 +43,29 @@ PROTOCOLS = {
 
 
 def servables():
-    """A `Servable` of each setting, and of each detector that can be exported."""
+    """A `Servable` of each setting, and of each detector that can be exported.
+
+    Those of one model differ in their detectors: what asks no detector is traced for the first alone.
+    """
     for name, configs in CONFIGS.items():
         family = registry.family(name)
         for config, protocol in zip(configs, PROTOCOLS[name], strict=True):
             model = _model(name, config, protocol)
             yield Servable(model, family, detectors.Typicality(model).fit(_images()).calibrate(_images()))
     vae = _model("vae", CONFIGS["vae"][1], PROTOCOLS["vae"][1])
-    yield Servable(vae, registry.family("vae"), detectors.DensityOfStates(vae).fit(_images()))
-    yield Servable(vae, registry.family("vae"), detectors.LikelihoodPath(vae).fit(_images()))
-    yield Servable(vae, registry.family("vae"), detectors.Default(vae).fit(_images()))
+    for kind in (detectors.DensityOfStates, detectors.LikelihoodPath, detectors.Default):
+        yield _of_detector(Servable(vae, registry.family("vae"), kind(vae).fit(_images())))
     family, model = registry.family("glow"), _model("glow", CONFIGS["glow"][0])
-    yield Servable(model, family, detectors.Typicality(model).fit(_images()), jit_compile=True)
+    compiled = Servable(model, family, detectors.Typicality(model).fit(_images()), jit_compile=True)
+    yield _of_detector(compiled)
     for detector in _detectors(model, _model("glow", CONFIGS["glow"][0])):
-        yield Servable(model, family, detector.fit(_images()).calibrate(_images()))
+        yield _of_detector(Servable(model, family, detector.fit(_images()).calibrate(_images())))
+
+
+def _of_detector(servable):
+    for name in servable.methods.keys() - {"serving_default", "score_map"}:
+        del servable.methods[name]
+    return servable
 
 
 def operations():

@@ -16,13 +16,14 @@ import tensorflow as tf
 
 import tfp_flows
 from tests import forked
+from tests.faults import signals
+from tests.serving.missing import without_beam
 from tfp_flows import data, detectors, scoring, serving
 from tfp_flows.data import DataError, streams
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunError, load_model
 from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHAPE = (8, 8, 1)
 METHODS = {
     "glow": {"encode", "decode", "log_prob_parts", "log_prob_seeded", "log_density"},
@@ -57,40 +58,50 @@ class Blocked:
             raise ImportError("blocked: " + name)
 
 sys.meta_path.insert(0, Blocked())
+import pathlib
+
 import numpy as np
 import tensorflow as tf
 
-loaded = tf.saved_model.load(sys.argv[1])
-images = np.load(sys.argv[2])
-found = {"log_prob_attribute": loaded.log_prob(images)}
-for count in (len(images), 1, 3):
-    found.update({f"{k}_{count}": v for k, v in loaded.signatures["serving_default"](
-        images=tf.constant(images[:count])).items()})
-drawn = loaded.signatures["sample"](n=tf.constant(2), seed=tf.constant(5, tf.int64))
-found["sample"] = drawn["images"]
-for name in ("encode", "log_prob_parts"):
-    if name in loaded.signatures:
-        found.update({f"{name}_{k}": v for k, v in loaded.signatures[name](
-            images=tf.constant(images)).items()})
-if "decode" in loaded.signatures:
-    latents = found.get("encode_latents", found.get("encode_mean"))
-    found["decode"] = loaded.signatures["decode"](latents=latents)["images"]
-if "log_prob_seeded" in loaded.signatures:
-    for seed in (0, 1):
-        found[f"seeded_{seed}"] = loaded.signatures["log_prob_seeded"](
-            images=tf.constant(images), seed=tf.constant(seed, tf.int64))["log_prob"]
-np.savez(sys.argv[3], **{k: v.numpy() for k, v in found.items()})
+images = np.load(sys.argv[1])
+for path in sys.argv[2:]:
+    loaded = tf.saved_model.load(path)
+    found = {"log_prob_attribute": loaded.log_prob(images)}
+    for count in (len(images), 1, 3):
+        found.update({f"{k}_{count}": v for k, v in loaded.signatures["serving_default"](
+            images=tf.constant(images[:count])).items()})
+    drawn = loaded.signatures["sample"](n=tf.constant(2), seed=tf.constant(5, tf.int64))
+    found["sample"] = drawn["images"]
+    for name in ("encode", "log_prob_parts"):
+        if name in loaded.signatures:
+            found.update({f"{name}_{k}": v for k, v in loaded.signatures[name](
+                images=tf.constant(images)).items()})
+    if "decode" in loaded.signatures:
+        latents = found.get("encode_latents", found.get("encode_mean"))
+        found["decode"] = loaded.signatures["decode"](latents=latents)["images"]
+    if "log_prob_seeded" in loaded.signatures:
+        for seed in (0, 1):
+            found[f"seeded_{seed}"] = loaded.signatures["log_prob_seeded"](
+                images=tf.constant(images), seed=tf.constant(seed, tf.int64))["log_prob"]
+    np.savez(pathlib.Path(path).name.removesuffix("_exported"), **{k: v.numpy() for k, v in found.items()})
 """
 
 
+@pytest.fixture(scope="module")
+def alone(exported, digits, tmp_path_factory):
+    """Folder of what each family's export said, in one process that can import TensorFlow alone."""
+    folder = tmp_path_factory.mktemp("alone")
+    np.save(folder / "images.npy", digits[:7])
+    exports = [str(exported / f"{name}_exported") for name in METHODS]
+    command = [sys.executable, "-c", TENSORFLOW_ALONE, "images.npy", *exports]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
 @pytest.mark.parametrize("name", METHODS)
-def test_with_tensorflow_alone_the_numbers_are_those_of_the_live_model(exported, tmp_path, digits, name):
+def test_with_tensorflow_alone_the_numbers_are_those_of_the_live_model(alone, exported, digits, name):
     images = digits[:7]
-    np.save(tmp_path / "images.npy", images)
-    command = [sys.executable, "-c", TENSORFLOW_ALONE, str(exported / f"{name}_exported")]
-    command += [str(tmp_path / "images.npy"), str(tmp_path / "found.npz")]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    found = np.load(tmp_path / "found.npz")
+    found = np.load(alone / f"{name}.npz")
     model, _ = load_model(Run(exported / name))
     detector = detectors.load(exported / f"{name}_detector")
     log_prob = model.log_prob(images).numpy()
@@ -227,17 +238,9 @@ def test_an_exported_model_refuses_what_is_no_batch_of_its_images(exported, digi
     np.testing.assert_array_equal(model(digits[:3].astype(float))["log_prob"], model(digits[:3])["log_prob"])
 
 
-WITHOUT_BEAM = """
-import runpy, sys
-sys.modules["apache_beam"] = None
-runpy.run_module("tfp_flows.score", run_name="__main__", alter_sys=True)
-"""
-
-
 def test_without_apache_beam_a_runner_is_refused_in_one_line(tmp_path):
     def refused(*arguments):
-        command = [sys.executable, "-c", WITHOUT_BEAM, "--images=folder:x", f"--out={tmp_path / 's.csv'}"]
-        result = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
+        result = _score("--images=folder:x", f"--out={tmp_path / 's.csv'}", *arguments, before=without_beam)
         assert result.returncode == 1 and not list(tmp_path.iterdir())
         return result.stderr.strip().splitlines()[-1]
 
@@ -351,19 +354,14 @@ def test_sigint_leaves_a_job_that_goes_on(exported, tmp_path, digits):
     np.savez(tmp_path / "images.npz", images=np.concatenate([digits] * 300))
     arguments = [f"--model={exported / 'glow_exported'}", f"--images=npz:{tmp_path / 'images.npz'}"]
     arguments += [f"--out={tmp_path / 's.csv'}", "--batch_size=16", "--noprogress"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tfp_flows.score", *arguments],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        # What a shell starts in the background ignores SIGINT, and so would this process.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = forked.start("tfp_flows.score", *arguments, before=signals.usual)
     part, deadline = tmp_path / "s.csv.part", time.monotonic() + 120
     while not (part.exists() and part.stat().st_size > 5000):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    assert process.communicate()[1].decode().strip().endswith("Interrupted.") and process.returncode == 130
+    found = process.wait()
+    assert found.stderr.strip().endswith("Interrupted.") and found.returncode == 130
     noted = json.loads((tmp_path / "s.csv.progress.json").read_text())
     assert 0 < noted["counts"][0] < 300 * len(digits)
     os.truncate(part, noted["rows"])

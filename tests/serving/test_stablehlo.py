@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import safetensors.numpy
 import tensorflow as tf
 import tf_keras
 
+from tests import forked
 from tfp_flows import data, detectors, export, serving
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, load_model
@@ -23,7 +23,6 @@ pytest.importorskip("jax", reason="no JAX: no StableHLO program was run")
 from tfp_flows.serving import run_stablehlo
 from tfp_flows.serving.exported_model import ExportedModelError, image_shape
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZES = (1, 4)
 COUNTS = (1, 3, 4, 7)  # one of the sizes, padded, more than the largest
 FAMILIES = ("glow", "vae", "pixelcnn")
@@ -163,18 +162,11 @@ def test_the_folder_holds_each_array_once_and_describes_every_program(exported, 
 
 
 def test_the_export_command(runs, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "tfp_flows.export",
-        f"--run={runs / 'vae'}",
-        f"--out={tmp_path / 'out'}",
-    ]
-    settings = dict(cwd=ROOT, capture_output=True, text=True)
-    result = subprocess.run([*command, "--batch_sizes=1"], **settings)
+    command = ["tfp_flows.export", f"--run={runs / 'vae'}", f"--out={tmp_path / 'out'}"]
+    result = forked.command(*command, "--batch_sizes=1")
     assert result.returncode == 1 and not (tmp_path / "out").exists()
     assert "--batch_sizes has no meaning with --format=savedmodel" in result.stderr
-    result = subprocess.run([*command, "--format=stablehlo", "--batch_sizes=2"], **settings)
+    result = forked.command(*command, "--format=stablehlo", "--batch_sizes=2")
     assert result.returncode == 0 and "sample(n, seed) -> images" in result.stdout, result.stderr
     assert (tmp_path / "out" / "sample_2.mlir").exists()
     with pytest.raises(ExportedModelError, match="holds StableHLO, for JAX; score with python"):

@@ -1,22 +1,20 @@
 """Training on several devices and hosts takes the same steps as training on one."""
 
 import csv
+import functools
 import json
-import os
-import pathlib
 import signal
 import socket
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 
+from tests import forked
 from tfp_flows import data, runs
 from tfp_flows.training import strategies
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = [
     *("--dataset=digits", "--levels=1", "--steps_per_level=1", "--hidden_channels=8", "--batch_size=16"),
     *("--validate_every=100", "--log_every=1", "--checkpoint_every=4", "--clip_norm=50", "--noprogress"),
@@ -90,8 +88,8 @@ def _check_same(one, other, rtol=2e-5):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4)
 
 
-def _run(command):
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def _run(*command):
+    result = forked.command(*command, timeout=900)
     assert result.returncode == 0, result.stderr
 
 
@@ -99,8 +97,7 @@ def _run(command):
 def trained(tmp_path_factory):
     """Folder of the runs one/FAMILY, parts/FAMILY and two/FAMILY."""
     folder = tmp_path_factory.mktemp("trained")
-    arguments = [str(folder), json.dumps(FAMILIES), json.dumps(TRAINING)]
-    _run([sys.executable, "-c", WHERE, *arguments])
+    _run("tests.python_code", WHERE, folder, json.dumps(FAMILIES), json.dumps(TRAINING))
     return folder
 
 
@@ -115,9 +112,13 @@ def _start_host(index, ports, command):
     """Starts one of two hosts of a training, with loopback addresses."""
     addresses = [f"127.0.0.1:{port}" for port in ports]
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-    environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+    before = functools.partial(_as_typed, command)
+    return forked.start(*command, env={"TF_CONFIG": json.dumps(config)}, before=before)
+
+
+def _as_typed(command):
+    """The command line as Python keeps it: a host that starts again runs it."""
+    sys.orig_argv = [sys.executable, "-m", *command]
 
 
 def _free_ports(count):
@@ -139,21 +140,22 @@ def _wait_for(path, *processes):
 
 def test_a_host_is_killed_and_comes_back(tmp_path):
     """Two hosts take the steps of one, also where one of them is killed and started again."""
-    steps = 300
+    steps = 120
     alone, folder = tmp_path / "alone", tmp_path / "hosts"
-    command = [sys.executable, "-m", "tfp_flows.train", *FLAGS, f"--steps={steps}"]
-    _run([*command, f"--run={alone}"])
+    command = ["tfp_flows.train", *FLAGS, f"--steps={steps}"]
+    _run(*command, f"--run={alone}")
     command += [f"--run={folder}", "--distribute=multi_worker"]
     ports = _free_ports(2)
     chief, other = (_start_host(index, ports, command) for index in range(2))
     _wait_for(folder / "checkpoints" / "ckpt-8.index", chief, other)
     other.send_signal(signal.SIGKILL)
-    other.communicate()
+    other.wait()
     other = _start_host(1, ports, command)
-    outputs = [process.communicate(timeout=200) for process in (chief, other)]
-    assert chief.returncode == other.returncode == 0, outputs
-    assert "another host is gone" in outputs[0][0] and "Starting again from the last" in outputs[0][0]
-    assert "Trained to step 300" in outputs[0][0] and outputs[1][0] == ""
+    outputs = [process.wait(timeout=200) for process in (chief, other)]
+    assert outputs[0].returncode == outputs[1].returncode == 0, outputs
+    said = outputs[0].stdout
+    assert "another host is gone" in said and "Starting again from the last" in said
+    assert f"Trained to step {steps}" in said and outputs[1].stdout == ""
     assert [int(row["step"]) for row in _rows(folder)] == list(range(1, steps + 1))
     first, second = (_column(each, "bits_per_dim") for each in (alone, folder))
     np.testing.assert_allclose(second[:30], first[:30], rtol=1e-4)

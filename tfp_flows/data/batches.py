@@ -15,6 +15,7 @@ from tfp_flows.data.stored import Array, as_array, is_on_disk
 
 _FOREVER = np.iinfo(np.int64).max
 _READ_AHEAD = 4  # batches that are read from a disk side by side
+_as_it_is = tf.autograph.experimental.do_not_convert  # else TensorFlow rewrites the Python, which takes long
 
 
 def training_batches(
@@ -77,10 +78,11 @@ def shuffled_batches(
     indices = indices.batch(batch_size, drop_remainder=True)
     own = range(num_parts) if parts is None else parts
     if num_parts > 1:
-        cut = indices.map(lambda i: tf.reshape(i, [num_parts, -1])[own.start : own.stop])
+        cut = indices.map(_as_it_is(lambda i: tf.reshape(i, [num_parts, -1])[own.start : own.stop]))
         indices = cut.unbatch()
     # In order, however many are read at once: the dataset is deterministic.
-    batches = indices.map(_gatherer(array), num_parallel_calls=_READ_AHEAD if is_on_disk(array) else None)
+    ahead = _READ_AHEAD if is_on_disk(array) else None
+    batches = indices.map(_as_it_is(_gatherer(array)), num_parallel_calls=ahead)
     cardinality = tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps * len(own)
     batches = batches.take(cardinality).apply(tf.data.experimental.assert_cardinality(cardinality))
     return _with_options(batches.prefetch(tf.data.AUTOTUNE))
@@ -130,6 +132,7 @@ def _shuffled_indices(num_images: int, seed: int, start: int) -> tf.data.Dataset
     first_epoch, offset = divmod(start, num_images)
     low_64_bits = np.uint64(seed % 2**64).astype(np.int64)
 
+    @_as_it_is
     def rest_of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
             tf.range(num_images, dtype=tf.int64), seed=[low_64_bits, epoch], alg="philox"

@@ -189,7 +189,7 @@ class Default(surprise.MapOfSurprise, Detector):
 def statistics_without_model(images: np.ndarray, png: bool = True, batch_size: int = 256) -> np.ndarray:
     """What is asked of images uint8 `[N, H, W, C]` alone: codes, texture, layout, float64 `[N, S']`."""
     spec = tf.TensorSpec([None, *images.shape[1:]], tf.uint8)
-    function = tf.function(lambda batch: _without_model(batch, png), input_signature=[spec])
+    function = tf.function(lambda batch: _without_model(batch, png), input_signature=[spec], autograph=False)
     batches = data.evaluation_batches(images, batch_size)
     return np.concatenate([function(batch).numpy() for batch in batches])
 

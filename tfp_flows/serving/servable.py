@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_flows import runs
+from tfp_flows.checks import traces
 from tfp_flows.detectors import Detector, calibration
 from tfp_flows.models import Family
 from tfp_flows.numerics import Seed, quantization
@@ -92,8 +93,8 @@ class Servable:
         module.log_prob = self.log_prob
         for name, function in self.methods.items():
             setattr(module, name, function)
-        signatures = {name: function.get_concrete_function() for name, function in self.methods.items()}
-        graphs = [f.graph for f in [*signatures.values(), self.log_prob.get_concrete_function()]]
+        signatures = {name: traces.for_saving(function) for name, function in self.methods.items()}
+        graphs = [f.graph for f in [*signatures.values(), traces.for_saving(self.log_prob)]]
         # Whatever the model is, and whether it tracks its variables or not; by their names where it does.
         captured = {id(v): v for graph in graphs for v in graph.variables}
         named = {name: v for name, v in runs.variables_by_name(self._model).items() if id(v) in captured}
@@ -175,7 +176,7 @@ def signature_of(methods: Mapping[str, tf.types.experimental.PolymorphicFunction
     """The same of functions by name."""
     described = {}
     for name, function in methods.items():
-        concrete = function.get_concrete_function()
+        concrete = traces.for_saving(function)
         inputs, _ = concrete.structured_input_signature
         described[name] = {
             "inputs": {spec.name: _describe(spec) for spec in inputs},

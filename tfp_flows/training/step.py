@@ -34,7 +34,6 @@ def make_train_step(
     strategy = strategy or tf.distribute.get_strategy()
     step = _Step(subject, state, config, strategy, parts_per_replica)
 
-    @tf.function
     def train_step(
         images: tf.Tensor, outliers: tf.Tensor | None = None, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -47,7 +46,7 @@ def make_train_step(
             state.step.assign_add(1)
         return tuple(strategy.experimental_local_results(value)[0] for value in of_replicas)
 
-    return train_step
+    return tf.function(train_step, autograph=subject.autograph)
 
 
 class _Step:

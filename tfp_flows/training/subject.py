@@ -44,6 +44,8 @@ class Subject:
       log_prob: Compiled `(examples, condition) -> [B]`, nats, as in an evaluation; likewise.
       initial: How many examples `initialize` is given at most, or a batch if that is more.
       marginal: The same of examples whose condition is not known; None where there is no condition.
+      autograph: Whether TensorFlow rewrites the model's Python (`if` and `for` over tensors), which a
+        stranger's may need; of this package's own, that takes two thirds of the time until the first step.
     """
 
     model: DensityModel
@@ -55,6 +57,7 @@ class Subject:
     log_prob: Callable[..., tf.Tensor]
     initial: int = INITIAL
     marginal: Callable[[tf.Tensor], tf.Tensor] | None = None
+    autograph: bool = False
 
     def loss(self, log_prob: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
         """A log-probability in nats as a loss, in the subject's unit."""
@@ -91,17 +94,18 @@ def subject_of_vectors(family: Family, model: DensityModel, examples: Examples) 
     Raises:
       UserError: As `subject_of_stranger`.
     """
-    subject = subject_of_stranger(model, examples)
+    subject = subject_of_stranger(model, examples, autograph=False)
     initialize = functools.partial(family.initialize, model)
     return dataclasses.replace(subject, initialize=initialize, initial=INITIAL_VECTORS)
 
 
-def subject_of_stranger(model: DensityModel, examples: Examples) -> Subject:
+def subject_of_stranger(model: DensityModel, examples: Examples, autograph: bool = True) -> Subject:
     """Any model, trained by its own `log_prob`.
 
     Args:
       model: Anything with `log_prob` and `trainable_variables`; its variables may be made by the first call.
       examples: Some of those that it will be trained on.
+      autograph: As `Subject` has it.
 
     Raises:
       UserError: If it has no weights, or gives another shape than one number an example.
@@ -140,7 +144,8 @@ def subject_of_stranger(model: DensityModel, examples: Examples) -> Subject:
         unit=units.BITS_PER_DIM if is_image else units.NATS_PER_DIM,
         training_log_prob=training_log_prob,
         initialize=lambda *examples, **condition: None,
-        log_prob=_compiled(log_prob, examples),
+        log_prob=_compiled(log_prob, examples, autograph),
+        autograph=autograph,
     )
 
 
@@ -155,6 +160,10 @@ def _dtype(model: DensityModel) -> tf.DType | None:
         return None
 
 
-def _compiled(log_prob: Callable[..., tf.Tensor], examples: Examples) -> Callable[..., tf.Tensor]:
+def _compiled(
+    log_prob: Callable[..., tf.Tensor], examples: Examples, autograph: bool = False
+) -> Callable[..., tf.Tensor]:
     """Traced once for any number of examples."""
-    return tf.function(lambda *tensors: log_prob(*tensors), input_signature=examples.signature())
+    return tf.function(
+        lambda *tensors: log_prob(*tensors), input_signature=examples.signature(), autograph=autograph
+    )
