@@ -53,6 +53,7 @@ KNOWS_FLAGS = (
     "tfp_flows.commands.flags",
     "tfp_flows.commands.help",
     "tfp_flows.commands.running",
+    "tfp_flows.commands.within",
     "analysis.report",
     "analysis.detectors",
     "analysis.reproduce",
