@@ -89,6 +89,12 @@ class Detector(Hooks):
         self.conformal = Conformal(self.name)
         self.maps = Maps(self, self.statistics, self.formula)
 
+    def __repr__(self) -> str:
+        """Its class and settings, such as "InputComplexity(codec='png')"; the models are not told."""
+        return (
+            f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.settings.items())})"
+        )
+
     @classmethod
     def of_models(cls, density_models: Sequence[DensityModel], settings: Mapping) -> "Detector":
         """The detector of these models and `settings`; the reverse of the attributes.
