@@ -10,7 +10,6 @@ import re
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-USED = ("codecs", "parquet", "stablehlo")  # the extras that a user has
 
 
 def lowest(requirements):
@@ -35,7 +34,9 @@ def main():
     if options.extra:
         print("\n".join(extras[options.extra]))
     else:
-        used = [requirement for name in USED for requirement in extras[name]]
+        (everything,) = extras["all"]  # "tfp-flows[codecs,...]": the extras that a user has
+        names = everything.partition("[")[2].rstrip("]").split(",")
+        used = [requirement for name in names for requirement in extras[name]]
         print("\n".join(lowest(project["dependencies"] + used)))
 
 

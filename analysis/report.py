@@ -8,6 +8,8 @@ number. Each result is cached in OUT/cache: a second call is quick, and an inter
 """
 
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -39,6 +41,18 @@ def define_flags() -> None:
     flags.mark_flags_as_required(["runs", "datasets", "out"])
 
 
+def _check_there(datasets: Sequence[str], where: dict[str, Any]) -> None:
+    """Refuses data sets none of which is there; the page says which of them are left out."""
+    missing = []
+    for name in datasets:
+        try:
+            data.check_there([name], **where)
+        except data.DataError as error:
+            missing.append(error)
+    if missing and len(missing) == len(datasets):
+        raise missing[0]
+
+
 def main() -> None:
     """Computes what the cache lacks and writes the page."""
     out = pathlib.Path(FLAGS.out)
@@ -47,7 +61,7 @@ def main() -> None:
     found = [runs.Run(folder) for folder in FLAGS.runs]
     for run in found:
         run.spec()
-    data.check_there(FLAGS.datasets, data_dir=FLAGS.data_dir, download=FLAGS.download)
+    _check_there(FLAGS.datasets, dict(data_dir=FLAGS.data_dir, download=FLAGS.download))
     from analysis import cache, report_page, sign_table, study  # here, as they import TensorFlow
 
     config = study.StudyConfig(

@@ -1,6 +1,6 @@
 """The paper's claims, each with a verdict and the number behind it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -141,11 +141,20 @@ def _volume(work: Reproduction) -> Claim:
         other.log_det.mean() - own.log_det.mean(),
         other.log_prob_z.mean() - own.log_prob_z.mean(),
     )
-    spread = [
-        (terms.log_det - terms.log_prob_z).std() / np.sqrt(len(terms.log_det)) for terms in (own, other)
-    ]
     number = f"{volume:+,.0f} nats from the volume, {latent:+,.0f} from the latent"
-    return Claim(text, of_difference(volume - latent, float(np.hypot(*spread))), number)
+    if volume + latent <= 0:
+        return Claim(text, UNDECIDED, f"{number}: it is not likelier")
+    of_volume, of_both = (
+        float(np.hypot(*(values.std() / np.sqrt(len(values)) for values in of_sets)))
+        for of_sets in (
+            [terms.log_det for terms in (own, other)],
+            [terms.log_det - terms.log_prob_z for terms in (own, other)],
+        )
+    )
+    verdicts = {of_difference(volume, of_volume), of_difference(volume - latent, of_both)}
+    if CONTRADICTED in verdicts:
+        return Claim(text, CONTRADICTED, number)
+    return Claim(text, UNDECIDED if UNDECIDED in verdicts else REPRODUCED, number)
 
 
 def _of_analysis(work: Reproduction) -> list[Claim]:
@@ -215,8 +224,9 @@ def _seeds(work: Reproduction) -> list[Claim]:
         return []
     areas = [work.auroc(model.name, work.experiment.foreign) for model in models]
     values = [area[0] for area in areas]
-    each: list[str] = [verdict(low, high, claimed_above=False) for _, low, high in areas]
-    same: Callable[[str], bool] = lambda wanted: all(one == wanted for one in each)  # noqa: E731
+    each = {verdict(low, high, claimed_above=False) for _, low, high in areas}
     number = f"AUROC {np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} over {len(values)} seeds"
-    found = next((wanted for wanted in (REPRODUCED, CONTRADICTED) if same(wanted)), UNDECIDED)
-    return [Claim("It does not depend on the seed", found, number)]
+    text = "It does not depend on the seed"
+    if {REPRODUCED, CONTRADICTED} <= each:
+        return [Claim(text, CONTRADICTED, number)]
+    return [Claim(text, UNDECIDED if UNDECIDED in each else REPRODUCED, number)]

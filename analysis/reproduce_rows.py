@@ -108,10 +108,10 @@ def spoken(auroc: tuple[float, float | None, float | None] | None) -> str:
 
 def spread(work: Reproduction) -> list[Row]:
     """Mean and spread over seeds of the headline rows; none where there is one seed."""
-    models = [model for model in work.headline() if work.has(model.name)]
+    own, foreign = work.experiment.own, work.experiment.foreign
+    models = [model for model in work.headline() if not work.why_not(model.name, foreign)]
     if len(models) < 2:
         return []
-    own, foreign = work.experiment.own, work.experiment.foreign
     series: dict[str, list[float]] = {
         f"{TITLES[own]}, bits/dim": [float(work.bits(m.name, own).mean()) for m in models],
         f"{TITLES[foreign]}, bits/dim": [float(work.bits(m.name, foreign).mean()) for m in models],

@@ -50,6 +50,11 @@ class Model:
         return self.run.folder.parent / "done.json"
 
     @property
+    def seconds_file(self) -> pathlib.Path:
+        """How long the calls so far took."""
+        return self.run.folder.parent / "seconds.json"
+
+    @property
     def is_done(self) -> bool:
         """Whether there is a trained model."""
         return self.origin == GIVEN or self.done_file.is_file()
@@ -104,12 +109,22 @@ def train(model: Model, start: Model | None, where: Mapping[str, Any], progress:
     from tfp_flows import train as command  # here: it imports what commands need alone
 
     begun = time.monotonic()
-    with commands.flags_of(command.define_flags, _arguments(model, start, where, progress)) as flag_names:
-        command.main(flag_names)
-    seconds = time.monotonic() - begun
+    before = _seconds(model.seconds_file)
+    try:
+        arguments = _arguments(model, start, where, progress)
+        with commands.flags_of(command.define_flags, arguments) as flag_names:
+            command.main(flag_names)
+    finally:
+        seconds = before + time.monotonic() - begun
+        model.seconds_file.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_atomically(model.seconds_file, json.dumps({"seconds": seconds}) + "\n")
     model.seconds = seconds
     text = json.dumps({"seconds": seconds, "flags": recipe_arguments(model.recipe)}, indent=2)
     runs.write_atomically(model.done_file, text + "\n")
+
+
+def _seconds(file: pathlib.Path) -> float:
+    return json.loads(file.read_text(encoding="utf-8"))["seconds"] if file.exists() else 0.0
 
 
 def recipe_arguments(recipe: Recipe) -> list[str]:

@@ -98,7 +98,7 @@ def main() -> None:
     if FLAGS.model and FLAGS.images.endswith(TABLES) and serving.are_vectors(FLAGS.model):
         _score_vectors()
         return
-    data.check_there([FLAGS.images], data_dir=FLAGS.data_dir)
+    data.check_stream(FLAGS.images, FLAGS.data_dir)
     with _last_words():
         counts, ending = _score_here() if FLAGS.runner is None else (_score_on_beam(), None)
     others = ""

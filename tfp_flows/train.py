@@ -157,11 +157,19 @@ class _Asked:
         where: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
         data.check_there(map(run.find, [FLAGS.dataset, *_outliers(config)]), split="train", **where)
         data.check_there(map(run.find, FLAGS.evaluate_on or []), **where)
-        if config.init_from:
-            runs.Run(config.init_from).spec()
+        if config.init_from and not run.exists():  # a run that goes on does without
+            _check_begin(config.init_from)
         if FLAGS.distribute == "multi_worker":
             training.check_tf_config(os.environ.get("TF_CONFIG"))
         return cls(run, config, model, data_dir)
+
+
+def _check_begin(init_from: str) -> None:
+    """Refuses a run to start from that is none."""
+    try:
+        runs.Run(init_from).spec()
+    except runs.RunError as error:
+        raise runs.RunError(str(error).replace("`run`", "`init_from`", 1)) from error
 
 
 def _outliers(config: "training.TrainingConfig") -> list[str]:

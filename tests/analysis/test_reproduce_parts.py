@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -217,6 +218,39 @@ def test_a_spread_needs_two_seeds(monkeypatch, tmp_path):
     high = {"glow": 0.2, "glow_seed_1": 0.6, "glow_seed_2": 0.2}
     monkeypatch.setattr(work, "auroc", lambda name, key: (0.1, 0.05, high[name]))
     assert reproduce_claims._seeds(work)[0].verdict == UNDECIDED
+    low = {"glow": 0.05, "glow_seed_1": 0.55, "glow_seed_2": 0.05}
+    monkeypatch.setattr(work, "auroc", lambda name, key: (0.1, low[name], high[name]))
+    assert reproduce_claims._seeds(work)[0].verdict == CONTRADICTED
+    monkeypatch.setattr(work, "auroc", lambda name, key: (0.8, 0.7, 0.9))
+    assert reproduce_claims._seeds(work)[0].verdict == REPRODUCED  # whatever it is, it is so for each seed
+    monkeypatch.setattr(work, "why_not", lambda name, key: "" if name == "glow" else "it is missing")
+    assert reproduce_rows.spread(work) == [] and reproduce_claims._seeds(work) == []
+
+
+@pytest.mark.parametrize(
+    "volume, latent, verdict",
+    [
+        (300, -50, REPRODUCED),
+        (-50, -2000, UNDECIDED),  # not likelier, so that nothing made it so
+        (-50, 500, CONTRADICTED),
+        (100, 500, CONTRADICTED),
+    ],
+)
+def test_the_volume_is_guilty_only_where_it_makes_it_likelier(
+    monkeypatch, tmp_path, volume, latent, verdict
+):
+    config = reproduce_work.Config("fashion_mnist", "smoke", tmp_path, seeds=1)
+    work = reproduce_work.Reproduction(config)
+    noise = np.random.default_rng(0).normal(size=100)
+    terms = {
+        "own": types.SimpleNamespace(log_det=noise, log_prob_z=-noise),
+        "foreign": types.SimpleNamespace(log_det=noise + volume, log_prob_z=latent - noise),
+    }
+    study = types.SimpleNamespace(terms=terms.get, spec=types.SimpleNamespace(dataset="own"))
+    monkeypatch.setattr(work, "why_not", lambda name, key: "")
+    monkeypatch.setattr(work, "study", lambda name: study)
+    monkeypatch.setattr(work, "set_name", lambda name, key: "foreign")
+    assert reproduce_claims._volume(work).verdict == verdict
 
 
 def test_unknown_names_are_refused():

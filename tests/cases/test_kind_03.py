@@ -200,7 +200,7 @@ def test_case_10_command_card_and_verdicts_have_one_threshold(count):
     scores = rng.normal(10, 1, count).astype(np.float32)
     detector = detectors.Likelihood(gaussian())
     detector.conformal.calibrate(scores)
-    words = [detect.summary(detector, 5, 0.05, "x"), serving.model_card.of_detector(detector)]
+    words = [detect.summary(detector, 5, 0.05, "x"), serving.model_card.of_detector(detector, False)]
     found = [
         re.search(r"scores above (\S+) have a p-value of 0.05 or less", " ".join(w.split())) for w in words
     ]

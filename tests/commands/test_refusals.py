@@ -47,7 +47,7 @@ CASES = [
     ((*TRAIN, "--dataset=digits", "--family=vae", "--levels=2"), "--levels is a flag of glow"),
     ((*TRAIN, "--dataset=digits", "--parts=3"), "--batch_size=64 cannot be cut into --parts=3"),
     ((*TRAIN, "--dataset=digits", "--distribute=multi_worker"), "TF_CONFIG"),
-    ((*TRAIN, "--dataset=digits", "--init_from=none"), "no run in none"),
+    ((*TRAIN, "--dataset=digits", "--init_from=none"), "error: --init_from: no run in none"),
     ((*TRAIN, "--dataset=digits", "--evaluate_on=folder:none"), "folder:none: no such folder"),
     ((*TRAIN, "--dataset=digits", "--outlier_dataset=npz:none"), "npz:none: no such file"),
     ((*TRAIN, "--dataset=noise"), "noise: has only a test split"),

@@ -1,5 +1,6 @@
 """Whether what a name stands for is there, without reading it."""
 
+import numpy as np
 import pytest
 
 from tfp_flows import data
@@ -32,6 +33,20 @@ def test_it_refuses_what_load_refuses_in_the_same_words(tmp_path):
         with pytest.raises(data.DataError) as loaded:
             data.load(name, data_dir=tmp_path / "empty")
         assert str(checked.value) == str(loaded.value)
+
+
+def test_a_stream_needs_files_and_says_of_each_what_is_wrong_with_it(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.heic").write_bytes(b"x")
+    np.savez(tmp_path / "x.npz", **{n: np.zeros([1, 4, 4, 1], np.uint8) for n in ("images", "train")})
+    for name in (f"folder:{tmp_path}/images", f"npz:{tmp_path}/x.npz", "digits"):
+        data.check_stream(name)
+        assert len(list(data.streams.stream(name, (8, 8, 1)))) > 0
+    with pytest.raises(data.DataError):  # what is trained on must be fit as a whole
+        data.check_there([f"npz:{tmp_path}/x.npz"])
+    for name in (f"folder:{tmp_path}/none", f"npz:{tmp_path}/none.npz", "nonsense", f"{tmp_path}/images"):
+        with pytest.raises(data.DataError):
+            data.check_stream(name)
 
 
 def test_with_leave_to_download_a_set_need_not_be_there(tmp_path):

@@ -155,6 +155,13 @@ def test_copies_say_the_same(fitted):
     np.testing.assert_array_equal(fitted.decision_function(OWN), expected)
 
 
+def test_a_pickle_is_what_was_fitted_whatever_was_set_since(fitted):
+    changed = copy.deepcopy(fitted).set_params(prior="normal", detector="typicality", num_steps=3)
+    copied = pickle.loads(pickle.dumps(changed))
+    np.testing.assert_array_equal(copied.score_samples(OWN[:20]), fitted.score_samples(OWN[:20]))
+    assert copied.get_params() == changed.get_params()
+
+
 def test_without_a_step_the_flow_is_the_normal_distribution_of_the_rows():
     estimator = tfp_flows.FlowOutlierDetector("likelihood", prior="normal", **SMALL).fit(OWN)
     assert estimator.n_iter_ == 0

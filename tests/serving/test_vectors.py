@@ -90,6 +90,18 @@ def test_what_is_no_table_or_no_export_is_refused_in_one_line(made, tmp_path):
     (tmp_path / "words.csv").write_text("1,2,3\n1,two,3\n")
     np.save(tmp_path / "nan.npy", np.full([2, 3], np.nan))
     out = tmp_path / "s.csv"
+    (tmp_path / "gap.csv").write_text("1,,3\n4,5,6\n")
+    (tmp_path / "long.csv").write_text("1,2," + "3" * 140_000 + "\n")
+    with open(tmp_path / "huge.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f8", "fortran_order": False, "shape": (10**13, 3)}
+        )
+    np.savez(tmp_path / "an.npz", ROWS)
+    (tmp_path / "an.npz").rename(tmp_path / "archive.npy")
+    np.save(tmp_path / "array.npy", ROWS)
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    (tmp_path / "rows.csv").write_text("1,2,3\n")
+    other = detectors.Likelihood(tfp_flows.vector_flow(3, num_steps=1)).fit(ROWS.astype(np.float32))
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "signature.json").write_text(json.dumps({"format": 1, "vector_size": -1, "columns": []}))
@@ -102,16 +114,39 @@ def test_what_is_no_table_or_no_export_is_refused_in_one_line(made, tmp_path):
             lambda: scoring.score_table(folder, str(tmp_path / "nan.npy"), out),
             "row 0 holds what is no finite",
         ),
-        (lambda: scoring.score_table(folder, str(tmp_path / "none.csv"), out), "cannot be read"),
+        *(
+            (lambda name=name: scoring.score_table(folder, str(tmp_path / name), out), says)
+            for name, says in {
+                "none.csv": "cannot be read",
+                "gap.csv": "^`images`: [^`]*row 0 must hold 3 numbers, got '1,,3'",
+                "long.csv": "cannot be read: field larger",
+                "huge.npy": "cannot be read",
+                "archive.npy": "cannot be read",
+                "array.npz": "a single array",
+            }.items()
+        ),
+        (
+            lambda: scoring.score_table(folder, str(tmp_path / "rows.csv"), tmp_path / "rows.csv"),
+            "is the table",
+        ),
+        (lambda: exported([[0, 0, 0], [1e39, 0, 0]]), "finite numbers of float32: row 1 is not"),
+        (lambda: serving.export_vectors(flow, out, other), "is of another flow"),
         (lambda: scoring.score_table(folder, str(tmp_path / "nan.npy"), "s.parquet"), "as .csv"),
         (lambda: scoring.score_table(folder, str(tmp_path / "nan.npy"), out, alpha=0.001), "calibration"),
         (lambda: serving.ExportedVectors(damaged), "vector_size of signature.json must be a positive"),
         (lambda: serving.ExportedModel(folder), "takes vectors, and no images"),
         (lambda: serving.export_vectors(flow, tmp_path, detector), "is no export"),
         (lambda: serving.export_vectors(flow, out, columns=["a", "a", "b"]), "3 different names"),
-        (lambda: serving.export_vectors(tfp_flows.vector_flow(2), out, detector), "is of "),
+        (lambda: serving.export_vectors(tfp_flows.vector_flow(2), out, detector), "is of another flow"),
     ):
         with pytest.raises(UserError, match=says) as error:
             call()
         assert "\n" not in str(error.value)
-    assert not out.exists()
+    assert not out.exists() and (tmp_path / "rows.csv").read_text() == "1,2,3\n"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_header(made, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b,c\n1,2,3\n", encoding="utf-8-sig")
+    assert scoring.score_table(made[2], str(tmp_path / "rows.csv"), tmp_path / "s.csv", alpha=0.1) == 1
+    (tmp_path / "rows.csv").write_text("1,2,3\n4,5,6\n", encoding="utf-8-sig")
+    assert scoring.score_table(made[2], str(tmp_path / "rows.csv"), tmp_path / "s.csv", alpha=0.1) == 2

@@ -5,6 +5,7 @@ from .batches import evaluation_batches as evaluation_batches
 from .batches import reading_errors as reading_errors
 from .batches import shuffled_batches as shuffled_batches
 from .batches import training_batches as training_batches
+from .checking import check_stream as check_stream
 from .checking import check_there as check_there
 from .classes import UNKNOWN as UNKNOWN
 from .classes import Classes as Classes

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable
 
-from tfp_flows.data import folder, npz, records, tfds
+from tfp_flows.data import folder, npz, records, streams, tfds
+from tfp_flows.data.archive_rows import open_rows
 from tfp_flows.data.embedded import OWN_SPLITS
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ALL, SPLITS
@@ -45,6 +46,27 @@ def check_there(
                 tfds.check_there(source.argument, options)
             elif split not in _splits(source):
                 raise DataError(f"{source.text}: has only a test split, no {split} split")
+
+
+def check_stream(name: str, data_dir: str | os.PathLike | None = None) -> None:
+    """Refuses a name whose files are not there; what of them cannot be read is the stream's to say.
+
+    Args:
+      name: As for `streams.stream`.
+      data_dir: Likewise.
+
+    Raises:
+      DataError: As `streams.stream`; no image is read, nor TensorFlow used.
+    """
+    source = take_apart(name).source
+    with meant(source, name):
+        if source.kind == "folder":
+            streams.pictures_of(source.argument)
+        elif source.kind == "npz":
+            with open_rows(source.argument):
+                pass
+        else:
+            check_there([name], data_dir=data_dir)
 
 
 def _splits(source: Source) -> tuple[str, ...]:

@@ -159,7 +159,7 @@ def pieces(name: str, data_dir: str | os.PathLike | None = None, split: str = "t
     source, _ = _parse(name)
     kind, argument = source.kind, source.argument
     if kind == "folder":
-        files = _files(argument)
+        files = pictures_of(argument)
         yield from (Piece(tuple(files[i : i + _NUM_FILES])) for i in range(0, len(files), _NUM_FILES))
     elif kind == "tfrecord":
         yield from (Piece((file,)) for file in files_of(argument))
@@ -272,12 +272,12 @@ def _ranges(files: tuple[str, ...], count: int, size: int) -> Iterator[Piece]:
 
 def _folder(path: str, piece: Piece | None, skip: Skip, operations: Sequence[Operation]) -> Iterator[Item]:
     root = listing.root_of(path)
-    for file in piece.files if piece else _files(path):
+    for file in piece.files if piece else pictures_of(path):
         if not skip(file):
             yield _read_file(os.path.join(root, file), file, operations)
 
 
-def _files(path: str) -> list[str]:
+def pictures_of(path: str) -> list[str]:
     """The pictures of a folder, and what would be one but cannot be had."""
     found = listing.list_folder(path)
     files = sorted([*found.images, *found.unknown, *(file for file, _ in found.skipped)])

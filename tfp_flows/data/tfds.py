@@ -288,8 +288,10 @@ def _first_shape(builder: "DatasetBuilder", split: str) -> tuple[int, ...]:
 
 def _are_of_one_shape(builder: "DatasetBuilder", name: str, split: str) -> bool:
     """Whether the first images are: a set may not say so, as that of ImageNet in 32 x 32 does not."""
-    few = _dataset(builder, split, None).take(_FEW).as_numpy_iterator()
+    import tensorflow as tf
+
     try:
+        few = _dataset(builder, split, None).take(_FEW).as_numpy_iterator()
         return len({example["image"].shape for example in few}) == 1
     except (tf.errors.OpError, OSError) as error:
         raise DataError(f"{name}: cannot be read: {error}") from error

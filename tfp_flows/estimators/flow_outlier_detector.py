@@ -114,6 +114,7 @@ class FlowOutlierDetector(OutlierEstimator):
         random = check_random_state(self.random_state)
         held_out = [self.validation_fraction, self.calibration_fraction]
         train, validation, held_out_rows = divided(rows, [1 - sum(held_out), *held_out], random)
+        self._fitted_with = self.get_params()  # which `set_params` may change later
         self._flow_seed = int(random.randint(2**31 - 1))
         flow = self._new_flow(rows.shape[1])
         self.n_iter_ = self._train(flow, train, validation, int(random.randint(2**31 - 1)))
@@ -184,8 +185,10 @@ class FlowOutlierDetector(OutlierEstimator):
         super().__setstate__(given)
         if weights is None or found is None:
             return
-        self.flow_ = self._new_flow(self.n_features_in_)
+        maker = type(self)(**self._fitted_with)
+        maker._flow_seed = self._flow_seed
+        self.flow_ = maker._new_flow(self.n_features_in_)
         for variable, value in zip(self.flow_.variables, weights, strict=True):
             variable.assign(tf.constant(value, variable.dtype))
-        self.detector_ = self._new_detector(self.flow_)
+        self.detector_ = maker._new_detector(self.flow_)
         self.detector_.fitted, self.detector_.calibration_scores = found

@@ -224,7 +224,11 @@ class Run:
         """Of all files that may hold its weights: no model of it has more."""
         folders = (self.best, self.checkpoints)
         files = [self.weights_file, *(file for folder in folders for file in folder.glob("*"))]
-        return sum(file.stat().st_size for file in files if file.is_file())
+        found = 0
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # a training may replace it meanwhile
+                found += file.stat().st_size
+        return found
 
     def has_weights_alone(self) -> bool:
         """Whether it is a pretrained model, which holds weights in the place of checkpoints."""

@@ -121,6 +121,9 @@ class RunSpec:
         low_resolution = values.get("low_resolution", False)
         if not isinstance(low_resolution, bool):
             raise UserError(f"'low_resolution' is {low_resolution!r}")
+        shape = values["image_shape"]
+        if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
+            raise UserError(f"'image_shape' is {shape!r}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
             config_class = registry.settings(values["family"]).config_class
@@ -130,7 +133,7 @@ class RunSpec:
             model=model,
             training=values["training"],
             dataset=values["dataset"],
-            image_shape=tuple(values["image_shape"]),
+            image_shape=tuple(shape),
             division=division,
             trained_on=trained_on,
             skip_unreadable=skip_unreadable,

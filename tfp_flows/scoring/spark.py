@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tfp_flows.checks import sizes
 from tfp_flows.data import Preparation, streams
 from tfp_flows.detectors import calibration
-from tfp_flows.scoring import table
+from tfp_flows.scoring import scorers, table
 from tfp_flows.serving import exported_model
 
 if TYPE_CHECKING:  # of an extra
@@ -35,6 +35,7 @@ class _Job(NamedTuple):
     batch_size: int
     trust: bool
     preparation: Preparation
+    digest: str
 
 
 def score_images(
@@ -84,7 +85,7 @@ def score_images(
     if count is not None:
         calibration.check_level(alpha, count)
     preparation = exported_model.preparation(model) or Preparation((), shape)
-    job = _Job(str(model), alpha, batch_size, trust, preparation)
+    job = _Job(str(model), alpha, batch_size, trust, preparation, scorers.digest(model))
     return frame.select(key, image).mapInArrow(functools.partial(_scored, job), SCHEMA)
 
 
@@ -112,13 +113,17 @@ def _item(key: str | None, picture: bytes | None, preparation: Preparation) -> s
 
 
 def _rows(job: _Job, items: list[streams.Item]) -> list[tuple]:
-    scorer = _scorer(job.model, job.batch_size, job.trust)
+    scorer = _scorer(job.model, job.batch_size, job.trust, job.digest)
     return [(*row, None) for row in table.score_items(scorer, items, job.alpha)]
 
 
 @functools.lru_cache(maxsize=1)
-def _scorer(model: str, batch_size: int, trust: bool) -> exported_model.ExportedModel:
-    """The model, once a process."""
+def _scorer(model: str, batch_size: int, trust: bool, digest: str) -> exported_model.ExportedModel:
+    """The model, once a process; another export to the same folder is another model."""
+    if scorers.digest(model) != digest:
+        raise table.ScoringError(
+            f"`model`: {model} is not the export with which this job began; begin it anew."
+        )
     return exported_model.ExportedModel(model, batch_size, trust)
 
 

@@ -5,14 +5,17 @@ import io
 import os
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
 from tfp_flows import runs, serving
+from tfp_flows.checks import archives
 from tfp_flows.detectors import calibration
 from tfp_flows.scoring.table import ScoringError, verdicts
 
 AT_ONCE = 4096  # rows
+UNREADABLE = (OSError, EOFError, ValueError, csv.Error, zipfile.BadZipFile, zlib.error)
 
 
 def score_table(
@@ -42,6 +45,8 @@ def score_table(
       ExportedModelError: If the folder holds no export of vectors.
       DetectorError: If no p-value can be as small as `alpha`.
     """
+    if os.path.realpath(out) == os.path.realpath(table):
+        raise ScoringError(f"`out`: {os.fspath(out)} is the table that is scored; name another file.")
     if pathlib.Path(out).suffix != ".csv":
         raise ScoringError(f"`out`: scores of vectors are written as .csv, got {os.fspath(out)}.")
     exported = serving.ExportedVectors(folder, trust)
@@ -65,7 +70,9 @@ def read_rows(table: str, size: int, columns: list[str]) -> np.ndarray:
     """The rows of a table as finite numbers `[N, size]`, N > 0; arguments as of `score_table`."""
     try:
         array = _read(table, columns)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except ScoringError:
+        raise
+    except UNREADABLE as error:
         raise ScoringError(f"`images`: {table} cannot be read: {error}.") from error
     if array.dtype.kind not in "iuf" or array.ndim != 2 or array.shape[1] != size or not len(array):
         raise ScoringError(
@@ -82,21 +89,21 @@ def read_rows(table: str, size: int, columns: list[str]) -> np.ndarray:
 def _read(table: str, columns: list[str]) -> np.ndarray:
     suffix = pathlib.Path(table).suffix
     if suffix == ".npy":
-        return np.load(table, allow_pickle=False)
+        return np.array(np.lib.format.open_memmap(table, mode="r"))  # of which the file holds each byte
     if suffix == ".npz":
-        with np.load(table, allow_pickle=False) as arrays:
+        with archives.opened(table) as arrays:
             if len(arrays.files) != 1:
                 raise ScoringError(f"`images`: {table} must hold one array, got {', '.join(arrays.files)}.")
             return arrays[arrays.files[0]]
     if suffix != ".csv":
         raise ScoringError(f"`images`: a table of vectors is a .csv, .npy or .npz, got {table}.")
-    with open(table, newline="", encoding="utf-8") as file:
+    with open(table, newline="", encoding="utf-8-sig") as file:
         return _numbers(table, [line for line in csv.reader(file) if line], columns)
 
 
 def _numbers(table: str, lines: list[list[str]], columns: list[str]) -> np.ndarray:
     """The numbers of a CSV, `[N, ...]`."""
-    header = lines[0] if lines and not all(map(_is_number, lines[0])) else None
+    header = lines[0] if lines and not any(map(_is_number, lines[0])) else None
     chosen = range(len(lines[0])) if lines else range(0)
     if header is not None:
         lines = lines[1:]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfp_flows import detectors, runs
+from tfp_flows.checks.errors import UserError
 from tfp_flows.serving import one_file, servable, stablehlo
 from tfp_flows.serving.formats import BATCH_SIZES, FILES, SAVED_MODEL, STABLEHLO
 from tfp_flows.serving.model_card import model_card
@@ -43,6 +44,8 @@ def export(
       ConversionError: If ONNX or TensorFlow Lite lacks one of its operations.
       UserError: If TensorFlow cannot read from such a path as `out`.
     """
+    if jit_compile and export_format in FILES:
+        raise UserError(f"`jit_compile` has no meaning with `export_format={export_format}`.")
     out = check_out(out)
     model, step = runs.load_model(run)
     family = run.spec().model_family
@@ -70,7 +73,8 @@ def export(
     elif export_format in FILES:
         described["methods"] = {"serving_default": described["methods"]["serving_default"]}
         save = _converted(offered, described, detector)
-    card = model_card(run, step, family, detector, servable.SEED, described["versions"])
+    has_maps = "score_map" in described["methods"]
+    card = model_card(run, step, family, detector, servable.SEED, described["versions"], has_maps)
     _write(out, save, described, card)
     return described
 

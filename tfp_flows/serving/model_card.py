@@ -33,7 +33,7 @@ distribution. {calibrated}
 {maps}
 """
 MAPS = "`score_map` says where in an image the score comes from: `map`, `[B, H, W]`."
-NO_MAPS = "There are no heat maps of this score."
+NO_MAPS = "There are no heat maps of this score here."
 CALIBRATED = """\
 Calibrated with {count:,} held-out images: an image
 of the same kind has a p-value of at most alpha with a probability of at most alpha; {level}."""
@@ -49,6 +49,7 @@ def model_card(
     detector: Detector | None,
     seed: int,
     versions: dict[str, str | None],
+    has_maps: bool,
 ) -> str:
     """The card as Markdown.
 
@@ -59,6 +60,7 @@ def model_card(
       detector: `detectors.Detector` that is exported with it, or None.
       seed: Of the noise in `log_prob`.
       versions: dict from package to version.
+      has_maps: Whether the export has `score_map`.
 
     Returns:
       Text.
@@ -79,7 +81,7 @@ def model_card(
         lines = [*_evaluation(evaluation, step), *_inverse(run, step)]
         chapters.append("\n".join(["## Evaluation", "", *lines, ""]))
     if detector is not None:
-        chapters.append(of_detector(detector))
+        chapters.append(of_detector(detector, has_maps))
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     return "\n".join([*chapters, f"## Versions\n\n{named}\n"])
 
@@ -127,8 +129,8 @@ def _inverse(run: Run, step: int) -> Iterator[str]:
         yield from ("", inverse.line(found[1]) + at)
 
 
-def of_detector(detector: Detector) -> str:
-    """The chapter on the detector, as Markdown."""
+def of_detector(detector: Detector, has_maps: bool) -> str:
+    """The chapter on the detector, as Markdown; `has_maps` as of `model_card`."""
     settings = ", ".join(f"{key} {value}" for key, value in detector.settings.items())
     calibrated, scores = NOT_CALIBRATED, detector.calibration_scores
     if scores is not None:
@@ -138,7 +140,7 @@ def of_detector(detector: Detector) -> str:
         name=detector.name,
         settings=settings and f" ({settings})",
         calibrated=calibrated,
-        maps=NO_MAPS if detector.maps.why_none() else MAPS,
+        maps=MAPS if has_maps else NO_MAPS,
     )
 
 

@@ -32,16 +32,19 @@ def convert(flat: Flat, about: dict[str, str]) -> bytes:
         import onnxruntime
         import tf2onnx
     names = {tensor: name for name, tensor in (*flat.inputs.items(), *flat.outputs.items())}
-    with _quiet("tf2onnx"):
-        proto, _ = tf2onnx.convert.from_graph_def(
-            flat.graph_def,
-            name="tfp_flows",
-            input_names=list(flat.inputs.values()),
-            output_names=list(flat.outputs.values()),
-            tensors_to_rename=names,
-            opset=OPSET,
-            custom_op_handlers={"SelectV2": (_select, [])},
-        )
+    try:
+        with _quiet("tf2onnx"):
+            proto, _ = tf2onnx.convert.from_graph_def(
+                flat.graph_def,
+                name="tfp_flows",
+                input_names=list(flat.inputs.values()),
+                output_names=list(flat.outputs.values()),
+                tensors_to_rename=names,
+                opset=OPSET,
+                custom_op_handlers={"SelectV2": (_select, [])},
+            )
+    except Exception as error:  # tf2onnx raises whatever it meets
+        raise LackingError(f"is not made by tf2onnx: {' '.join(str(error).split()):.200}") from error
     for operation in _operations(proto.graph):
         if not onnx.defs.has(operation, OPSET):
             raise LackingError(f"has no operation {operation}")

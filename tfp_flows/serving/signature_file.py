@@ -10,7 +10,7 @@ from tfp_flows.checks import files, sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.paths import check_path
 from tfp_flows.data import Preparation
-from tfp_flows.serving.formats import FILES, SAVED_MODEL, SPOKEN, STABLEHLO
+from tfp_flows.serving.formats import FILES, FORMATS, SAVED_MODEL, SPOKEN, STABLEHLO
 
 SIGNATURE_FILE = "signature.json"
 FORMAT = 1  # of signature.json
@@ -135,6 +135,10 @@ def _check(described: dict[str, Any]) -> None:
         raise UserError(
             f"num_calibration of {SIGNATURE_FILE} must be a positive integer, got {_short(count)}"
         )
+    found = described.get("export_format")
+    if found is not None and found not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise UserError(f"export_format of {SIGNATURE_FILE} must be one of {known}, got {_short(found)}")
     scale = (detector or {}).get("map_scale")
     if scale is not None and not _is_scale(scale):
         raise UserError(f"map_scale of {SIGNATURE_FILE} must be two rising numbers, got {_short(scale)}")

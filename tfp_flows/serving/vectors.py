@@ -105,6 +105,8 @@ def export_vectors(
         raise UserError(f"`columns` must be {size} different names, or none, got {names}.")
     if detector is not None:
         detector.check_exportable()
+        if flow not in detector.models:
+            raise detectors.DetectorError("`detector` is of another flow than `flow`: fit one to this.")
         if detector.image_shape != (size,):
             raise detectors.DetectorError(
                 f"`detector` is of {detector.image_shape}, and the flow of vectors [{size}]."
@@ -183,9 +185,15 @@ class ExportedVectors:
             raise ExportedModelError(
                 f"`vectors` must be numbers [N, {self.size}], got {array.dtype} {list(array.shape)}."
             )
-        if not np.isfinite(array).all():
-            raise ExportedModelError("`vectors` must be finite, but hold NaN or an infinity.")
-        found = self._function(vectors=tf.constant(array.astype(self._dtype.as_numpy_dtype)))
+        with np.errstate(over="ignore"):  # what is too large for the flow's type is refused below
+            values = array.astype(self._dtype.as_numpy_dtype)
+        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(wrong):
+            raise ExportedModelError(
+                f"`vectors` must be finite numbers of {self._dtype.name}: row {wrong[0]} is not "
+                f"({len(wrong)} such rows)."
+            )
+        found = self._function(vectors=tf.constant(values))
         return {name: values.numpy() for name, values in found.items()}
 
 
