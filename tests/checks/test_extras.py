@@ -14,6 +14,8 @@ from tfp_flows.checks.errors import UserError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OPTIONAL = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 EXTRAS = {"codecs": "imagecodecs", "parquet": "pyarrow", "stablehlo": "safetensors"}
+OF_FILES = ("onnx", "tflite")  # their words are in tests/serving/test_one_file.py
+OF_SEVERAL = ("onnxruntime", "tf2onnx", "onnx", "ai_edge_litert", "apache_beam", "pyspark")
 IMPORT_ALL = """
 import importlib, pathlib, sys
 
@@ -55,11 +57,11 @@ def test_the_extra_is_named_where_its_package_is_missing(monkeypatch, tmp_path, 
 
 
 def test_all_and_test_hold_them():
-    assert OPTIONAL["all"] == [f"tfp-flows[{','.join(EXTRAS)}]"]
+    assert OPTIONAL["all"] == [f"tfp-flows[{','.join(sorted([*EXTRAS, *OF_FILES]))}]"]
     assert "tfp-flows[all]" in OPTIONAL["test"]
 
 
 def test_every_module_is_imported_without_them():
-    command = [sys.executable, "-c", IMPORT_ALL, ",".join([*EXTRAS.values(), "apache_beam"])]
+    command = [sys.executable, "-c", IMPORT_ALL, ",".join([*EXTRAS.values(), *OF_SEVERAL])]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

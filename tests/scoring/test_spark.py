@@ -2,8 +2,10 @@
 
 import io
 import shutil
+import sys
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -11,6 +13,9 @@ pytest.importorskip("pyspark")
 if not shutil.which("java"):
     pytest.skip("there is no Java", allow_module_level=True)
 
+from pyspark.sql import SparkSession
+
+from tests.documents import pages
 from tests.scoring import spark_cluster
 from tfp_flows import data, runs, scoring, serving
 from tfp_flows.scoring import spark
@@ -44,6 +49,23 @@ def test_every_row_comes_once_though_a_worker_is_lost(exported, cluster, tmp_pat
     assert lost and cluster.workers[0].wait() < 0 and cluster.workers[1].poll() is None
     counts = spark_cluster.compared(spark_cluster.read(tmp_path / "out"), exported, images)
     assert counts == {"images": 2_000, "rows": 2_000, "keys": 2_000, "equal": 2_000}
+
+
+def test_the_example_of_the_page(exported, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(exported, "exported")
+    (tmp_path / "pictures").mkdir()
+    for i, image in enumerate(data.load("digits", "test").images[:30]):
+        (tmp_path / "pictures" / f"{i}.png").write_bytes(_png(image[..., 0]))
+    (code,) = pages.blocks(pages.ROOT / "docs" / "scoring_at_scale.md", "python")
+    session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    try:
+        exec(code, {"session": session})
+    finally:
+        session.stop()
+    found = pyarrow.parquet.read_table("scores").to_pydict()
+    assert len(set(found["key"])) == 30 and found["error"] == [None] * 30
 
 
 def _png(image):

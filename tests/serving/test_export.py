@@ -240,7 +240,7 @@ def test_an_exported_model_refuses_what_is_no_batch_of_its_images(exported, digi
 
 def test_without_apache_beam_a_runner_is_refused_in_one_line(tmp_path):
     def refused(*arguments):
-        result = _score("--images=folder:x", f"--out={tmp_path / 's.csv'}", *arguments, before=without_beam)
+        result = _score("--images=digits", f"--out={tmp_path / 's.csv'}", *arguments, before=without_beam)
         assert result.returncode == 1 and not list(tmp_path.iterdir())
         return result.stderr.strip().splitlines()[-1]
 
@@ -385,6 +385,6 @@ def test_a_job_that_failed_at_once_leaves_the_way_free(tmp_path, digits):
 
 
 def test_what_is_no_export_is_refused(tmp_path):
-    result = _score(f"--model={tmp_path}", "--images=folder:x", f"--out={tmp_path / 's.csv'}")
+    result = _score(f"--model={tmp_path}", "--images=digits", f"--out={tmp_path / 's.csv'}")
     assert result.returncode == 1 and "is no exported model" in result.stderr
     assert result.stderr.strip().count("\n") == 0 and not list(tmp_path.iterdir())
