@@ -58,7 +58,8 @@ def test_the_example_of_the_page(exported, tmp_path, monkeypatch):
     (tmp_path / "pictures").mkdir()
     for i, image in enumerate(data.load("digits", "test").images[:30]):
         (tmp_path / "pictures" / f"{i}.png").write_bytes(_png(image[..., 0]))
-    (code,) = pages.blocks(pages.ROOT / "docs" / "scoring_at_scale.md", "python")
+    codes = pages.blocks(pages.ROOT / "docs" / "scoring_at_scale.md", "python")
+    (code,) = (code for code in codes if "spark" in code)
     session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
     try:
         exec(code, {"session": session})
