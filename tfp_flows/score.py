@@ -38,7 +38,8 @@ from tfp_flows.checks import sizes
 from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
-TABLES = (".csv", ".npy", ".npz")  # of vectors
+TABLES = (".csv", ".npy", ".npz")  # of vectors, for which these flags mean nothing:
+OF_IMAGES = ("fdr", "group_by", "runner", "beam_args", "num_shards", "maps", "maps_of", "data_dir")
 KINDS_WITH_FOLDERS = ("folder", "tfrecord")
 GROUPS = {  # of --help
     commands.FIRST: ("model", "detector", "images", "out", "alpha", "data_dir", "batch_size"),
@@ -116,7 +117,7 @@ def main() -> None:
 
 def _score_vectors() -> None:
     """Scores the rows of a table by an export of vectors."""
-    for name in ("fdr", "group_by", "runner", "maps", "data_dir"):
+    for name in OF_IMAGES:
         if FLAGS[name].present:
             raise scoring.ScoringError(f"--{name} is for images, and {FLAGS.model} is of vectors.")
     path, out = FLAGS.images, FLAGS.out

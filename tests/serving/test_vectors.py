@@ -78,9 +78,11 @@ def test_the_command_scores_it(made, tmp_path):
     flags = [f"--model={made[2]}", f"--images={tmp_path / 'rows.npy'}", f"--out={tmp_path / 's.csv'}"]
     result = forked.command("tfp_flows.score", *flags)
     assert result.returncode == 0 and "20 rows scored" in result.stdout, result.stderr
-    result = forked.command("tfp_flows.score", *flags, "--fdr=0.1")
-    assert result.returncode == 1 and "--fdr is for images" in result.stderr
-    assert result.stderr.strip().count("\n") == 0
+    for other in ("--fdr=0.1", "--num_shards=2", "--maps_of=all"):
+        result = forked.command("tfp_flows.score", *flags, other)
+        name = other.partition("=")[0]
+        assert result.returncode == 1 and f"{name} is for images" in result.stderr
+        assert result.stderr.strip().count("\n") == 0
 
 
 def test_what_is_no_table_or_no_export_is_refused_in_one_line(made, tmp_path):
