@@ -102,7 +102,8 @@ LONG = (
     "--clip_norm=0",
 )
 PAPER_FLOW = (
-    *("--network=highway", "--scale=sigmoid", "--input_limit=0", "--optimizer=rmsprop"),
+    *("--network=highway", "--scale=sigmoid", "--input_limit=0", "--checkerboard_steps=0"),
+    *("--optimizer=rmsprop", "--warmup=0.02"),
     *("--weight_decay=5e-5", *LONG),
 )
 PAPER_SIZES = {

@@ -8,6 +8,7 @@ import dataclasses
 
 REFERENCE = "tanh"
 BOUNDED = "--scale=tanh"
+TOGETHER = f"{BOUNDED} --checkerboard_steps=2 --warmup=0.1 --batch_size=16"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,4 +60,10 @@ VARIANTS = {
     "adam": f"{BOUNDED} --optimizer=adam --learning_rate=0.002",
     "weight_decay": f"{BOUNDED} --weight_decay=0.01",
     "no_average": f"{BOUNDED} --ema_decay=0",
+    # What the flag files have, and that with one thing changed.
+    "together": TOGETHER,
+    "together_4": f"{TOGETHER} --checkerboard_steps=4",
+    "together_narrow": f"{TOGETHER} --hidden_channels=32",
+    "together_shallow": f"{TOGETHER} --steps_per_level=6",
+    "together_prior": f"{TOGETHER} --learned_prior",
 }
