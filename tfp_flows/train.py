@@ -147,15 +147,15 @@ def _train_on_table(name: str, flag_names: list[str]) -> None:
     FLAGS["family"].value = registry.VECTORS
     commands.refuse_flags(tables.OF_IMAGES["train"], f"is for images, and {FLAGS.dataset} is a table")
     commands.refuse_flags_of_others(FLAGS.family, _config_classes())
-    commands.default_flags(tables.DEFAULTS)
+    run, skip = runs.Run(FLAGS.run), FLAGS.skip_unreadable
+    read = tables.read(run, name, FLAGS.columns, FLAGS.ignore, skip)
+    commands.default_flags(tables.defaults(len(read["train"])))
     config: Any = commands.config_from_flags(training.TrainingConfig)
     model: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
     training.check_parts(FLAGS.batch_size, 1, FLAGS.parts)
-    run = runs.Run(FLAGS.run)
     if config.init_from and not run.exists():
         _check_begin(config.init_from)
-    how: dict[str, Any] = {each: FLAGS[each].value for each in ("columns", "ignore", "skip_unreadable")}
-    found = tables.prepare(run, name, model, config, **how, compared=FLAGS.evaluate_on)
+    found = tables.prepare(run, name, read, model, config, skip_unreadable=skip, compared=FLAGS.evaluate_on)
     judge = FLAGS.detector if found.compared and FLAGS.detector != NO_DETECTOR else ""
     print("\n".join(tables.sets.overview(found.parts, found.compared, ALPHA if judge else None)))
     parts = numerics.parts.choose(FLAGS.parts, FLAGS.batch_size)  # from here on with TensorFlow

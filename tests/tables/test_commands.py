@@ -185,7 +185,8 @@ def test_scores_are_those_of_the_detector_whatever_scores_and_name_the_strange_c
     by_detector, by_export = _read(folder / "detector.csv"), _read(folder / "exported.csv")
     for rows in (by_detector, by_export):
         np.testing.assert_allclose([float(row["p_value"]) for row in rows], expected, rtol=1e-5)
-        assert [row["verdict"] for row in rows] == [["in", "out"][p <= np.float32(0.05)] for p in expected]
+        called = ["out" if p <= np.float32(0.05) else "in" for p in expected]
+        assert [row["verdict"] for row in rows] == called
     residuals = detector.columns(FOREIGN)
     for row, residual in zip(by_detector, residuals, strict=True):
         if row["verdict"] == "in":

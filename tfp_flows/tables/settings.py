@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-# Few rows want small steps, and validation often: docs/vectors.md.
+FEW = 1_000  # rows to train on, below which a smaller flow fits better: docs/vectors.md
+OF_FEW: Mapping[str, object] = {"num_steps": 4, "hidden_units": 16}
 DEFAULTS: Mapping[str, object] = {
     "batch_size": 128,
     "optimizer": "adam",
@@ -28,3 +29,8 @@ OF_IMAGES: Mapping[str, tuple[str, ...]] = {
     "export": ("jit_compile", "format", "batch_sizes"),
 }
 OF_TABLES = ("columns", "ignore")
+
+
+def defaults(num_rows: int) -> dict[str, object]:
+    """The values of flags that were not given, by how many rows there are to train on."""
+    return {**DEFAULTS, **(OF_FEW if num_rows < FEW else {})}

@@ -33,49 +33,67 @@ class Subject:
     compared: Sequence[data.Table]
 
 
-def prepare(
+def read(
     run: runs.Run,
     name: str,
-    model: Any,
-    config: training.TrainingConfig,
-    *,
     columns: Sequence[str] = (),
     ignore: Sequence[str] = (),
     skip_unreadable: bool = False,
-    compared: Sequence[str] = (),
-) -> Subject:
-    """Reads and divides the tables, and refuses what cannot be trained on; without TensorFlow.
+) -> dict[str, data.Table]:
+    """The splits of the table that a run is to be trained on, without TensorFlow.
 
     Args:
-      run: The run, new or begun.
+      run: The run, new or begun: it knows where its table is, if one of them was moved.
       name: Of the table, from `data.table_name`.
-      model: `VectorFlowConfig`.
-      config: How it is trained.
       columns: As for `data.read_table`.
       ignore: Likewise.
-      skip_unreadable: Likewise; of all tables.
+      skip_unreadable: Likewise.
+
+    Raises:
+      DataError: If the table is not to be had, has too few rows, or rows or columns that are no numbers.
+      RunError: If the run's folder is damaged or holds something else, or its table is nowhere.
+    """
+    run.check_folder()
+    return data.read_table(run.find(name), columns, ignore, skip_unreadable).divided()
+
+
+def prepare(
+    run: runs.Run,
+    name: str,
+    parts: Mapping[str, data.Table],
+    model: Any,
+    config: training.TrainingConfig,
+    *,
+    skip_unreadable: bool = False,
+    compared: Sequence[str] = (),
+) -> Subject:
+    """Refuses what cannot be trained on, and reads the other tables; without TensorFlow.
+
+    Args:
+      run: The run.
+      name: Of its table, from `data.table_name`.
+      parts: From `read`.
+      model: `VectorFlowConfig`.
+      config: How it is trained.
+      skip_unreadable: Whether rows that hold no number somewhere are left out, of all tables.
       compared: Names of other tables.
 
     Raises:
-      DataError: If a table is not to be had, has too few rows, or rows or columns that are no numbers.
-      RunError: If the run's folder is damaged, or its table is nowhere.
+      DataError: If a table is not to be had or has other columns, or a density would be infinite.
     """
-    run.check_folder()
     run.named = tuple(map(sets.need, compared))
-    found = run.find(name)  # where it is now, if the run or its table have been moved
-    whole = data.read_table(found, columns, ignore, skip_unreadable)
-    parts = whole.divided()
-    sets.check_trainable(parts["train"], model.dtype)
+    train = parts["train"]
+    sets.check_trainable(train, model.dtype)
     spec = runs.RunSpec(
         family=registry.VECTORS,
         model=model,
         training=dataclasses.asdict(config),
         dataset=name,
-        image_shape=(whole.rows.shape[1],),
+        image_shape=(train.rows.shape[1],),
         skip_unreadable=skip_unreadable,
-        columns=whole.columns,
+        columns=train.columns,
     )
-    located = dataclasses.replace(spec, dataset=found)
+    located = dataclasses.replace(spec, dataset=train.name)
     return Subject(run, spec, located, parts, sets.others(located, list(map(run.find, run.named))))
 
 
