@@ -67,24 +67,24 @@ OF_TABLES = [
     ((*TRAIN, "--dataset=none.csv"), "none.csv: no such file"),
     (
         (*TRAIN, "--dataset=labels.csv"),
-        "column kind holds no numbers ('w', ...): --ignore=kind leaves it out",
+        "holds no numbers ('w', ...): --ignore=kind leaves it out",
     ),
     (
         (*TRAIN, "--dataset=gaps.csv"),
-        "row 1 must hold 3 numbers, got '1,,3' (2 such rows of 40: 1, 2); --skip_",
+        "row 1 must hold 3 numbers, got '1,,3' (2 such rows of 40: 1, 2); --skip",
     ),
     ((*TRAIN, "--dataset=constant.csv"), "column b holds one value alone, 7, in the rows to train on"),
     ((*TRAIN, "--dataset=few.csv"), "few.csv: 19 rows are too few to be divided"),
     (
         (*TRAIN, "--dataset=cube.npy"),
-        "cube.npy: must be numbers [N, D], N and D positive, got float64 [2, 3, 4]",
+        "must be numbers [N, D], N and D positive, got float64 [2, 3, 4]",
     ),
     ((*TRAIN, "--dataset=digits", "--columns=a"), "--columns is for tables, and digits holds images"),
     ((*TRAIN, "--dataset=digits", "--family=vector_flow"), "--family=vector_flow is for tables"),
     ((*TRAIN, "--dataset=digits", "--num_steps=2"), "--num_steps is a flag of vector_flow"),
     (
         (*TRAIN, "--dataset=digits", "--evaluate_on=table.csv"),
-        "table.csv: a table of numbers holds no images",
+        "a table of numbers holds no images",
     ),
     ((*EVALUATE_TABLE, "--datasets=digits"), "digits: the run is of a table"),
     ((*EVALUATE_TABLE, "--datasets=two.csv"), "two.csv: has no column c"),

@@ -19,7 +19,7 @@ from tfp_flows.data.names import TABLE, Name, take_apart
 from tfp_flows.data.table_files import MOST_NAMED, SUFFIXES, Contents
 
 FEWEST = 20  # rows that can be divided
-VALIDATION_FRACTION = 5  # a flow's early stopping, and its detector, take more rows than images
+HELD_OUT_FRACTION = 5  # early stopping, a detector and its p-values take more rows than images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class Table:
     def divided(self) -> dict[str, "Table"]:
         """Its splits: "train", "validation", "calibration" and "test".
 
-        Test is about a tenth of the rows; of the others validation is a fifth, calibration a sixth.
+        Test is about a tenth of the rows; of the others validation is a fifth, and so is calibration.
 
         Raises:
           DataError: If it has fewer rows than `FEWEST`.
@@ -91,13 +91,8 @@ class Table:
                 f"{self.name}: {len(self)} rows are too few to be divided into {', '.join(SPLITS)}: give at "
                 f"least {FEWEST}"
             )
-        held_out = splits.divide(
-            self.keys,
-            splits.HELD_OUT,
-            self.name,
-            splits.CALIBRATION_FRACTION_OF_FILES,
-            VALIDATION_FRACTION,
-        )
+        fractions = (HELD_OUT_FRACTION, HELD_OUT_FRACTION)
+        held_out = splits.divide(self.keys, splits.HELD_OUT, self.name, *fractions)
         return {split: self.select(held_out[split], split) for split in SPLITS}
 
     def as_type(self, dtype: str) -> np.ndarray:
