@@ -10,7 +10,7 @@ import pytest
 
 import tfp_flows
 from tests import forked
-from tfp_flows import detectors, runs, serving
+from tfp_flows import data, detectors, runs, serving
 from tfp_flows.models.registry import VECTORS
 
 RNG = np.random.default_rng(0)
@@ -142,8 +142,11 @@ def test_evaluate_finds_columns_by_names_and_a_table_that_was_moved(made):
     arguments = ["--run=../run", "--datasets=p.csv", "--num_samples=0", "--noprogress"]
     result = forked.command("tfp_flows.evaluate", *arguments, cwd=folder / "elsewhere")
     assert result.returncode == 1 and "row 30 must hold 3 numbers, got 'NA,1,2'" in result.stderr
-    said = _run("evaluate", *arguments, "--skip_unreadable", cwd=folder / "elsewhere").stdout
-    assert "p.csv" in said and "bits" not in said
+    result = _run("evaluate", *arguments, "--skip_unreadable", cwd=folder / "elsewhere")
+    assert "p.csv" in result.stdout and "bits" not in result.stdout
+    trained_on = {*data.read_table(str(folder / "t.csv")).divided()["train"].keys}
+    seen = sum(key in trained_on for key in data.read_table(str(folder / "t.csv")).keys[:30])
+    assert f"warning: {seen} of the 30 rows of p.csv (all) were trained on" in result.stderr
     with np.load(folder / "run" / "evaluation" / "log_probs.npz") as arrays:
         scores = arrays["p.csv (all)"]
     flow = tfp_flows.load(folder / "run")
@@ -164,7 +167,7 @@ def served(made):
 
 def test_detect_fits_to_validation_and_calibrates_with_calibration_rows(served):
     folder, said = served
-    parts = tfp_flows.data.read_table(str(folder / "t.csv")).divided()
+    parts = data.read_table(str(folder / "t.csv")).divided()
     counts = [len(parts[split]) for split in ("validation", "calibration")]
     assert f"fitted to {counts[0]} rows, calibrated with {counts[1]}" in said
     detector = detectors.load(folder / "detector")

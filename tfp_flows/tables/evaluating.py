@@ -9,6 +9,7 @@ RUN/evaluation/samples.csv       rows that the flow drew
 import csv
 import dataclasses
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,8 @@ def evaluate(
 ) -> list[Row]:
     """Scores the run's test rows, as many training rows, and other tables; writes table, picture and scores.
 
+    Warns (`data.DataWarning`) of rows that were trained on where they should not have been.
+
     Args:
       run: A trained run.
       parts: The splits of its own table, as from `sets.own`.
@@ -92,6 +95,7 @@ def evaluate(
     scores, strange = [], []
     for name, table in zip(called, tables, strict=True):
         rows = table.as_type(model.dtype.name)
+        _warn_of_rows_trained_on(run, table, rows)
         scores.append(_log_probs(log_prob, rows, name if progress else None))
         strange.append(None if detector is None else detector.score(rows))
     found = [
@@ -106,6 +110,18 @@ def evaluate(
         csv.writer(text, lineterminator="\n").writerows([parts["test"].labels, *drawn.tolist()])
         runs.write_atomically(run.evaluation / "samples.csv", text.getvalue())
     return found
+
+
+def _warn_of_rows_trained_on(run: runs.Run, table: data.Table, rows: np.ndarray) -> None:
+    known = run.trained_on()
+    seen = int(known.holds(rows).sum()) if known and table.split != "train" else 0
+    if seen:
+        warnings.warn(
+            f"{seen:,} of the {len(table):,} rows of {table.name} ({table.split}) were trained on, or are "
+            f"equal to one that was.",
+            data.DataWarning,
+            stacklevel=3,
+        )
 
 
 def _compiled(model: Any) -> Any:

@@ -33,6 +33,8 @@ def own(spec: runs.RunSpec) -> dict[str, data.Table]:
         raise runs.RunError(
             "`run`: it was trained on an array without a name; tfp_flows.fit takes it as `dataset`."
         )
+    if spec.model.condition_size:
+        raise runs.RunError("`run`: its density is given a condition, and a table holds none: use Python.")
     return like(spec, spec.dataset).divided()
 
 
