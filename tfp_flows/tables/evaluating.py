@@ -95,7 +95,7 @@ def evaluate(
     scores, strange = [], []
     for name, table in zip(called, tables, strict=True):
         rows = table.as_type(model.dtype.name)
-        _warn_of_rows_trained_on(run, table, rows)
+        _warn_of_rows_trained_on(run, table, rows, name)
         scores.append(_log_probs(log_prob, rows, name if progress else None))
         strange.append(None if detector is None else detector.score(rows))
     found = [
@@ -112,12 +112,12 @@ def evaluate(
     return found
 
 
-def _warn_of_rows_trained_on(run: runs.Run, table: data.Table, rows: np.ndarray) -> None:
+def _warn_of_rows_trained_on(run: runs.Run, table: data.Table, rows: np.ndarray, name: str) -> None:
     known = run.trained_on()
     seen = int(known.holds(rows).sum()) if known and table.split != "train" else 0
     if seen:
         warnings.warn(
-            f"{seen:,} of the {len(table):,} rows of {table.name} ({table.split}) were trained on, or are "
+            f"{seen:,} of the {len(table):,} rows of {name} ({table.split}) were trained on, or are "
             f"equal to one that was.",
             data.DataWarning,
             stacklevel=3,

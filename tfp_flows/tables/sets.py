@@ -152,8 +152,8 @@ def with_dataset(run: runs.Run, dataset: str | None, skip_unreadable: bool) -> r
       RunError: If the table is nowhere.
       DataError: If `dataset` is no table.
     """
-    spec = run.with_data(skip_unreadable=skip_unreadable) if not dataset else run.spec()
     if not dataset:
-        return spec
+        return run.with_data(skip_unreadable=skip_unreadable)
+    spec = run.spec()
     skip = spec.skip_unreadable or skip_unreadable
     return dataclasses.replace(spec, dataset=need(dataset), skip_unreadable=skip)
