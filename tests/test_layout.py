@@ -30,6 +30,7 @@ LAYERS = (
     {"training", "serving"},
     {"scoring", "monitoring", "estimators"},
     {"reporting"},
+    {"tables"},
     {"tfp_flows", "__main__", "train", "evaluate", "detect", "export", "score", "monitor"},
     {"vae.train", "pixelcnn.train", "analysis"},
 )

@@ -10,7 +10,7 @@ calibrates with all images of another set instead, of the same kind, which the m
 What it was trained on all the same is left out, and said, and so is where the run's images are no longer
 those that it was trained on. Nothing is scored where the images are too few for a p-value of --alpha, unless
 --allow_unattainable. At the end it says how many false alarms to expect, and how sure that is: see
-docs/many_images.md.
+docs/many_images.md. Of a run of a table the same is done with rows; the strangest test rows are explained.
 `tfp_flows.detectors.load` reads the folder.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from tfp_flows import commands, data, detectors, numerics, runs
+from tfp_flows import commands, data, detectors, numerics, runs, tables
 from tfp_flows.checks.paths import check_path
 from tfp_flows.detectors.names import DEFAULT, NAMES
 
@@ -61,16 +61,16 @@ def main() -> None:
     detectors.description.check_out(check_path(FLAGS.out, "out"))
     detectors.calibration.rank(FLAGS.alpha, 1)  # a level that is none is refused before anything else
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
+    if members[0].spec().is_of_tables:
+        _detect_in_tables(members)
+        return
     spec = members[0].with_data(FLAGS.dataset, FLAGS.skip_unreadable)
     settings = dict(_setting(text) for text in FLAGS.set)
     where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     detectors.check_divisions(members)
     data.check_there([name for name in (spec.dataset, FLAGS.calibrate_on) if name], **where)
     numerics.parts.choose(FLAGS.parts)  # from here on with TensorFlow
-    try:
-        detector = detectors.of_runs(FLAGS.detector, members, settings)
-    except TypeError as error:
-        raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
+    detector = _of_runs(members, settings)
     runs.warn_of_changed_images(members[0], spec, **where)
     used = detectors.fit_and_calibrate(
         detector,
@@ -85,6 +85,44 @@ def main() -> None:
     detector.save(FLAGS.out)
     print(summary(detector, used.fit, FLAGS.alpha, FLAGS.out, _of_how_many(used)))
     print(detectors.coverage.expectations(used.calibration))
+
+
+def _detect_in_tables(members: list[runs.Run]) -> None:
+    """Does it with the rows of a table."""
+    commands.refuse_flags(tables.OF_IMAGES["detect"], f"is for images, and {FLAGS.run} is of a table")
+    spec = tables.sets.with_dataset(members[0], FLAGS.dataset, FLAGS.skip_unreadable)
+    settings = dict(_setting(text) for text in FLAGS.set)
+    if any(member.spec().columns != spec.columns for member in members):
+        raise detectors.DetectorError("--with: these are runs of tables with other columns.")
+    parts = tables.sets.own(spec)
+    other = tables.sets.others(spec, [FLAGS.calibrate_on]) if FLAGS.calibrate_on else [None]
+    if not other:
+        raise detectors.DetectorError(f"--calibrate_on: the model was trained on rows of {spec.dataset}.")
+    numerics.parts.choose(1)  # from here on with TensorFlow
+    detector = _of_runs(members, settings)
+    runs.warn_of_changed_examples(members[0], spec, parts["train"].as_type(spec.model.dtype))
+    used = tables.detecting.fit_and_calibrate(
+        detector,
+        spec,
+        parts,
+        max_rows=FLAGS.max_images,
+        calibrate_on=other[0],
+        alpha=None if FLAGS.allow_unattainable else FLAGS.alpha,
+        trained_on=[member.trained_on() for member in members],
+        progress=FLAGS.progress,
+    )
+    detector.save(FLAGS.out)
+    print(summary(detector, used.fit, FLAGS.alpha, FLAGS.out, examples="rows"))
+    print(detectors.coverage.expectations(used.calibration))
+    print("The strangest test rows:")
+    print("\n".join(tables.detecting.explained(detector, parts["test"], FLAGS.alpha)))
+
+
+def _of_runs(members: list[runs.Run], settings: dict[str, object]) -> "detectors.Detector":
+    try:
+        return detectors.of_runs(FLAGS.detector, members, settings)
+    except TypeError as error:
+        raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
 
 
 def _of_how_many(used: "detectors.Used") -> str:
@@ -111,7 +149,12 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def summary(
-    detector: "detectors.Detector", num_fit: int, alpha: float, out: str, of_how_many: str = ""
+    detector: "detectors.Detector",
+    num_fit: int,
+    alpha: float,
+    out: str,
+    of_how_many: str = "",
+    examples: str = "images",
 ) -> str:
     """What was made, in two lines.
 
@@ -121,11 +164,12 @@ def summary(
       alpha: Level whose threshold is said.
       out: Where it was saved.
       of_how_many: A further line, in the middle.
+      examples: What it judges.
     """
     scores = detector.conformal.known_scores()
     export = "It runs in a graph and can be exported" if detector.exportable else "It cannot be exported"
     return (
-        f"{detector.name}: fitted to {num_fit:,} images, calibrated with {len(scores):,}; "
+        f"{detector.name}: fitted to {num_fit:,} {examples}, calibrated with {len(scores):,}; "
         f"{detectors.calibration.level_text(alpha, scores)}.\n{of_how_many}{export}. Saved to {out}."
     )
 

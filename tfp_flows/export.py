@@ -6,7 +6,8 @@ r"""Writes a trained model so that it runs without this package.
 With --format=savedmodel, OUT holds a SavedModel, which needs TensorFlow alone; with --format=stablehlo,
 StableHLO programs, their weights and run_stablehlo.py, which needs JAX and no TensorFlow; with --format=onnx
 or tflite, one file for onnxruntime or LiteRT: log_prob, score and p_value of images. Beside them,
-signature.json (functions, seed, detector) and model_card.md.
+signature.json (functions, seed, detector) and model_card.md. Of a run of a table it is a SavedModel that
+takes vectors, by whose columns `tfp_flows.score` reads other tables.
 
 Scores are the same in both but for rounding, and so are the samples of Glow and PixelCNN. What TFP draws
 itself, the VAE's categories, XLA draws with another generator: other images from the same seed.
@@ -14,7 +15,7 @@ itself, the VAE's categories, XLA draws with another generator: other images fro
 
 from absl import flags
 
-from tfp_flows import commands, detectors, runs, serving
+from tfp_flows import commands, detectors, runs, serving, tables
 from tfp_flows.checks.errors import UserError
 from tfp_flows.serving.formats import BATCH_SIZES, FORMATS, SAVED_MODEL, STABLEHLO
 
@@ -48,7 +49,11 @@ def main() -> None:
     serving.signature_file.check_out(FLAGS.out)
     if FLAGS.detector:
         detectors.description.read(FLAGS.detector)
-    described = serving.export(run, FLAGS.out, FLAGS.detector, FLAGS.jit_compile, FLAGS.format, sizes)
+    if run.spec().is_of_tables:
+        commands.refuse_flags(tables.OF_IMAGES["export"], f"is for images, and {FLAGS.run} is of a table")
+        described = serving.export_run_of_vectors(run, FLAGS.out, FLAGS.detector)
+    else:
+        described = serving.export(run, FLAGS.out, FLAGS.detector, FLAGS.jit_compile, FLAGS.format, sizes)
     for name, method in described["methods"].items():
         print(f"{name}({', '.join(method['inputs'])}) -> {', '.join(method['outputs'])}")
     for name, reason in described.get("left_out", {}).items():

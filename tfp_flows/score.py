@@ -96,7 +96,7 @@ def main() -> None:
     elif FLAGS.storey:
         raise scoring.ScoringError("--storey is for q-values: give --fdr too.")
     scoring.check_out(FLAGS.out)
-    if FLAGS.model and FLAGS.images.endswith(TABLES) and serving.are_vectors(FLAGS.model):
+    if FLAGS.images.endswith(TABLES) and _of_vectors():
         _score_vectors()
         return
     data.check_stream(FLAGS.images, FLAGS.data_dir)
@@ -115,13 +115,21 @@ def main() -> None:
         sys.exit(SOME_FAILED)
 
 
+def _of_vectors() -> bool:
+    """Whether what scores is of vectors."""
+    if FLAGS.model:
+        return serving.are_vectors(FLAGS.model)
+    return detectors.description.are_vectors(FLAGS.detector)
+
+
 def _score_vectors() -> None:
-    """Scores the rows of a table by an export of vectors."""
+    """Scores the rows of a table by an export or a detector of vectors."""
+    judge = FLAGS.model or FLAGS.detector
     for name in OF_IMAGES:
         if FLAGS[name].present:
-            raise scoring.ScoringError(f"--{name} is for images, and {FLAGS.model} is of vectors.")
+            raise scoring.ScoringError(f"--{name} is for images, and {judge} is of vectors.")
     path, out = FLAGS.images, FLAGS.out
-    count = scoring.score_table(FLAGS.model, path, out, FLAGS.alpha, FLAGS.allow_unattainable, FLAGS.trust)
+    count = scoring.score_table(judge, path, out, FLAGS.alpha, FLAGS.allow_unattainable, FLAGS.trust)
     print(f"{count:,} rows scored: {out}")
 
 

@@ -4,6 +4,7 @@ r"""Trains a model and, with --evaluate_on, judges it.
 
 The same command again resumes a run that was interrupted; in a resumed run only --steps may grow. Without
 --steps it stops when three validations, one every 100 steps, bring nothing more, and keeps the best.
+A table of numbers, --dataset=points.csv, is fitted with a flow over vectors: see docs/vectors.md.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfp_flows import commands, data, evaluation, numerics, reporting, runs, training
+from tfp_flows import commands, data, evaluation, numerics, reporting, runs, tables, training
 from tfp_flows.checks.errors import UserError
 from tfp_flows.detectors.names import DEFAULT, NAMES, OF_SEVERAL_MODELS
 from tfp_flows.models import registry, settings
@@ -45,10 +46,19 @@ MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validati
 def define_flags(family: str = "glow") -> list[str]:
     """Defines the flags of training and of every family, `family` being the default; returns their names."""
     names = commands.define_common_flags()
-    flags.DEFINE_enum("family", family, registry.names(), "Family of the model.")
-    flags.DEFINE_string(
-        "dataset", None, f"Images to train on (not constant or noise): {commands.DATASET_HELP}"
+    flags.DEFINE_enum(
+        "family", family, registry.every_name(), "Family of the model; of a table it is vector_flow."
     )
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        f"A table, PATH.csv, .npy or .npz; or images to train on (not constant or noise): "
+        f"{commands.DATASET_HELP}",
+    )
+    flags.DEFINE_list(
+        "columns", [], "Of a table: columns to take, by name; by number where it has no header."
+    )
+    flags.DEFINE_list("ignore", [], "Of a table: columns to leave out, such as labels.")
     flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
     flags.DEFINE_bool(
         "report",
@@ -62,7 +72,7 @@ def define_flags(family: str = "glow") -> list[str]:
         "At the end, with --evaluate_on, what is calibrated to stand beside -log p, in RUN/detector.",
     )
     flags.mark_flag_as_required("dataset")
-    names += ["family", "dataset", "evaluate_on", "report", "detector", "pictures"]
+    names += ["family", "dataset", "evaluate_on", "report", "detector", "pictures", *tables.OF_TABLES]
     flags.DEFINE_enum(
         "distribute",
         "none",
@@ -107,6 +117,11 @@ def define_flags(family: str = "glow") -> list[str]:
 
 def main(flag_names: list[str]) -> None:
     """Trains, then evaluates; where another host is lost, starts again."""
+    table = data.table_name(FLAGS.dataset)
+    if table:
+        _train_on_table(table, flag_names)
+        return
+    _check_of_images()
     _choose_end()
     asked = _Asked.by_flags()
     try:
@@ -116,6 +131,43 @@ def main(flag_names: list[str]) -> None:
         _train(asked, flag_names, training.strategies.make_strategy(FLAGS.distribute), parts_per_replica)
     except training.strategies.HostLost as error:
         training.strategies.start_again(error, FLAGS.max_restarts)
+
+
+def _check_of_images() -> None:
+    """Refuses what means nothing for images."""
+    if FLAGS.family == registry.VECTORS:
+        raise UserError(f"--family={FLAGS.family} is for tables, and {FLAGS.dataset} holds images.")
+    commands.refuse_flags(tables.OF_TABLES, f"is for tables, and {FLAGS.dataset} holds images")
+
+
+def _train_on_table(name: str, flag_names: list[str]) -> None:
+    """Fits a flow over vectors to a table, and judges it."""
+    if FLAGS["family"].present and FLAGS.family != registry.VECTORS:
+        raise UserError(f"--family={FLAGS.family} is for images, and {FLAGS.dataset} is a table.")
+    FLAGS["family"].value = registry.VECTORS
+    commands.refuse_flags(tables.OF_IMAGES["train"], f"is for images, and {FLAGS.dataset} is a table")
+    commands.refuse_flags_of_others(FLAGS.family, _config_classes())
+    run, skip = runs.Run(FLAGS.run), FLAGS.skip_unreadable
+    read = tables.read(run, name, FLAGS.columns, FLAGS.ignore, skip)
+    commands.default_flags(tables.defaults(len(read["train"])))
+    config: Any = commands.config_from_flags(training.TrainingConfig)
+    model: Any = commands.config_from_flags(registry.settings(FLAGS.family).config_class)
+    training.check_parts(FLAGS.batch_size, 1, FLAGS.parts)
+    if config.init_from and not run.exists():
+        _check_begin(config.init_from)
+    found = tables.prepare(run, name, read, model, config, skip_unreadable=skip, compared=FLAGS.evaluate_on)
+    judge = FLAGS.detector if found.compared and FLAGS.detector != NO_DETECTOR else ""
+    print("\n".join(tables.sets.overview(found.parts, found.compared, ALPHA if judge else None)))
+    parts = numerics.parts.choose(FLAGS.parts, FLAGS.batch_size)  # from here on with TensorFlow
+    unsaid = {*tables.OF_IMAGES["train"], "pictures"}
+    names = [each for each in _flags_of(FLAGS.family, flag_names) if each not in unsaid]
+    text = commands.flags_text(names)
+    outcome = tables.train(found, text, FLAGS.progress, parts, FLAGS.allow_changed_images)
+    if outcome.interrupted:
+        print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
+        sys.exit(commands.SIGNALLED + outcome.interrupted)
+    print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
+    print(tables.judge(found, judge, FLAGS.progress))
 
 
 def _choose_end() -> None:
@@ -317,9 +369,10 @@ def _groups(names: list[str]) -> dict[str, list[str]]:
     """The flags as `--help` groups them: a flag that several families share stands once."""
     groups = {commands.FIRST: list(FIRST)}
     fields = {
-        name: [field.name for field in dataclasses.fields(config_class)]
+        name: [field.name for field in commands.flag_fields(config_class)]
         for name, config_class in {"training": training.TrainingConfig, **_config_classes()}.items()
     }
+    fields[registry.VECTORS] = [*tables.OF_TABLES, *fields[registry.VECTORS]]
     told = {*FIRST, *(name for group in fields.values() for name in group)}
     groups["data"] = [name for name in names if name not in told]
     groups["data"] += [*commands.MEMORY, "allow_changed_images"]
@@ -330,15 +383,14 @@ def _groups(names: list[str]) -> dict[str, list[str]]:
 
 
 def _config_classes() -> dict[str, type]:
-    return {name: registry.settings(name).config_class for name in registry.names()}
+    return {name: registry.settings(name).config_class for name in registry.every_name()}
 
 
 def _flags_of(family: str, names: list[str]) -> list[str]:
     """The names without those of other families."""
-    of_all = {f.name for c in _config_classes().values() for f in dataclasses.fields(c)}
-    own = {
-        f.name for c in (training.TrainingConfig, _config_classes()[family]) for f in dataclasses.fields(c)
-    }
+    of_all = {f.name for c in _config_classes().values() for f in commands.flag_fields(c)}
+    classes: tuple[type, ...] = (training.TrainingConfig, _config_classes()[family])
+    own = {f.name for c in classes for f in commands.flag_fields(c)}
     return [name for name in names if name in own or name not in of_all]
 
 

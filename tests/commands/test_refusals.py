@@ -1,12 +1,16 @@
 """What a command refuses it refuses before TensorFlow is imported: at once."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.forked import ROOT
+from tfp_flows import runs, training
+from tfp_flows.models import registry
 
 # Each case in a process of its own, forked from one in which nothing slow can be imported.
 EACH = """
@@ -40,6 +44,57 @@ DETECT = ("tfp_flows.detect", f"--run={MODEL}", "--out=new")
 EXPORT = ("tfp_flows.export", f"--run={MODEL}", "--out=new")
 SCORE = ("tfp_flows.score", "--model=export", "--out=new.csv", "--images=digits")
 MONITOR = ("tfp_flows.monitor", "--scores=none.csv")
+TABLE = (*TRAIN, "--dataset=table.csv")
+EVALUATE_TABLE = ("tfp_flows.evaluate", "--run=of_table")
+DETECT_TABLE = ("tfp_flows.detect", "--run=of_table", "--out=new")
+OF_TABLES = [
+    ((*TABLE, "--levels=2"), "--levels is a flag of glow; the family here is vector_flow"),
+    ((*TABLE, "--flip"), "--flip is for images, and table.csv is a table."),
+    ((*TABLE, "--condition=label"), "--condition is for images"),
+    ((*TABLE, "--report"), "--report is for images"),
+    ((*TABLE, "--outlier_kinds=noise"), "--outlier_kinds is for images"),
+    ((*TABLE, "--family=glow"), "--family=glow is for images, and table.csv is a table"),
+    ((*TABLE, "--num_steps=0"), "--num_steps must be an integer >= 1"),
+    ((*TABLE, "--coupling=additive"), "--coupling must be one of"),
+    ((*TABLE, "--steps=-1"), "--steps must be positive"),
+    ((*TABLE, "--ignore=b,c"), "table.csv: a flow over vectors takes two columns or more, got one"),
+    ((*TABLE, "--columns=a,x"), "table.csv: has no column x; there are a, b, c"),
+    ((*TABLE, "--evaluate_on=digits"), "digits: the run is of a table, and this is none"),
+    ((*TABLE, "--evaluate_on=none.csv"), "none.csv: no such file"),
+    ((*TABLE, "--evaluate_on=two.csv"), "two.csv: has no column c; there are a, b"),
+    ((*TABLE, "--run=file"), "--run: file is there already and is no run"),
+    ((*TRAIN, "--dataset=table.csv@contrast=0.5"), "@contrast=0.5 is for images, and table.csv is a table"),
+    ((*TRAIN, "--dataset=none.csv"), "none.csv: no such file"),
+    (
+        (*TRAIN, "--dataset=labels.csv"),
+        "holds no numbers ('w', ...): --ignore=kind leaves it out",
+    ),
+    (
+        (*TRAIN, "--dataset=gaps.csv"),
+        "row 1 must hold 3 numbers, got '1,,3' (2 such rows of 40: 1, 2); --skip",
+    ),
+    ((*TRAIN, "--dataset=constant.csv"), "column b holds one value alone, 7, in the rows to train on"),
+    ((*TRAIN, "--dataset=few.csv"), "few.csv: 19 rows are too few to be divided"),
+    (
+        (*TRAIN, "--dataset=cube.npy"),
+        "must be numbers [N, D], N and D positive, got float64 [2, 3, 4]",
+    ),
+    ((*TRAIN, "--dataset=digits", "--columns=a"), "--columns is for tables, and digits holds images"),
+    ((*TRAIN, "--dataset=digits", "--family=vector_flow"), "--family=vector_flow is for tables"),
+    ((*TRAIN, "--dataset=digits", "--num_steps=2"), "--num_steps is a flag of vector_flow"),
+    (
+        (*TRAIN, "--dataset=digits", "--evaluate_on=table.csv"),
+        "a table of numbers holds no images",
+    ),
+    ((*EVALUATE_TABLE, "--datasets=digits"), "digits: the run is of a table"),
+    ((*EVALUATE_TABLE, "--datasets=two.csv"), "two.csv: has no column c"),
+    ((*EVALUATE_TABLE, "--temperature=0.5"), "--temperature is for images, and of_table is of a table"),
+    ((*EVALUATE_TABLE, "--noise_seed=1"), "--noise_seed is a flag of glow"),
+    ((*EVALUATE_TABLE, "--dataset=digits"), "digits: the run is of a table"),
+    ((*DETECT_TABLE, "--data_dir=empty"), "--data_dir is for images"),
+    ((*DETECT_TABLE, "--calibrate_on=table.csv"), "--calibrate_on: the model was trained on rows of"),
+    (("tfp_flows.export", "--run=of_table", "--out=new", "--format=onnx"), "--format is for images"),
+]
 # (arguments, what the message has in it)
 CASES = [
     ((*TRAIN, "--dataset=digits", "--steps=-1"), "--steps must be positive"),
@@ -85,7 +140,25 @@ CASES = [
     (("analysis.inverse", "--run=none"), "no run in none"),
     (("analysis.heat_maps", "--run=none"), "no run in none"),
     (("analysis.default_detector", "--runs=none", "--out=new"), "no run in none"),
+    *OF_TABLES,
 ]
+
+
+def _write_tables(folder):
+    """Tables, and a run of one of them that was never trained."""
+    rows = [f"{i % 7},{i * i % 11},{i}" for i in range(40)]
+    texts = {"table": ["a,b,c", *rows], "few": ["a,b,c", *rows[:19]], "two": ["a,b", "1,2", "3,4"]}
+    texts["labels"] = ["a,b,c,kind", *(f"{row},w" for row in rows)]
+    texts["gaps"] = ["a,b,c", rows[0], "1,,3", "1,2", *rows[3:]]
+    texts["constant"] = ["a,b,c", *(f"{i % 7},7,{i}" for i in range(40))]
+    for name, lines in texts.items():
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    np.save(folder / "cube.npy", np.zeros([2, 3, 4]))
+    config = dataclasses.asdict(training.TrainingConfig())
+    model = registry.settings(registry.VECTORS).config_class()
+    place = f"table:{folder / 'table.csv'}"
+    spec = runs.RunSpec(registry.VECTORS, model, config, place, (3,), columns=("a", "b", "c"))
+    runs.Run(folder / "of_table").create(spec, None)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +166,7 @@ def refusals(tmp_path_factory):
     """What each case writes to stderr, and its exit status."""
     folder = tmp_path_factory.mktemp("refusals")
     (folder / "empty").mkdir()
+    _write_tables(folder)
     (folder / "file").write_text("x")
     (folder / "broken").mkdir()
     (folder / "broken" / "run.json").write_text("{")

@@ -1,6 +1,7 @@
 """The examples of docs/vectors.md run, and do what they say."""
 
 import contextlib
+import csv
 import pathlib
 import re
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
+
+from tests import forked
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "vectors.md"
 
@@ -49,6 +52,29 @@ def test_features_and_conditions(names):
     np.testing.assert_allclose(names["drawn"].numpy().mean((0, 1)), [np.sin(1.5), 0.25], atol=0.1)
     shuffled = names["conditional"].log_prob(names["y"], bijector_kwargs={"condition": names["x"][::-1]})
     assert np.mean(names["given_x"]) > np.mean(shuffled) + 1.0
+
+
+def test_the_commands_do_what_the_document_says(names):
+    """As they are written, one after the other."""
+    folder = names["folder"]
+    (commands,) = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    for command in commands.splitlines():
+        python, m, module, *flags = command.split()
+        assert (python, m) == ("python", "-m")
+        result = forked.command(module, *flags, cwd=folder)
+        assert result.returncode == 0, result.stderr
+    judged, scores = (_rows(folder / name) for name in ("judged.csv", "scores.csv"))
+    assert len(judged) == len(scores) == 48
+    assert np.mean([row["verdict"] == "out" for row in judged]) > 0.5
+    for one, other in zip(judged, scores, strict=True):
+        assert one["verdict"] == other["verdict"]
+        np.testing.assert_allclose(float(one["p_value"]), float(other["p_value"]), rtol=1e-5)
+        assert bool(one["columns"]) == (one["verdict"] == "out")
+
+
+def _rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_served_score_is_the_detectors(names):

@@ -2,6 +2,7 @@ from . import flags as flags
 from .flags import DATASET_HELP as DATASET_HELP
 from .flags import MEMORY as MEMORY
 from .flags import config_from_flags as config_from_flags
+from .flags import default_flags as default_flags
 from .flags import define_common_flags as define_common_flags
 from .flags import define_config_flags as define_config_flags
 from .flags import define_memory_flags as define_memory_flags
@@ -10,7 +11,9 @@ from .flags import define_parts_flag as define_parts_flag
 from .flags import define_skip_unreadable_flag as define_skip_unreadable_flag
 from .flags import define_temperature_flag as define_temperature_flag
 from .flags import define_unattainable_flag as define_unattainable_flag
+from .flags import flag_fields as flag_fields
 from .flags import flags_text as flags_text
+from .flags import refuse_flags as refuse_flags
 from .flags import refuse_flags_of_others as refuse_flags_of_others
 from .help import FIRST as FIRST
 from .running import SIGNALLED as SIGNALLED

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
@@ -104,16 +104,22 @@ def define_unattainable_flag() -> None:
 def define_config_flags(*config_classes: "type[DataclassInstance]") -> list[str]:
     """Defines a flag for each field of the dataclasses; returns their names.
 
-    A field's metadata hold its `help` and, where there are only some, its `choices`. A field that two
-    of them share is one flag.
+    A field's metadata hold its `help` and, where there are only some, its `choices`; one without help is no
+    flag. A field that several of them share is one flag, whose choices are those of all.
     """
-    names: list[str] = []
+    shared: dict[str, list[dataclasses.Field[Any]]] = {}
     for config_class in config_classes:
-        for field in dataclasses.fields(config_class):
-            if field.name not in names:
-                _define_field(field)
-                names.append(field.name)
-    return names
+        for field in flag_fields(config_class):
+            shared.setdefault(field.name, []).append(field)
+    for fields in shared.values():
+        choices = [choice for field in fields for choice in field.metadata.get("choices", ())]
+        _define_field(fields[0], list(dict.fromkeys(choices)))
+    return list(shared)
+
+
+def flag_fields(config_class: "type[DataclassInstance]") -> "list[dataclasses.Field[Any]]":
+    """The fields of a dataclass that are flags."""
+    return [field for field in dataclasses.fields(config_class) if "help" in field.metadata]
 
 
 def config_from_flags(config_class: type[Config]) -> Config:
@@ -122,7 +128,7 @@ def config_from_flags(config_class: type[Config]) -> Config:
     Raises:
       ValueError: From the dataclass itself, where a value makes no sense.
     """
-    return config_class(**{f.name: FLAGS[f.name].value for f in dataclasses.fields(config_class)})
+    return config_class(**{f.name: FLAGS[f.name].value for f in flag_fields(config_class)})
 
 
 def refuse_flags_of_others(chosen: str, classes: "dict[str, type[DataclassInstance]]") -> None:
@@ -135,11 +141,33 @@ def refuse_flags_of_others(chosen: str, classes: "dict[str, type[DataclassInstan
     Raises:
       ValueError: Naming the flag and whose it is.
     """
-    own = {field.name for field in dataclasses.fields(classes[chosen])}
-    for name in {f.name for c in classes.values() for f in dataclasses.fields(c)} - own:
+    names = {key: {field.name for field in flag_fields(c)} for key, c in classes.items()}
+    for name in sorted(set().union(*names.values()) - names[chosen]):
         if FLAGS[name].present:
-            owners = [k for k, c in classes.items() if name in {f.name for f in dataclasses.fields(c)}]
+            owners = [key for key, own in names.items() if name in own]
             raise UserError(f"--{name} is a flag of {', '.join(owners)}; the family here is {chosen}.")
+
+
+def refuse_flags(names: Iterable[str], why: str) -> None:
+    """Refuses flags that have another value than their default.
+
+    Args:
+      names: Of the flags.
+      why: What follows the flag in the message.
+
+    Raises:
+      UserError: Naming the first of them.
+    """
+    for name in names:
+        if FLAGS[name].present and FLAGS[name].value != FLAGS[name].default:
+            raise UserError(f"--{name} {why}.")
+
+
+def default_flags(values: Mapping[str, object]) -> None:
+    """Gives flags that were not given other defaults than their own."""
+    for name, value in values.items():
+        if not FLAGS[name].present:
+            FLAGS[name].value = value
 
 
 def flags_text(names: Iterable[str]) -> str:
@@ -158,11 +186,10 @@ def in_flags(message: str) -> str:
     return re.sub(r"`(\w+)(=[^`]*)?`", flag, message)
 
 
-def _define_field(field: dataclasses.Field[Any]) -> None:
+def _define_field(field: dataclasses.Field[Any], choices: list[str]) -> None:
     text = field.metadata["help"]
     required = field.default is dataclasses.MISSING
     default: Any = None if required else field.default
-    choices = field.metadata.get("choices")
     if choices:
         flags.DEFINE_enum(field.name, default, choices, text)
     elif field.type is str:

@@ -1,6 +1,7 @@
 from . import names as names
 from . import storage as storage
 from . import streams as streams
+from . import tables as tables
 from .batches import evaluation_batches as evaluation_batches
 from .batches import reading_errors as reading_errors
 from .batches import shuffled_batches as shuffled_batches
@@ -36,3 +37,6 @@ from .stored import chunks as chunks
 from .stored import concatenated as concatenated
 from .stored import is_on_disk as is_on_disk
 from .stored import view as view
+from .tables import Table as Table
+from .tables import read_table as read_table
+from .tables import table_name as table_name

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tfp_flows.data.decoding import SUFFIXES
 from tfp_flows.data.errors import DataError
-from tfp_flows.data.names import Source, take_apart
+from tfp_flows.data.names import TABLE, Source, take_apart
 
 _MARKS = ("/", "./", "../", "~")
 
@@ -22,6 +22,8 @@ def meant(source: Source, name: str) -> Iterator[None]:
     Raises:
       DataError: At once, where the name can be nothing but a path; else in the place of another.
     """
+    if source.kind == TABLE:
+        raise DataError(f"{name}: a table of numbers holds no images")
     kind = _kind(source.argument) if source.kind == "tfds" and source.argument == source.text else ""
     if source.kind != "tfds" or source.argument != source.text:
         yield

@@ -5,9 +5,11 @@ name; a picture's file, `photo.jpg`, is a folder of one. An alias is what tables
 set: `birds=folder:photos/birds@resize=32`. It has no `=`, `@`, `:` or `/`, and is not `constant`:
 `constant=128` is a source.
 
-In `folder:PATH`, `npz:PATH` and `tfrecord:GLOB` the path may contain `@` itself. There the operations are
-the longest run of trailing pieces that begin with the name of a known operation, and end in no slash:
-`folder:me@home/x@resize=32` is the folder `me@home/x`, resized. A folder that is really called
+A table of numbers, `points.csv` or `table:PATH`, is no set of images: see `tfp_flows.data.tables`.
+
+In `folder:PATH`, `npz:PATH`, `tfrecord:GLOB` and `table:PATH` the path may contain `@` itself. There the
+operations are the longest run of trailing pieces that begin with the name of a known operation, and end in
+no slash: `folder:me@home/x@resize=32` is the folder `me@home/x`, resized. A folder that is really called
 `x@rgb` is written with a slash at its end: `folder:x@rgb/`. Everywhere else each `@` starts an
 operation.
 """
@@ -21,7 +23,9 @@ from tfp_flows.data.decoding import SUFFIXES
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.operations import OPERATION_KINDS, Operation, parse_operation
 
-PATH_KINDS = ("folder", "npz", "tfrecord")
+TABLE = "table"
+TABLE_SUFFIXES = (".csv", ".npy")  # and .npz, which may hold images too
+PATH_KINDS = ("folder", "npz", "tfrecord", TABLE)
 EMBEDDED_KINDS = ("photos", "digits", "fashion_mnist_small", "mnist_small")
 SYNTHETIC_KINDS = ("constant", "noise")
 SOURCE_CHOICES = (
@@ -38,7 +42,7 @@ class Source:
 
     Attributes:
       kind: "folder", "npz", "tfrecord", "photos", "digits", "fashion_mnist_small", "mnist_small",
-        "constant", "noise" or "tfds"; "memory" for what cannot be loaded.
+        "constant", "noise" or "tfds"; "table" for what holds vectors, "memory" for what cannot be loaded.
       argument: The path, the grey level of `constant=128` ("" for all), or the TFDS name.
       text: The source as it was written.
     """
@@ -211,4 +215,6 @@ def _parse_source(text: str) -> Source:
         return Source("constant", str(int(level)), text)
     if os.path.splitext(text)[1].lower() in SUFFIXES:
         return Source("folder", text, text)  # a set of one picture
+    if os.path.splitext(text)[1].lower() in TABLE_SUFFIXES:
+        return Source(TABLE, text, text)
     return Source("tfds", text, text)

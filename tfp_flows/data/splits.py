@@ -32,7 +32,7 @@ DIVISION = 2  # of this module; 1 is `first_division`, that of runs that do not 
 DIVISIONS = (1, DIVISION)
 HELD_OUT = ("test", "validation", "calibration")
 _TEST_FRACTION = 10
-_VALIDATION_FRACTION = 20
+VALIDATION_FRACTION = 20
 CALIBRATION_FRACTION, CALIBRATION_FRACTION_OF_FILES = 20, 6
 _LARGEST = np.uint64(2**64 - 1)
 
@@ -42,6 +42,7 @@ def divide(
     missing: Collection[str],
     name: str,
     calibration_fraction: int = CALIBRATION_FRACTION,
+    validation_fraction: int = VALIDATION_FRACTION,
 ) -> dict[str, np.ndarray]:
     """Divides training images by their keys.
 
@@ -50,6 +51,7 @@ def divide(
       missing: Which of `HELD_OUT` to take from them: those that the source does not have of its own.
       name: The source, for the message.
       calibration_fraction: c, of which calibration gets one.
+      validation_fraction: Likewise of validation.
 
     Returns:
       The int64 indices of "train" and of each of `missing`: disjoint, together 0..n-1, none empty. Those of
@@ -71,7 +73,7 @@ def divide(
     rest = rest[np.argsort(hashes[rest, 1], kind="stable")]
     first, last = 0, len(rest)
     if "validation" in missing:
-        found = np.count_nonzero(hashes[rest, 1] < np.uint64(2**64 // _VALIDATION_FRACTION))
+        found = np.count_nonzero(hashes[rest, 1] < np.uint64(2**64 // validation_fraction))
         first = int(np.clip(found, 1, last - 1 - ("calibration" in missing)))
     if "calibration" in missing:
         found = np.count_nonzero(hashes[rest, 1] > _LARGEST - np.uint64(2**64 // calibration_fraction))

@@ -44,6 +44,31 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.n
         raise DetectorError(f"load: the detector in {path} is damaged: {error}.") from error
 
 
+def columns(described: dict[str, Any], path: pathlib.Path) -> tuple[str, ...]:
+    """What the numbers of vectors are called, as detector.json says; () where it does not.
+
+    Raises:
+      DetectorError: If these are no names, or not of so many.
+    """
+    names = described.get("columns", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DetectorError(f"load: the detector in {path} is damaged: its columns are {names!r}.")
+    if names and [len(names)] != described["image_shape"]:
+        raise DetectorError(
+            f"load: the detector in {path} is damaged: it has {len(names)} names of columns for "
+            f"{described['image_shape']}."
+        )
+    return tuple(names)
+
+
+def are_vectors(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a detector of vectors; not whether it is sound."""
+    try:
+        return len(_described(pathlib.Path(folder) / DESCRIPTION)["image_shape"]) == 1
+    except (OSError, UserError):
+        return False
+
+
 def check_out(out: str | os.PathLike[str]) -> None:
     """Refuses a folder that a detector cannot be written to.
 

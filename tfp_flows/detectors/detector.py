@@ -58,10 +58,12 @@ class Detector(Hooks):
       models: List of the density models that it looks at.
       preparation: How pictures become its images, that of the run whose data it was fitted to; None where it
         was fitted to arrays.
+      column_names: Of vectors, what their numbers are called; none where nothing says so.
     """
 
     statistics: Statistics
     preparation: Preparation | None = None
+    column_names: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class Explanation:
       tests: Tail fraction under each test that the score combines, by name; empty where it combines none.
       columns: Of a vector, how strange each of its numbers is, in standard deviations; None where nothing
         says.
+      column_names: What those numbers are called; by their places where there are none.
     """
 
     image: np.ndarray
@@ -60,6 +61,7 @@ class Explanation:
     calibration_scores: np.ndarray | None
     tests: dict[str, float] = dataclasses.field(default_factory=dict)
     columns: np.ndarray | None = None
+    column_names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         p_value = "" if self.p_value is None else f", p = {self.p_value:.3g}"
@@ -128,7 +130,8 @@ class Explanation:
         if self.columns is None:
             return ""
         strangest = np.argsort(-np.abs(self.columns))[:MOST_COLUMNS]
-        words = ", ".join(f"{i} ({self.columns[i]:+.1f})" for i in strangest)
+        called = self.column_names or range(len(self.columns))
+        words = ", ".join(f"{printable(str(called[i]))} ({self.columns[i]:+.1f})" for i in strangest)
         return f"; strangest columns, in standard deviations given the others: {words}"
 
     def _histogram(self) -> str:
@@ -211,6 +214,7 @@ def explain(detector: "Detector", images: pictures.Pictures, alpha: float) -> Ex
             calibration_scores=known,
             tests={name: float(values[i]) for name, values in tests.items()},
             columns=columns[i],
+            column_names=detector.column_names if vectors else (),
         )
         for i in range(len(array))
     ]

@@ -66,6 +66,7 @@ def load(
         with _damage(path, "its calibration scores"):
             soundness.check_calibration(scores)
     detector.calibration_scores = scores
+    detector.column_names = description.columns(described, path)
     if described.get("preparation") is not None:
         try:
             detector.preparation = Preparation.from_json(described["preparation"])

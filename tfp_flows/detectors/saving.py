@@ -35,6 +35,7 @@ class Saved(Protocol):
     formula: Formula
     conformal: Conformal
     preparation: Preparation | None
+    column_names: tuple[str, ...]
     maps: Maps
 
 
@@ -68,6 +69,7 @@ def save(detector: Saved, path: str | os.PathLike[str]) -> None:
             "image_shape": list(image_shape),
             "models": [reference.to_json(path) for reference in references] if by_reference else None,
             "preparation": detector.preparation and detector.preparation.to_json(),
+            **({"columns": list(detector.column_names)} if detector.column_names else {}),
             "versions": runs.versions(),
         }
         (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ without the rest. Here a seed gives the same latents everywhere, up to rounding,
 (`Seed.part`).
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -39,6 +40,25 @@ class Laplace(_ByQuantile, tfd.Laplace):
 
 class Logistic(_ByQuantile, tfd.Logistic):
     """`tfd.Logistic`, drawn by its quantile function."""
+
+
+class StudentT(tfd.StudentT):
+    """`tfd.StudentT`, drawn in any graph without rejections, whatever its degrees of freedom [1].
+
+        x = loc + scale * sqrt(df * (u^(-2 / df) - 1)) * cos(2 pi v),    u, v uniform
+
+    #### References
+
+    [1]: Ralph Bailey. Polar generation of random variates with the t-distribution. Mathematics of
+         Computation 62, 1994.
+    """
+
+    def _sample_n(self, n, seed=None):
+        shape = tf.concat([[n], self.batch_shape_tensor(), [2]], 0)
+        u, v = tf.unstack(noise.uniform(shape, seed, self.dtype), axis=-1)
+        df = tf.convert_to_tensor(self.df)
+        squared = df * tf.math.expm1(-2.0 / df * tf.math.log1p(-u))  # of 1 - u, which is not 0
+        return self.loc + self.scale * tf.sqrt(squared) * tf.cos(2.0 * math.pi * v)
 
 
 CLASSES = {"normal": Normal, "laplace": Laplace, "logistic": Logistic}

@@ -18,5 +18,7 @@ from .sets import other_names as other_names
 from .table import TOO_FEW as TOO_FEW
 from .table import WHY_NO_INTERVAL as WHY_NO_INTERVAL
 from .table import Row as Row
+from .table import aligned as aligned
 from .table import table as table
+from .table import with_error as with_error
 from .table import with_interval as with_interval

@@ -75,19 +75,24 @@ def table(rows: Sequence[Row]) -> str:
                 row.dataset,
                 row.split,
                 f"{row.n:,}" if row.total in (None, row.n) else f"{row.n:,} of {row.total:,}",
-                _with_error(row.bits_per_dim, row.bits_per_dim_se),
+                with_error(row.bits_per_dim, row.bits_per_dim_se),
                 f"{row.log_prob:,.1f}",
                 "" if row.auroc is None else with_interval(row.auroc, row.auroc_low, row.auroc_high),
             )
         )
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[tuple[str, ...]]) -> str:
+    """Lines of cells as a table: the first is its head, the first two columns are words."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    lines.insert(1, tuple("-" * width for width in widths))
+    head, *others = lines
     return "\n".join(
         "  ".join(
             cell.ljust(width) if i < 2 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
-        for line in lines
+        for line in [head, tuple("-" * width for width in widths), *others]
     )
 
 
@@ -98,7 +103,8 @@ def with_interval(value: float, low: float | None, high: float | None) -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _with_error(value: float, error: float | None) -> str:
+def with_error(value: float, error: float | None) -> str:
+    """A mean with its standard error, if there is one."""
     return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
 
 

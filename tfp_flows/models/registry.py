@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tfp_flows.models.family import Family
 
 GLOW = "glow"
-VECTORS = "vector_flow"  # of vectors: `fit` and `load` know it, commands, which are for images, do not
+VECTORS = "vector_flow"  # of vectors, such as the rows of a table; the others are of images
 OWN = {GLOW: "tfp_flows.models.glow", VECTORS: "tfp_flows.models.vectors"}
 # Packages of the checkout that hold a family each, as FAMILY in family.py. They are not installed: a
 # wheel knows Glow alone.
@@ -116,6 +116,11 @@ def family_of(model: "tfd.Distribution") -> "Family | None":
 def names() -> list[str]:
     """The names of all families of images at hand."""
     return [GLOW, *(name for name in BESIDE if _file(name).exists())]
+
+
+def every_name() -> list[str]:
+    """The names of all families at hand, that of vectors last."""
+    return [*names(), VECTORS]
 
 
 def _file(name: str) -> pathlib.Path:

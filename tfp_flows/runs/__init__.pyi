@@ -4,6 +4,7 @@ from .atomic import replacing_folder as replacing_folder
 from .atomic import sync as sync
 from .atomic import sync_folder as sync_folder
 from .atomic import write_atomically as write_atomically
+from .changed import warn_of_changed_examples as warn_of_changed_examples
 from .changed import warn_of_changed_images as warn_of_changed_images
 from .checkpoint_files import UNREADABLE as UNREADABLE
 from .errors import RunError as RunError

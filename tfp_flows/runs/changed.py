@@ -26,8 +26,7 @@ def warn_of_changed_images(
       DataError: If the images are not to be had.
       RunError: If the run's files are damaged.
     """
-    before = run.trained_on()
-    if before is None or not spec.dataset:
+    if run.trained_on() is None or not spec.dataset:
         return
     there = data.load(
         spec.dataset,
@@ -38,11 +37,27 @@ def warn_of_changed_images(
         division=spec.division,
         skip_unreadable=spec.skip_unreadable,
     )
-    changed = before.difference(TrainedOn.of(there.images), in_order=False)
+    warn_of_changed_examples(run, spec, there.images)
+
+
+def warn_of_changed_examples(run: Run, spec: RunSpec, there: data.Array) -> None:
+    """The same of training examples that are at hand, such as the rows of a table.
+
+    Args:
+      run: The run.
+      spec: Its `RunSpec`, with the name by which they are found now.
+      there: What would be trained on now, `[N, ...]`.
+
+    Raises:
+      RunError: If the run's files are damaged.
+    """
+    before = run.trained_on()
+    changed = before.difference(TrainedOn.of(there), in_order=False) if before else ""
     if changed:
+        what = "rows" if spec.is_of_tables else "images"
         warnings.warn(
-            f"{spec.dataset}: the training images are not those that {run.folder} was trained on: "
+            f"{spec.dataset}: the training {what} are not those that {run.folder} was trained on: "
             f"{changed}.",
             data.DataWarning,
-            stacklevel=2,
+            stacklevel=3,
         )

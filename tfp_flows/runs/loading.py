@@ -86,9 +86,11 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
 
 
 def _told(model: Any, run: Run, spec: RunSpec, digest: str, protocol: Any) -> tfd.Distribution:
-    """The model, which knows whose it is and how pictures become its images."""
+    """The model, which knows whose it is, how pictures become its images, and what columns are called."""
     model.run_reference = RunReference(run.folder, digest, dataclasses.asdict(protocol))
     model.preparation = spec.preparation if len(spec.image_shape) == 3 else None
+    if spec.columns:
+        model.columns = spec.columns
     return model
 
 

@@ -32,6 +32,7 @@ class RunSpec:
       classes: Those whose labels the model is given; None for none.
       code_size: Numbers of an encoder's code that it is given; 0 for none.
       low_resolution: Whether the model is given an image's low resolution.
+      columns: Of a flow over vectors, what the columns of its table are called; () where nothing says so.
     """
 
     family: str
@@ -46,6 +47,12 @@ class RunSpec:
     classes: data.Classes | None = None
     code_size: int = 0
     low_resolution: bool = False
+    columns: tuple[str, ...] = ()
+
+    @property
+    def is_of_tables(self) -> bool:
+        """Whether the model is one of vectors, whose data are tables, and not of images."""
+        return self.family == registry.VECTORS
 
     @property
     def is_density(self) -> bool:
@@ -121,9 +128,14 @@ class RunSpec:
         low_resolution = values.get("low_resolution", False)
         if not isinstance(low_resolution, bool):
             raise UserError(f"'low_resolution' is {low_resolution!r}")
+        columns = values.get("columns", [])
+        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+            raise UserError(f"'columns' is {columns!r}")
         shape = values["image_shape"]
         if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
             raise UserError(f"'image_shape' is {shape!r}")
+        if columns and [len(columns)] != shape:
+            raise UserError(f"'columns' are {len(columns)}, and 'image_shape' is {shape}")
         model = values["model"]
         if values["family"] != registry.NO_FAMILY:
             config_class = registry.settings(values["family"]).config_class
@@ -141,4 +153,5 @@ class RunSpec:
             classes=None if classes is None else data.Classes.from_json(classes),
             code_size=code_size,
             low_resolution=low_resolution,
+            columns=tuple(columns),
         )

@@ -1,21 +1,71 @@
-"""Scores of the rows of a table, by an export of vectors."""
+"""Scores of the rows of a table, by an export of vectors or by a detector of them."""
 
 import csv
 import io
 import os
 import pathlib
-import zipfile
-import zlib
+from typing import Protocol
 
 import numpy as np
 
-from tfp_flows import runs, serving
-from tfp_flows.checks import archives
+from tfp_flows import data, detectors, runs, serving
 from tfp_flows.detectors import calibration
-from tfp_flows.scoring.table import ScoringError, verdicts
+from tfp_flows.scoring.table import FOREIGN, ScoringError, verdicts
 
 AT_ONCE = 4096  # rows
-UNREADABLE = (OSError, EOFError, ValueError, csv.Error, zipfile.BadZipFile, zlib.error)
+MOST_COLUMNS = 3  # that are said to be strange
+
+
+class ScorerOfVectors(Protocol):
+    """What scores rows.
+
+    Attributes:
+      size: D.
+      columns: What the D columns are called; none where it does not say.
+      num_calibration: Of how many rows the p-values are; None where there are none.
+    """
+
+    size: int
+    columns: list[str]
+    num_calibration: int | None
+
+    def __call__(self, vectors: np.ndarray, /) -> dict[str, np.ndarray]:
+        """Numbers of vectors `[N, D]` by name, each `[N]`."""
+
+
+class DetectorOfVectors:
+    """A saved detector as such a scorer; of what it calls out it says by which columns."""
+
+    def __init__(self, folder: str | os.PathLike, trust: bool = False) -> None:
+        """Reads the detector in a folder; arguments and errors as of `detectors.load`."""
+        self.detector = detectors.load(folder, trust=trust)
+        (self.size,) = self.detector.image_shape or (0,)
+        self.columns = list(self.detector.column_names)
+        known = self.detector.calibration_scores
+        self.num_calibration = None if known is None else len(known)
+
+    def __call__(self, vectors: np.ndarray, /) -> dict[str, np.ndarray]:
+        """`score`; `log_prob` in nats where the detector has it, `p_value` where it is calibrated."""
+        statistics = self.detector.statistics(vectors)
+        score = self.detector.score_statistics(statistics)
+        found = {"log_prob": statistics[:, 0].astype(np.float32)} if self.detector.log_prob_first else {}
+        found["score"] = score
+        if self.num_calibration is not None:
+            found["p_value"] = self.detector.p_value_of_scores(score)
+        return found
+
+    def strangest(self, vectors: np.ndarray) -> list[str]:
+        """The strangest columns of each row, given all others, in standard deviations: "ash (+4.1); ..."."""
+        of_columns = getattr(self.detector, "columns", None)
+        if of_columns is None or not len(vectors):
+            return [""] * len(vectors)
+        called = self.columns or list(map(str, range(self.size)))
+        found = of_columns(vectors)
+        order = np.argsort(-np.abs(found), axis=1)[:, :MOST_COLUMNS]
+        return [
+            "; ".join(f"{called[place]} ({row[place]:+.1f})" for place in places)
+            for row, places in zip(found, order, strict=True)
+        ]
 
 
 def score_table(
@@ -28,8 +78,11 @@ def score_table(
 ) -> int:
     """Writes a CSV with a line for each row: row, log_prob, and with a detector score, p_value, verdict.
 
+    With a detector's folder there is a last column, `columns`: of a row that is called out its three
+    strangest ones.
+
     Args:
-      folder: Of the export, as `serving.export_vectors` wrote it.
+      folder: Of the export, as `serving.export_vectors` wrote it; or of a detector of vectors.
       table: .csv with or without a header, .npy `[N, D]`, or .npz with one such array. By a header columns
         are found by the export's names, and others left alone.
       out: .csv to write.
@@ -43,20 +96,26 @@ def score_table(
     Raises:
       ScoringError: If the table cannot be read or is no such table, or `out` is no .csv.
       ExportedModelError: If the folder holds no export of vectors.
-      DetectorError: If no p-value can be as small as `alpha`.
+      DetectorError: If no p-value can be as small as `alpha`, or a detector is damaged.
     """
     if os.path.realpath(out) == os.path.realpath(table):
         raise ScoringError(f"`out`: {os.fspath(out)} is the table that is scored; name another file.")
     if pathlib.Path(out).suffix != ".csv":
         raise ScoringError(f"`out`: scores of vectors are written as .csv, got {os.fspath(out)}.")
-    exported = serving.ExportedVectors(folder, trust)
-    if exported.num_calibration is not None and not allow_unattainable:
-        calibration.need_level(alpha, exported.num_calibration)
-    rows = read_rows(table, exported.size, exported.columns)
-    parts = [exported(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
+    by_detector = DetectorOfVectors(folder, trust) if detectors.description.are_vectors(folder) else None
+    scorer: ScorerOfVectors = by_detector or serving.ExportedVectors(folder, trust)
+    if scorer.num_calibration is not None and not allow_unattainable:
+        calibration.need_level(alpha, scorer.num_calibration)
+    rows = read_rows(table, scorer.size, scorer.columns)
+    parts = [scorer(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     names = [name for name in ("log_prob", "score", "p_value") if name in found]
     called = {"verdict": verdicts(found["p_value"], alpha)} if "p_value" in found else {}
+    if by_detector is not None and called:
+        foreign = called["verdict"] == FOREIGN
+        said = np.full(len(rows), "", object)
+        said[foreign] = by_detector.strangest(rows[foreign])
+        called["columns"] = said
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", *names, *called])
@@ -69,63 +128,9 @@ def score_table(
 def read_rows(table: str, size: int, columns: list[str]) -> np.ndarray:
     """The rows of a table as finite numbers `[N, size]`, N > 0; arguments as of `score_table`."""
     try:
-        array = _read(table, columns)
-    except ScoringError:
-        raise
-    except UNREADABLE as error:
-        raise ScoringError(f"`images`: {table} cannot be read: {error}.") from error
-    if array.dtype.kind not in "iuf" or array.ndim != 2 or array.shape[1] != size or not len(array):
-        raise ScoringError(
-            f"`images`: {table} must hold rows of {size} numbers, got {array.dtype} {list(array.shape)}."
-        )
-    wrong = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(wrong):
-        raise ScoringError(
-            f"`images`: {table}: row {wrong[0]} holds what is no finite number ({len(wrong)} such rows)."
-        )
-    return array
-
-
-def _read(table: str, columns: list[str]) -> np.ndarray:
-    suffix = pathlib.Path(table).suffix
-    if suffix == ".npy":
-        return np.array(np.lib.format.open_memmap(table, mode="r"))  # of which the file holds each byte
-    if suffix == ".npz":
-        with archives.opened(table) as arrays:
-            if len(arrays.files) != 1:
-                raise ScoringError(f"`images`: {table} must hold one array, got {', '.join(arrays.files)}.")
-            return arrays[arrays.files[0]]
-    if suffix != ".csv":
-        raise ScoringError(f"`images`: a table of vectors is a .csv, .npy or .npz, got {table}.")
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        return _numbers(table, [line for line in csv.reader(file) if line], columns)
-
-
-def _numbers(table: str, lines: list[list[str]], columns: list[str]) -> np.ndarray:
-    """The numbers of a CSV, `[N, ...]`."""
-    header = lines[0] if lines and not any(map(_is_number, lines[0])) else None
-    chosen = range(len(lines[0])) if lines else range(0)
-    if header is not None:
-        lines = lines[1:]
-        missing = [name for name in columns if name not in header]
-        if missing:
-            raise ScoringError(f"`images`: {table} has no column {', '.join(missing)}.")
-        if columns:
-            chosen = [header.index(name) for name in columns]  # type: ignore[assignment]
-    found = np.empty([len(lines), len(chosen)])
-    for i, line in enumerate(lines):
-        try:
-            found[i] = [float(line[place]) for place in chosen]
-        except (ValueError, IndexError) as error:
-            raise ScoringError(
-                f"`images`: {table}: row {i} must hold {len(chosen)} numbers, got {','.join(line)!r}."
-            ) from error
-    return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        rows = data.tables.rows_of(table, columns)
+    except data.DataError as error:
+        raise ScoringError(f"`images`: {str(error).removesuffix('.')}.") from error
+    if rows.shape[1] != size:
+        raise ScoringError(f"`images`: {table} must hold rows of {size} numbers, got {list(rows.shape)}.")
+    return rows

@@ -19,4 +19,5 @@ from .servable import padded as padded
 from .servable import signature as signature
 from .vectors import ExportedVectors as ExportedVectors
 from .vectors import are_vectors as are_vectors
+from .vectors import export_run_of_vectors as export_run_of_vectors
 from .vectors import export_vectors as export_vectors

@@ -49,7 +49,7 @@ def export(
     out = check_out(out)
     model, step = runs.load_model(run)
     family = run.spec().model_family
-    detector = None if detector_path is None else _load_detector(detector_path, model)
+    detector = None if detector_path is None else detector_of(detector_path, model)
     offered = servable.Servable(model, family, detector, jit_compile)
     described: dict[str, Any] = {
         "format": FORMAT,
@@ -79,8 +79,16 @@ def export(
     return described
 
 
-def _load_detector(path: str | os.PathLike, model: Any) -> detectors.Detector:
-    """The detector, with `model` in the place of its own copy of the same run."""
+def detector_of(path: str | os.PathLike, model: Any) -> detectors.Detector:
+    """A saved detector, with `model` in the place of its own copy of the same run.
+
+    Args:
+      path: Its folder.
+      model: As from `runs.load_model`.
+
+    Raises:
+      DetectorError: If there is none, it does not run inside a graph, or is of another run.
+    """
     detector = detectors.load(path)
     detector.check_exportable()
     if not detector.models and detector.needs_model:

@@ -18,6 +18,7 @@ from tfp_flows.checks.paths import check_path
 from tfp_flows.detectors import calibration
 from tfp_flows.numerics import Seed
 from tfp_flows.serving import signature_file
+from tfp_flows.serving.exporting import detector_of
 from tfp_flows.serving.servable import signature_of
 from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE, ExportedModelError
 
@@ -129,6 +130,25 @@ def export_vectors(
         offered.save(new)
         (new / SIGNATURE_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return described
+
+
+def export_run_of_vectors(
+    run: runs.Run, out: str | os.PathLike, detector_path: str | os.PathLike | None = None
+) -> dict[str, Any]:
+    """As `export_vectors`, of a run of a table, whose columns have their names.
+
+    Args:
+      run: The run.
+      out: Folder to write to.
+      detector_path: Folder of a saved detector of this run, or None.
+
+    Raises:
+      RunError: If there is no model, or `out` holds something else.
+      DetectorError: If the detector cannot be exported, or is that of another run.
+    """
+    flow, _ = runs.load_model(run)
+    detector = None if detector_path is None else detector_of(detector_path, flow)
+    return export_vectors(flow, out, detector, run.spec().columns)
 
 
 def are_vectors(folder: str | os.PathLike) -> bool:

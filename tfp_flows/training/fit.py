@@ -25,13 +25,7 @@ from tfp_flows.training.recording import Callbacks, Memory
 from tfp_flows.training.state import TrainingState
 from tfp_flows.training.step import make_train_step
 from tfp_flows.training.strategies import Hosts
-from tfp_flows.training.subject import (
-    DensityModel,
-    Subject,
-    subject_of_family,
-    subject_of_stranger,
-    subject_of_vectors,
-)
+from tfp_flows.training.subject import DensityModel, Subject, subject_of, subject_of_stranger
 
 Callback = Callable[[int, Mapping[str, float], Any], object]
 
@@ -282,14 +276,12 @@ def _subject(family: Family | None, model: DensityModel, examples: Examples) -> 
         )
     if family is None:
         return subject_of_stranger(model, examples)
-    if family.name == registry.VECTORS:
-        return subject_of_vectors(family, model, examples)
-    if examples.values.dtype != np.uint8:
+    if family.name != registry.VECTORS and examples.values.dtype != np.uint8:
         raise UserError(
             f"`images` must be uint8 for a {type(model).__name__}, got {examples.values.dtype}; a flow over "
             f"continuous values is trained as it is, not in a Dequantized."
         )
-    return subject_of_family(family, model, examples)
+    return subject_of(family, model, examples)
 
 
 def _variables(model: DensityModel) -> Sequence[tf.Variable]:

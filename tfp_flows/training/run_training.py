@@ -13,10 +13,10 @@ from tfp_flows.training.config import TrainingConfig, check_parts
 from tfp_flows.training.examples import Examples
 from tfp_flows.training.looks import Looks, Shown
 from tfp_flows.training.loop import Loop, Outcome, Record
-from tfp_flows.training.metrics import Metrics
+from tfp_flows.training.metrics import Metrics, columns
 from tfp_flows.training.state import TrainingState
 from tfp_flows.training.step import make_train_step
-from tfp_flows.training.subject import subject_of_family
+from tfp_flows.training.subject import subject_of
 
 
 def train(
@@ -46,8 +46,9 @@ def train(
       run: `runs.Run`.
       spec: `runs.RunSpec`; must be the folder's own where the run was begun before.
       flags_text: Contents of the flag file that repeats the run.
-      train_images: uint8 `[N, H, W, C]`; a `data.Stored`, or a mapped file, is read batch by batch.
-      validation_images: uint8 `[M, H, W, C]`, for validation and early stopping.
+      train_images: uint8 `[N, H, W, C]`, or vectors `[N, D]`; a `data.Stored`, or a mapped file, is read
+        batch by batch.
+      validation_images: Likewise, M of them, for validation and early stopping.
       progress: Whether to show a progress bar.
       outlier_images: uint8 `[K, H, W, C]`, with `outlier_dataset`; see `objective`.
       strategy: From `strategies.make_strategy`; None for the current one.
@@ -82,7 +83,7 @@ def train(
         with hosts.strategy.scope():
             model = family.build(spec.model, spec.image_shape, family.training_protocol(spec.model))
             state = TrainingState(model, config)
-        trained = subject_of_family(family, model, examples)
+        trained = subject_of(family, model, examples)
         lock = stack.enter_context(run.locked()) if hosts.is_chief else None
         checkpoints = begin(
             run,
@@ -98,7 +99,8 @@ def train(
         )
         step = make_train_step(trained, state, config, hosts.strategy, parts_per_replica)
         start = int(state.step.numpy())
-        metrics = Metrics(run.metrics_file, run.events, start, log_every=config.log_every)
+        names = columns(trained.unit)
+        metrics = Metrics(run.metrics_file, run.events, start, names, config.log_every)
         records: list[Record] = [metrics] if hosts.is_chief else []
         if hosts.is_chief and progress:
             records.append(Announcement(family.name, trained, config, start))

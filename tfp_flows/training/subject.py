@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfp_flows import evaluation
 from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.protocols import ChangeOfVariables
+from tfp_flows.models import registry
 from tfp_flows.models.family import Family
 from tfp_flows.training import units
 from tfp_flows.training.examples import Examples
@@ -62,6 +63,19 @@ class Subject:
     def loss(self, log_prob: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
         """A log-probability in nats as a loss, in the subject's unit."""
         return self.unit.of(log_prob, self.event_shape)
+
+
+def subject_of(family: Family, model: Any, examples: Examples) -> Subject:
+    """A model of a family, over integer images or over vectors.
+
+    Args:
+      family: The model's family.
+      model: As `family.build` makes it.
+      examples: Some of those that it will be trained on.
+    """
+    if family.name == registry.VECTORS:
+        return subject_of_vectors(family, model, examples)
+    return subject_of_family(family, model, examples)
 
 
 def subject_of_family(family: Family, model: Any, examples: Examples | None = None) -> Subject:

@@ -1,6 +1,7 @@
 """What determines a flow over vectors; nothing here needs TensorFlow."""
 
 import dataclasses
+from typing import Any
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.settings import Settings
@@ -11,18 +12,29 @@ PRIORS = ("normal", "laplace", "logistic", "student_t")
 DTYPES = ("float32", "float64")
 
 
+def _field(default: Any, text: str, **metadata: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
+
+
 @dataclasses.dataclass(frozen=True)
 class VectorFlowConfig:
-    """What determines a `vector_flow`, apart from the size of its vectors; see there."""
+    """What determines a `vector_flow`, apart from the size of its vectors; see there.
 
-    num_steps: int = 8
-    hidden_units: int = 64
-    coupling: str = "affine"
-    scale_form: str = "tanh"
+    Each field but `condition_size` is also a flag, for tables.
+    """
+
+    num_steps: int = _field(
+        8, "Of tables: steps of actnorm, linear layer and coupling; of fewer than 1,000 training rows 4."
+    )
+    hidden_units: int = _field(
+        64, "Width of the two hidden layers of their couplings' networks; of so few rows 16."
+    )
+    coupling: str = _field("affine", "What a coupling does to a column.", choices=COUPLINGS)
+    scale_form: str = _field("tanh", "Scale of their affine couplings, as --scale.", choices=SCALES)
     condition_size: int = 0
-    prior: str = "normal"
-    seed: int = 0
-    dtype: str = "float32"
+    prior: str = _field("normal", "Distribution of each latent dimension.", choices=PRIORS)
+    seed: int = _field(0, "Seed of the initial weights and the order of the rows.")
+    dtype: str = _field("float32", "Floating type of weights and vectors.", choices=DTYPES)
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value is of the wrong kind."""

@@ -1,7 +1,4 @@
-"""Flows over vectors as a family: `fit` begins them at the data's normal distribution, `load` remakes them.
-
-No command trains or evaluates them: those are for images.
-"""
+"""Flows over vectors as a family: training begins them at the data's normal distribution."""
 
 import dataclasses
 from typing import Any, Protocol, runtime_checkable

@@ -154,4 +154,4 @@ def _latent(config: VectorFlowConfig, size: int) -> tfd.Distribution:
         tfb.Chain([tfb.Shift(tf.constant(FEWEST_FREEDOM, dtype)), tfb.Softplus()]),
         name="degrees_of_freedom",
     )
-    return priors.over(tfd.StudentT(freedom, zero, one), [size], dtype)
+    return priors.over(priors.StudentT(freedom, zero, one), [size], dtype)
