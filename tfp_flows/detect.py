@@ -21,7 +21,7 @@ from absl import flags
 
 from tfp_flows import commands, data, detectors, numerics, runs
 from tfp_flows.checks.paths import check_path
-from tfp_flows.detectors.names import DEFAULT, NAMES
+from tfp_flows.detectors.names import DEFAULT, NAMES, check_number_of_models, check_settings
 
 FLAGS = flags.FLAGS
 GROUPS = {  # of --help
@@ -63,14 +63,13 @@ def main() -> None:
     members = [runs.Run(path) for path in [FLAGS.run, *(FLAGS["with"].value or [])]]
     spec = members[0].with_data(FLAGS.dataset, FLAGS.skip_unreadable)
     settings = dict(_setting(text) for text in FLAGS.set)
+    check_settings(FLAGS.detector, settings)
     where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     detectors.check_divisions(members)
+    check_number_of_models(FLAGS.detector, len(members))
     data.check_there([name for name in (spec.dataset, FLAGS.calibrate_on) if name], **where)
     numerics.parts.choose(FLAGS.parts)  # from here on with TensorFlow
-    try:
-        detector = detectors.of_runs(FLAGS.detector, members, settings)
-    except TypeError as error:
-        raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
+    detector = detectors.of_runs(FLAGS.detector, members, settings)
     runs.warn_of_changed_images(members[0], spec, **where)
     used = detectors.fit_and_calibrate(
         detector,

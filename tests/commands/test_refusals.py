@@ -50,6 +50,13 @@ CASES = [
     ((*TRAIN, "--dataset=digits", "--init_from=none"), "error: --init_from: no run in none"),
     ((*TRAIN, "--dataset=digits", "--evaluate_on=folder:none"), "folder:none: no such folder"),
     ((*TRAIN, "--dataset=digits", "--outlier_dataset=npz:none"), "npz:none: no such file"),
+    ((*TRAIN, "--dataset=digits", "--outlier_kinds=none"), "--outlier_kinds are blurred, faded,"),
+    ((*TRAIN, "--dataset=digits", "--coupling=none"), "--coupling=none: value should be one of <affine|"),
+    ((*TRAIN, "--dataset=digits", "--condition=code"), "--condition=code: value should be one of <none|"),
+    (
+        (*TRAIN, "--dataset=digits", "--detector=foreign"),
+        "--detector=foreign: value should be one of <none|",
+    ),
     ((*TRAIN, "--dataset=noise"), "noise: has only a test split"),
     ((*TRAIN, "--dataset=mnist_small"), "mnist_small: has only a test split, no train split"),
     ((*TRAIN, "--dataset=folder:empty"), "folder:empty: holds no image"),
@@ -64,6 +71,14 @@ CASES = [
     ((*EVALUATE, "--num_importance_samples=3"), "--num_importance_samples is a flag of vae"),
     ((*DETECT, "--alpha=2"), "--alpha must be in (0, 1)"),
     ((*DETECT, "--set=bad"), "--set: 'bad' is not NAME=VALUE"),
+    ((*DETECT, "--set=nonsense=1"), "--set: default has no such setting: 'nonsense'; there are png"),
+    (
+        (*DETECT, "--detector=sitn", "--set=tests=none"),
+        "sitn: `tests` must be one of paper, all, got 'none'",
+    ),
+    ((*DETECT, "--detector=waic"), "waic: needs at least one other member, as --with"),
+    ((*DETECT, f"--with={MODEL}"), "default: takes one model, got 2"),
+    ((*DETECT, "--detector=none"), "--detector=none: value should be one of <default|"),
     ((*DETECT, "--with=none"), "no run in none"),
     ((*DETECT, "--dataset=fashion_mnist_small", "--calibrate_on=npz:none"), "npz:none: no such file"),
     ((*DETECT[:2], "--out=file"), "--out: file is there already and is no detector"),
@@ -75,6 +90,10 @@ CASES = [
     ((*SCORE, "--images=folder:none"), "folder:none: no such folder"),
     ((*SCORE, "--images=mnist", "--data_dir=none"), "'mnist' is not in none"),
     ((*SCORE, "--alpha=2"), "--alpha must be in (0, 1)"),
+    ((*SCORE, "--split=none"), "digits: has no split 'none': choose from train"),
+    ((*SCORE, "--group_by=folder"), "--group_by=folder: images of digits have no folders"),
+    ((*SCORE, "--images=digits@none"), "unknown operation '@none'"),
+    ((*SCORE, "--none=1"), "there is no flag --none"),
     (SCORE, "0.05"),  # ten calibration images are too few
     ((*SCORE, "--model=none"), "--model: none is no exported model"),
     (("tfp_flows.score", "--detector=empty", *SCORE[2:]), "--detector: no detector in empty"),
@@ -84,6 +103,8 @@ CASES = [
     (("analysis.detectors", "--runs=none", "--in=digits", "--out=noise", "--report=new"), "no run in none"),
     (("analysis.inverse", "--run=none"), "no run in none"),
     (("analysis.heat_maps", "--run=none"), "no run in none"),
+    (("analysis.heat_maps", "--dataset=photos", "--detectors=none"), "there is no detector 'none'"),
+    (("analysis.heat_maps", "--dataset=photos", "--patches=none"), "unknown data set 'none'"),
     (("analysis.default_detector", "--runs=none", "--out=new"), "no run in none"),
 ]
 
