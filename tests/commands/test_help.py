@@ -52,7 +52,7 @@ def test_all_flags_are_described_by_helpfull():
     assert "--optimizer=adam|adamax|rmsprop" in full and "<adam|" not in full
 
 
-@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize("columns", [70, 80, 100])
 def test_commands_that_take_more_than_a_line_can_still_be_typed(columns):
     """Whatever the width, the shell reads the same words."""
     text = _python("-m", "analysis.detectors", "--help", COLUMNS=str(columns)).stdout
