@@ -20,6 +20,7 @@ from absl import flags
 
 from tfp_flows import commands, data, detectors, evaluation, runs
 from tfp_flows.checks.errors import UserError
+from tfp_flows.detectors.names import NAMES
 from tfp_flows.pages import heat
 
 FLAGS = flags.FLAGS
@@ -139,7 +140,11 @@ def main() -> None:
     if run is not None:
         where.update(image_shape=run.spec().image_shape, division=run.spec().division)
     dataset = run.spec().dataset if run else FLAGS.dataset
-    data.check_there([dataset, *FLAGS.foreign], data_dir=FLAGS.data_dir)
+    for name in FLAGS.detectors:
+        if name not in NAMES:
+            raise UserError(f"--detectors: there is no detector {name!r}; there are {', '.join(NAMES)}.")
+    pasted = [name.format(side=1) for name in FLAGS.patches if name not in ("same", *SIMPLE)]
+    data.check_there([dataset, *FLAGS.foreign, *pasted], data_dir=FLAGS.data_dir)
     test = np.asarray(data.load(dataset, "test", max_images=FLAGS.max_images, **where).images)
     own = {name: fitted(name, run, dataset, where) for name in FLAGS.detectors}
     kinds: dict[str, Callable[[np.ndarray], np.ndarray]] = {}

@@ -21,7 +21,7 @@ from absl import flags
 
 from tfp_flows import commands, data, detectors, numerics, runs, tables
 from tfp_flows.checks.paths import check_path
-from tfp_flows.detectors.names import DEFAULT, NAMES
+from tfp_flows.detectors.names import DEFAULT, NAMES, check_number_of_models, check_settings
 
 FLAGS = flags.FLAGS
 GROUPS = {  # of --help
@@ -66,11 +66,13 @@ def main() -> None:
         return
     spec = members[0].with_data(FLAGS.dataset, FLAGS.skip_unreadable)
     settings = dict(_setting(text) for text in FLAGS.set)
+    check_settings(FLAGS.detector, settings)
     where: dict[str, Any] = dict(data_dir=FLAGS.data_dir, download=FLAGS.download)
     detectors.check_divisions(members)
+    check_number_of_models(FLAGS.detector, len(members))
     data.check_there([name for name in (spec.dataset, FLAGS.calibrate_on) if name], **where)
     numerics.parts.choose(FLAGS.parts)  # from here on with TensorFlow
-    detector = _of_runs(members, settings)
+    detector = detectors.of_runs(FLAGS.detector, members, settings)
     runs.warn_of_changed_images(members[0], spec, **where)
     used = detectors.fit_and_calibrate(
         detector,
@@ -92,6 +94,8 @@ def _detect_in_tables(members: list[runs.Run]) -> None:
     commands.refuse_flags(tables.OF_IMAGES["detect"], f"is for images, and {FLAGS.run} is of a table")
     spec = tables.sets.with_dataset(members[0], FLAGS.dataset, FLAGS.skip_unreadable)
     settings = dict(_setting(text) for text in FLAGS.set)
+    check_settings(FLAGS.detector, settings)
+    check_number_of_models(FLAGS.detector, len(members))
     if any(member.spec().columns != spec.columns for member in members):
         raise detectors.DetectorError("--with: these are runs of tables with other columns.")
     parts = tables.sets.own(spec)
@@ -99,7 +103,7 @@ def _detect_in_tables(members: list[runs.Run]) -> None:
     if not other:
         raise detectors.DetectorError(f"--calibrate_on: the model was trained on rows of {spec.dataset}.")
     numerics.parts.choose(1)  # from here on with TensorFlow
-    detector = _of_runs(members, settings)
+    detector = detectors.of_runs(FLAGS.detector, members, settings)
     runs.warn_of_changed_examples(members[0], spec, parts["train"].as_type(spec.model.dtype))
     used = tables.detecting.fit_and_calibrate(
         detector,
@@ -116,13 +120,6 @@ def _detect_in_tables(members: list[runs.Run]) -> None:
     print(detectors.coverage.expectations(used.calibration))
     print("The strangest test rows:")
     print("\n".join(tables.detecting.explained(detector, parts["test"], FLAGS.alpha)))
-
-
-def _of_runs(members: list[runs.Run], settings: dict[str, object]) -> "detectors.Detector":
-    try:
-        return detectors.of_runs(FLAGS.detector, members, settings)
-    except TypeError as error:
-        raise detectors.DetectorError(f"--set: {FLAGS.detector} has no such setting: {error}.") from error
 
 
 def _of_how_many(used: "detectors.Used") -> str:

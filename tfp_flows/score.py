@@ -99,7 +99,12 @@ def main() -> None:
     if FLAGS.images.endswith(TABLES) and _of_vectors():
         _score_vectors()
         return
-    data.check_stream(FLAGS.images, FLAGS.data_dir)
+    data.check_stream(FLAGS.images, FLAGS.data_dir, FLAGS.split)
+    if FLAGS.group_by and data.names.take_apart(FLAGS.images).source.kind not in KINDS_WITH_FOLDERS:
+        raise scoring.ScoringError(
+            f"--group_by=folder: images of {FLAGS.images} have no folders; take folder:PATH, or "
+            f"tfrecord:GLOB whose records have paths as their keys."
+        )
     with _last_words():
         counts, ending = _score_here() if FLAGS.runner is None else (_score_on_beam(), None)
     others = ""
@@ -194,11 +199,6 @@ def _ending(scorer: "scoring.MappingScorer") -> "scoring.Ending":
         raise scoring.ScoringError(f"{wanted} needs p-values, and {path} gives none: calibrate a detector.")
     if FLAGS.fdr is not None and count is not None and not (FLAGS.allow_unattainable or FLAGS.storey):
         detectors.coverage.need_fdr(FLAGS.fdr, count)
-    if FLAGS.group_by and data.names.take_apart(FLAGS.images).source.kind not in KINDS_WITH_FOLDERS:
-        raise scoring.ScoringError(
-            f"--group_by=folder: images of {FLAGS.images} have no folders; take folder:PATH, or "
-            f"tfrecord:GLOB whose records have paths as their keys."
-        )
     return scoring.Ending(FLAGS.alpha, FLAGS.fdr, FLAGS.storey, FLAGS.group_by, count)
 
 

@@ -1,6 +1,7 @@
 """`--help` answers at once, with a screen, and is no failure."""
 
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ COMMANDS = ("train", "evaluate", "detect", "export", "score", "monitor")
 def _python(*arguments, **environment):
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={"COLUMNS": "100", **environment}
+        command, cwd=ROOT, capture_output=True, text=True, env={"COLUMNS": "80", **environment}
     )
 
 
@@ -32,7 +33,7 @@ def test_it_fits_a_screen_and_imports_no_tensorflow(module):
     imported = {line.rpartition("|")[2].strip() for line in found.stderr.splitlines()}
     assert not imported & {"tensorflow", "tensorflow_probability", "matplotlib", "sklearn", "scipy"}
     lines = found.stdout.splitlines()
-    assert 15 < len(lines) <= 50 and max(map(len, lines)) <= 110
+    assert 15 < len(lines) <= 48 and max(map(len, lines)) <= 80
     assert any(
         flag in found.stdout for flag in ("--run=TEXT", "--model=TEXT", "--runs=A,B,...", "--run_of=")
     )
@@ -40,13 +41,35 @@ def test_it_fits_a_screen_and_imports_no_tensorflow(module):
 
 
 def test_all_flags_are_described_by_helpfull():
-    short, full = (_python("-m", "tfp_flows.train", flag).stdout for flag in ("--help", "--helpfull"))
+    short, full = (
+        _python("-m", "tfp_flows.train", flag, COLUMNS="100").stdout for flag in ("--help", "--helpfull")
+    )
     assert "--clip_norm" in short and "--clip_norm=NUMBER" not in short
     assert (
         "--clip_norm=NUMBER      Largest global norm of the gradient; 0 for no limit. (default: 0.0)" in full
     )
     assert full.count("--seed=INTEGER") == 1  # three families and the training share it
     assert "--optimizer=adam|adamax|rmsprop" in full and "<adam|" not in full
+
+
+@pytest.mark.parametrize("columns", [70, 80, 100])
+def test_commands_that_take_more_than_a_line_can_still_be_typed(columns):
+    """Whatever the width, the shell reads the same words."""
+    text = _python("-m", "analysis.detectors", "--help", COLUMNS=str(columns)).stdout
+    assert max(map(len, text.splitlines())) <= columns
+    command = text.split("\n\n")[1]
+    assert command.startswith("    python -m analysis.detectors ") and command.count("\n") > 2
+    words = shlex.split(command.replace("\\\n", ""))  # as a shell joins lines
+    assert words[:3] == ["python", "-m", "analysis.detectors"] and "\n" not in words
+    assert {word.partition("=")[0] for word in words[3:]} >= {"--runs", "--in", "--out", "--ensemble"}
+
+
+def test_of_a_flag_help_has_the_first_sentence_and_helpfull_all():
+    short, full = (
+        " ".join(_python("-m", "tfp_flows.train", flag).stdout.split()) for flag in ("--help", "--helpfull")
+    )
+    assert "constant or noise. --steps" in short
+    assert "constant or noise. Operations on any of them, left to right: @resize=32" in full
 
 
 def test_it_takes_a_fifth_of_importing_tensorflow():

@@ -49,6 +49,16 @@ def test_a_stream_needs_files_and_says_of_each_what_is_wrong_with_it(tmp_path):
             data.check_stream(name)
 
 
+def test_a_stream_of_a_set_that_needs_no_files_has_its_splits_alone():
+    for name, split in (("digits", "none"), ("noise", "train"), ("digits", "all")):
+        with pytest.raises(data.DataError) as checked:
+            data.check_stream(name, split=split)
+        with pytest.raises(data.DataError) as streamed:
+            list(data.streams.stream(name, (8, 8, 1), split=split))
+        assert str(checked.value) == str(streamed.value)
+    data.check_stream("digits", split="validation")
+
+
 def test_with_leave_to_download_a_set_need_not_be_there(tmp_path):
     data.check_there(["mnist"], data_dir=tmp_path, download=True)
 

@@ -1,11 +1,14 @@
 """Every detector of the registry keeps one contract."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from tests.detectors.models import DIGITS, HELD_OUT, SHAPE, gaussian, small_glow, small_vae
 from tfp_flows import detect, detectors, testing
 from tfp_flows.detectors.detector import Detector
+from tfp_flows.detectors.names import CHOICES, SETTINGS, check_settings
 from tfp_flows.numerics import parts
 
 # A new detector, for each name of the registry.
@@ -28,6 +31,28 @@ CASES = {
     "likelihood_path": lambda: detectors.LikelihoodPath(small_vae()),
     "foreign_patches": lambda: detectors.ForeignPatches(SHAPE, num_steps=3, width=4, batch_images=8),
 }
+
+
+def test_commands_know_the_settings_of_each_before_its_class_is_imported():
+    for name, kind in detectors.DETECTORS.items():
+        arguments = inspect.signature(kind).parameters
+        models = ("model", "members", "backgrounds", "image_shape")
+        assert SETTINGS[name] == tuple(each for each in arguments if each not in models), name
+    assert all(setting in SETTINGS[name] for name, setting in CHOICES)
+
+
+@pytest.mark.parametrize(("name", "setting"), CHOICES)
+def test_a_choice_that_is_none_is_refused_by_the_class_as_by_the_command(name, setting):
+    model = small_vae() if name == "likelihood_path" else small_glow()
+    refusals = []
+    for refuse in (
+        lambda: detectors.DETECTORS[name](model, **{setting: "none"}),
+        lambda: check_settings(name, {setting: "none"}),
+    ):
+        with pytest.raises(detectors.DetectorError, match=f"`{setting}` must be one of") as refused:
+            refuse()
+        refusals.append(str(refused.value))
+    assert refusals[0] == refusals[1]
 
 
 # The same with other values of the settings that are declared not to matter to the statistics.

@@ -49,7 +49,7 @@ def flags_of(text: str) -> dict[str, str]:
 
 def section(name: str, module: str, text: str) -> str:
     """The chapter of one command."""
-    lines = [f"## {name}", "", text.split("\n")[0]]
+    lines = [f"## {name}", "", " ".join(text.split("\n\n")[0].split())]
     lines += [f"`python -m {module}`. [More]({SEE[name]}).", ""]
     groups = re.split(r"^(\w+):\n(?=  --)", text, flags=re.MULTILINE)
     for title, flags in [("", groups[0]), *zip(groups[1::2], groups[2::2], strict=True)]:

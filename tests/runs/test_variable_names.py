@@ -1,5 +1,6 @@
 """Names of variables: where they are, in files of weights, exports and checkpoints."""
 
+import pathlib
 import re
 
 import numpy as np
@@ -9,6 +10,8 @@ import tensorflow as tf
 from tfp_flows import data, serving
 from tfp_flows.runs import Run, load_model, save_weights, variable_names, weights_file
 from tools.pretrained import make
+
+MODELS = sorted((pathlib.Path(__file__).resolve().parents[2] / "models").glob("*/weights.safetensors"))
 
 IMAGES = data.load("digits", "test").images[:5]
 FAMILIES = ("glow", "vae", "pixelcnn")
@@ -63,6 +66,12 @@ def test_files_of_weights_name_them_and_those_with_numbers_are_read(runs, models
     weights_file.write(path, numbered, step)  # as version 0.1 wrote it
     read, _ = load_model(Run(tmp_path / name))
     np.testing.assert_array_equal(read.log_prob(IMAGES), models[name].log_prob(IMAGES))
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.parent.name)
+def test_the_trained_models_at_hand_name_their_variables(path):
+    arrays, _ = weights_file.read(path)
+    assert list(arrays) == list(variable_names.variables_by_name(load_model(Run(path.parent))[0]))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

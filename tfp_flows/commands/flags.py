@@ -18,7 +18,7 @@ FLAGS = flags.FLAGS
 MEMORY = ("memory_limit_mib", "cache_dir")
 DATASET_HELP = (
     "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:PATH, tfrecord:GLOB, fashion_mnist_small, "
-    "mnist_small, photos, digits, constant or noise, and operations on any of them, left to right: "
+    "mnist_small, photos, digits, constant or noise. Operations on any of them, left to right: "
     "@resize=32 @pad=32 @crop=28 @rgb @luminance @over=white @contrast=0.5 @binarize. "
     "ALIAS=NAME: what tables and pictures call the set."
 )

@@ -1,6 +1,6 @@
 """What `--help` shows: a screen of what most need, and the names of the rest; `--helpfull` shows all.
 
-Of the command's description `--help` has the first paragraphs.
+Of the command's description `--help` has the first paragraphs, of what is said of a flag the first sentence.
 
 It is asked for before anything else is done: no TensorFlow is imported, nothing is checked.
 """
@@ -22,8 +22,9 @@ FLAG_FILE_HELP = "Reads flags from a file, one a line."
 FIRST = ""  # the group that every help shows in full
 OTHER = "other"  # that of flags which a command puts into none
 _PARAGRAPHS = 3  # of a description: what it does, how it is called, what comes of it
-_WIDEST = 100
+_WIDEST, _NARROWEST = 100, 60
 _COLUMN = 26
+_GOES_ON = " \\"  # of a command that takes more than a line
 _PLACEHOLDERS = {
     "int": "INTEGER",
     "float": "NUMBER",
@@ -45,14 +46,15 @@ def text(groups: Mapping[str, Iterable[str]], full: bool) -> str:
         are in none are one more.
       full: Whether every group, and the description, is shown in full.
     """
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    width = max(min(shutil.get_terminal_size().columns, _WIDEST), _NARROWEST)
     described = (sys.modules["__main__"].__doc__ or "").strip().split("\n\n")
-    blocks = described if full else described[:_PARAGRAPHS]
+    blocks = [_paragraph(block, width) for block in (described if full else described[:_PARAGRAPHS])]
     rest = []
     for title, names in _with_others(groups).items():
         if full or title == FIRST:
             lines = [title + ":"] if title else []
-            lines += [_described(_spelled(FLAGS[name]), _meaning(FLAGS[name]), width) for name in names]
+            own = [FLAGS[name] for name in names]
+            lines += [_described(_spelled(flag), _meaning(flag, full), width) for flag in own]
             if title == FIRST:
                 lines.append(_described(FLAG_FILE, FLAG_FILE_HELP, width))
             blocks.append("\n".join(lines))
@@ -62,6 +64,17 @@ def text(groups: Mapping[str, Iterable[str]], full: bool) -> str:
     if rest:
         blocks.append("\n".join(["More, which --helpfull describes:", *rest]))
     return "\n\n".join(blocks)
+
+
+def _paragraph(block: str, width: int) -> str:
+    """A paragraph of a description, or its commands, which are indented, at this width."""
+    if not block.startswith((" ", "python ")):
+        return textwrap.fill(" ".join(block.split()), width)
+    commands = [f"    {line.strip()}" for line in re.sub(r" \\\n\s+", " ", block).split("\n")]
+    wrap = textwrap.TextWrapper(
+        width - len(_GOES_ON), subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(f"{_GOES_ON}\n".join(wrap.wrap(command)) for command in commands)
 
 
 def _with_others(groups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
@@ -88,9 +101,11 @@ def _spelled(flag: flags.Flag) -> str:
     return f"--{flag.name}={_PLACEHOLDERS.get(flag.flag_type(), 'TEXT')}"
 
 
-def _meaning(flag: flags.Flag) -> str:
+def _meaning(flag: flags.Flag, full: bool) -> str:
     meaning = " ".join((flag.help or "").split())
     meaning = re.sub(r"^<[^>]*>: |; repeat this option to specify a list of values$", "", meaning)
+    if not full:
+        meaning = re.split(r"(?<=\.) (?=[A-Z])", meaning)[0]
     choices = getattr(flag.parser, "enum_values", None)
     if isinstance(flag, flags.MultiFlag):
         meaning += " May be repeated."

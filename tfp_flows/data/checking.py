@@ -48,12 +48,13 @@ def check_there(
                 raise DataError(f"{source.text}: has only a test split, no {split} split")
 
 
-def check_stream(name: str, data_dir: str | os.PathLike | None = None) -> None:
+def check_stream(name: str, data_dir: str | os.PathLike | None = None, split: str = "test") -> None:
     """Refuses a name whose files are not there; what of them cannot be read is the stream's to say.
 
     Args:
       name: As for `streams.stream`.
       data_dir: Likewise.
+      split: Likewise; those of a set in TFDS layout are not looked at.
 
     Raises:
       DataError: As `streams.stream`; no image is read, nor TensorFlow used.
@@ -65,8 +66,10 @@ def check_stream(name: str, data_dir: str | os.PathLike | None = None) -> None:
         elif source.kind == "npz":
             with open_rows(source.argument):
                 pass
-        else:
+        elif source.kind in ("tfrecord", "tfds"):
             check_there([name], data_dir=data_dir)
+        else:
+            streams.check_split(source, split)
 
 
 def _splits(source: Source) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from tfp_flows.data.archive_rows import ArchiveRows, Unreadable, open_rows
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import SPLITS, ImageSet
 from tfp_flows.data.meant import meant
-from tfp_flows.data.names import Source, parse_name, takes_operations
+from tfp_flows.data.names import SYNTHETIC_KINDS, Source, parse_name, takes_operations
 from tfp_flows.data.operations import Operation
 from tfp_flows.data.preparation import Preparation, decoded
 from tfp_flows.data.reading import others_text
@@ -229,10 +229,17 @@ def _parse(name: str) -> tuple[Source, tuple[Operation, ...]]:
     return source, operations
 
 
-def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) -> ImageSet:
-    """A split of a set that needs no files."""
+def check_split(source: Source, split: str) -> None:
+    """Raises `DataError` where a set that needs no files has no such split."""
     if split not in SPLITS:
         raise DataError(f"{source.text}: has no split '{split}': choose from {', '.join(SPLITS)}")
+    if source.kind in SYNTHETIC_KINDS and split != "test":
+        raise DataError(f"{source.text}: has only a test split, no {split} split")
+
+
+def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) -> ImageSet:
+    """A split of a set that needs no files."""
+    check_split(source, split)
     if source.kind in embedded.OWN_SPLITS:
         return embedded.own_split(source.kind, split)
     if source.kind == "digits":
@@ -240,8 +247,6 @@ def _made_here(source: Source, split: str, image_shape: tuple[int, int, int]) ->
         if split == "test":
             return whole
         return whole.select(divide(whole.keys, ("validation", "calibration"), source.text)[split], split)
-    if split != "test":
-        raise DataError(f"{source.text}: has only a test split, no {split} split")
     if source.kind == "noise":
         return synthetic.noise_images(image_shape)
     return synthetic.constant_images(source.argument, image_shape)

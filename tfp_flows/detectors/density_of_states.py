@@ -6,9 +6,9 @@ import tensorflow as tf
 from tfp_flows.detectors import surprise, terms
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.names import check_choice
 from tfp_flows.distributions.protocols import DensityModel
 
-DENSITIES = ("kde", "svm")
 NU = 0.1
 LOG_SQRT_2_PI = 0.5 * float(np.log(2.0 * np.pi))
 
@@ -45,10 +45,7 @@ class DensityOfStates(surprise.MapOfSurprise, Detector):
         Raises:
           DetectorError: If there is no such way.
         """
-        if density not in DENSITIES:
-            raise DetectorError(
-                f"{self.name}: `density` must be one of {', '.join(DENSITIES)}, got {density!r}."
-            )
+        check_choice(self.name, "density", density)
         super().__init__([model], {"density": density}, batch_size)
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfp_flows.checks import extras
 from tfp_flows.detectors import models
 from tfp_flows.detectors.detector import Detector
-from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.names import CHOICES, check_choice
 from tfp_flows.distributions.protocols import DensityModel
 
 # Lossless codecs of the package imagecodecs: name -> function and arguments.
@@ -18,7 +18,7 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpeg2000": ("jpeg2k_encode", {"level": 0, "reversible": True}),
     "jpegxl": ("jpegxl_encode", {"lossless": True}),
 }
-COMPRESSORS = ("png", *CODECS, "best")
+COMPRESSORS = CHOICES["input_complexity", "compressor"]
 LN2 = float(np.log(2.0))
 
 
@@ -57,10 +57,7 @@ class InputComplexity(Detector):
           DetectorError: If there is no such compressor.
           UserError: If the package that has it is not installed.
         """
-        if compressor not in COMPRESSORS:
-            raise DetectorError(
-                f"{self.name}: `compressor` must be one of {', '.join(COMPRESSORS)}, got {compressor!r}."
-            )
+        check_choice(self.name, "compressor", compressor)
         super().__init__([model], {"compressor": compressor}, batch_size)
         if self._codecs:
             _imagecodecs()

@@ -7,9 +7,8 @@ from tensorflow_probability import distributions as tfd
 from tfp_flows.detectors import copula, models
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.names import check_choice
 from tfp_flows.distributions.protocols import LatentVariableModel
-
-DENSITIES = ("copod", "mahalanobis")
 
 
 class LikelihoodPath(Detector):
@@ -50,10 +49,7 @@ class LikelihoodPath(Detector):
           DetectorError: If the model is no VAE, or there is no such way.
         """
         models.need_latent_variables(model, self.name)
-        if density not in DENSITIES:
-            raise DetectorError(
-                f"{self.name}: `density` must be one of {', '.join(DENSITIES)}, got {density!r}."
-            )
+        check_choice(self.name, "density", density)
         super().__init__([model], {"density": density}, batch_size)
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:

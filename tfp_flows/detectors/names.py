@@ -1,4 +1,11 @@
-"""The names of the detectors, which commands know before TensorFlow is imported; see `registry`."""
+"""The detectors by name, and their settings, which commands know before TensorFlow is imported.
+
+The classes are in `registry`.
+"""
+
+from collections.abc import Mapping
+
+from tfp_flows.detectors.errors import DetectorError
 
 NAMES = (
     "default",
@@ -23,3 +30,57 @@ NAMES = (
 OF_SEVERAL_MODELS = ("likelihood_ratio", "waic")  # which one run alone cannot give
 
 DEFAULT = "default"  # of detect, and of a run's report
+
+# Constructor arguments, beside the models or the shape of their images.
+SETTINGS: dict[str, tuple[str, ...]] = {name: ("batch_size",) for name in NAMES} | {
+    "default": ("png", "batch_size"),
+    "density_of_states": ("density", "batch_size"),
+    "input_complexity": ("compressor", "batch_size"),
+    "critics": ("num_members", "num_steps", "width", "batch_images", "seed", "batch_size"),
+    "likelihood_regret": ("num_steps", "learning_rate", "num_samples", "seed", "batch_size"),
+    "score_test": ("num_fisher_images", "batch_size"),
+    "local_intrinsic_dimension": ("threshold", "num_probes", "num_steps", "seed", "batch_size"),
+    "sitn": ("tests", "batch_size"),
+    "likelihood_path": ("density", "batch_size"),
+    "foreign_patches": ("num_steps", "width", "batch_images", "seed", "batch_size"),
+}
+
+CHOICES = {  # of a detector's setting
+    ("density_of_states", "density"): ("kde", "svm"),
+    ("input_complexity", "compressor"): ("png", "jpegls", "jpeg2000", "jpegxl", "best"),
+    ("sitn", "tests"): ("paper", "all"),
+    ("likelihood_path", "density"): ("copod", "mahalanobis"),
+}
+
+
+def check_settings(name: str, settings: Mapping[str, object]) -> None:
+    """Looks at settings of the detector `name`, as far as that needs no TensorFlow.
+
+    Raises:
+      DetectorError: If it has none of such a name, or no such value of one.
+    """
+    for setting, value in settings.items():
+        if setting not in SETTINGS[name]:
+            raise DetectorError(
+                f"`set`: {name} has no such setting: {setting!r}; there are {', '.join(SETTINGS[name])}."
+            )
+        check_choice(name, setting, value)
+
+
+def check_choice(name: str, setting: str, value: object) -> None:
+    """Raises `DetectorError` where a setting of the detector `name` is none of its choices."""
+    choices: tuple[object, ...] = CHOICES.get((name, setting), ())
+    if choices and value not in choices:
+        raise DetectorError(
+            f"{name}: `{setting}` must be one of {', '.join(map(str, choices))}, got {value!r}."
+        )
+
+
+def check_number_of_models(name: str, number: int) -> None:
+    """Raises `DetectorError` where the detector `name` is not made of so many models."""
+    if name in OF_SEVERAL_MODELS:
+        if number < 2:
+            what = "background model" if name == "likelihood_ratio" else "other member"
+            raise DetectorError(f"{name}: needs at least one {what}, as `with`.")
+    elif number != 1:
+        raise DetectorError(f"{name}: takes one model, got {number}.")

@@ -7,10 +7,10 @@ from tfp_flows import bijectors
 from tfp_flows.detectors import goodness_of_fit, models, tails
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.names import check_choice
 from tfp_flows.distributions import draw_of
 from tfp_flows.distributions.protocols import FlowModel
 
-TESTS = ("paper", "all")
 NUM_OF_PAPER, NUM_ONE_SIDED = 2, 4  # the first statistics
 
 
@@ -65,8 +65,7 @@ class SITN(Detector):
             are no such tests.
         """
         models.need_any_flow(model, self.name)
-        if tests not in TESTS:
-            raise DetectorError(f"{self.name}: `tests` must be one of {', '.join(TESTS)}, got {tests!r}.")
+        check_choice(self.name, "tests", tests)
         super().__init__([model], {"tests": tests}, batch_size)
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:

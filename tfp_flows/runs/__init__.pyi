@@ -7,6 +7,7 @@ from .atomic import write_atomically as write_atomically
 from .changed import warn_of_changed_examples as warn_of_changed_examples
 from .changed import warn_of_changed_images as warn_of_changed_images
 from .checkpoint_files import UNREADABLE as UNREADABLE
+from .checkpoint_layout import Layout as Layout
 from .errors import RunError as RunError
 from .errors import RunWarning as RunWarning
 from .loading import RunReference as RunReference

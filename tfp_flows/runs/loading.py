@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfp_flows.runs import checkpoint_files, weights_file
+from tfp_flows.runs import checkpoint_files, checkpoint_layout, weights_file
 from tfp_flows.runs.errors import RunError
 from tfp_flows.runs.run import Run
 from tfp_flows.runs.spec import RunSpec
@@ -74,10 +74,10 @@ def load_model(run: Run, protocol: Any = None) -> tuple[tfd.Distribution, int]:
         return _told(model, run, spec, run.checkpoint_digest(), protocol), trained_to
     average = WeightAverage(model.trainable_variables, spec.training["ema_decay"])
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    state = tf.train.Checkpoint(model=model, average=average, step=step)
+    state = checkpoint_layout.Layout.by_name(model, average, step=step)
 
     def read(path: pathlib.Path) -> str:
-        state.read(str(path)).assert_existing_objects_matched().expect_partial()
+        state.of(path).read(str(path)).assert_existing_objects_matched().expect_partial()
         return checkpoint_files.digest(path)
 
     digest = run.read_checkpoint(read)

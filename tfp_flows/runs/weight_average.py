@@ -37,6 +37,10 @@ class WeightAverage(tf.Module):
         for average, variable in zip(self.averages, self._variables, strict=True):
             everywhere.update(average, move, args=(variable,))
 
+    def pairs(self) -> list[tuple[tf.Variable, tf.Variable]]:
+        """(variable, its average) for each; none where none is kept."""
+        return list(zip(self._variables, self.averages, strict=True)) if self.averages else []
+
     def __enter__(self) -> "WeightAverage":
         """Puts the averages in the variables' place until the end of the `with` block."""
         self._kept = [tf.identity(v) for v in self._variables] if self.averages else []

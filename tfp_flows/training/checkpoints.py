@@ -107,10 +107,10 @@ class InFolder:
     def _write(self, folder: pathlib.Path, step: int, keep: int) -> None:
         assert self._lock is not None
         self._lock.check("run")
-        checkpoint_files.write(self._state, folder, step, keep)
+        checkpoint_files.write(self._state.checkpoint, folder, step, keep)
 
     def _restore(self, path: pathlib.Path) -> pathlib.Path:
-        self._state.restore(str(path)).assert_consumed()
+        self._state.restore(path)
         self._newest = path
         return path
 

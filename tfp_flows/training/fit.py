@@ -140,9 +140,10 @@ def fit(
     _check_settings(config, examples, validation, outliers)
     family = registry.family_of(model)
     subject = _subject(family, model, examples)
-    state = TrainingState(model, config, tracked=None if family else _tracked(model))
-    folder = None if run is None else runs.Run(run)
     spec = _spec(family, subject, config, dataset)
+    stranger = None if spec.family else (model if family else _tracked(model))
+    state = TrainingState(model, config, numbered=stranger)
+    folder = None if run is None else runs.Run(run)
     if folder and folder.exists():
         spec = dataclasses.replace(spec, division=folder.spec().division)
     with contextlib.ExitStack() as stack:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import pathlib
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_flows.runs import WeightAverage
+from tfp_flows.runs import Layout, WeightAverage
 from tfp_flows.training.config import TrainingConfig
 
 OPTIMIZERS = {
@@ -23,6 +24,9 @@ FALLS = {  # from 1 to 0, of the fraction of the decay that is over
     "linear": lambda progress: 1.0 - progress,
     "sqrt": lambda progress: 1.0 - tf.sqrt(progress),  # Haegele et al. 2024, arXiv:2405.18392
 }
+
+
+OTHERS = ("optimizer", "step", "window", "best", "since_best")  # of a checkpoint, beside the weights
 
 
 class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -48,34 +52,53 @@ class Schedule(tf_keras.optimizers.schedules.LearningRateSchedule):
         return dataclasses.asdict(self._config)
 
 
-class TrainingState(tf.train.Checkpoint):
-    """All that a step changes, as one checkpoint."""
+class TrainingState:
+    """All that a step changes, and the checkpoint that holds it.
 
-    def __init__(
-        self,
-        model: tf.Module,
-        config: TrainingConfig,
-        tracked: tf.Module | None = None,
-    ):
+    Attributes:
+      model: The model.
+      optimizer: Its optimizer.
+      average: The moving average of its weights.
+      step: How many steps were taken.
+      window: Sums over the steps since the last row of metrics.csv, so that a row that a checkpoint cuts in
+        two comes out the same: of ones, of losses, of gradients' norms.
+      best: The best validation so far, and `since_best` how many came after it.
+      checkpoint: All of them, to be written.
+    """
+
+    def __init__(self, model: tf.Module, config: TrainingConfig, numbered: tf.Module | None = None):
         """Makes optimizer, weight average and counters for `model`.
 
         Args:
           model: Anything with `trainable_variables`.
           config: The settings.
-          tracked: What the checkpoint holds as the model; None for the model itself.
+          numbered: What has the variables of a stranger's model, which checkpoints number; None for a model
+            of a family's config, whose variables go by their names.
         """
-        super().__init__(
-            model=model if tracked is None else tracked,
-            optimizer=OPTIMIZERS[config.optimizer](Schedule(config)),
-            average=WeightAverage(model.trainable_variables, config.ema_decay),
-            step=tf.Variable(0, dtype=tf.int64, trainable=False),
-            # Sums over the steps since the last row of metrics.csv, so that a row that a checkpoint
-            # cuts in two comes out the same.
-            window=tf.Variable(tf.zeros([3], tf.float64), trainable=False),
-            best=tf.Variable(np.inf, dtype=tf.float64, trainable=False),
-            since_best=tf.Variable(0, dtype=tf.int64, trainable=False),
-        )
+        self.model = model
+        self.optimizer = OPTIMIZERS[config.optimizer](Schedule(config))
+        self.average = WeightAverage(model.trainable_variables, config.ema_decay)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.window = tf.Variable(tf.zeros([3], tf.float64), trainable=False)
+        self.best = tf.Variable(np.inf, dtype=tf.float64, trainable=False)
+        self.since_best = tf.Variable(0, dtype=tf.int64, trainable=False)
         # Made at the first step otherwise, too late for a checkpoint to be matched, and the counter at the
         # first saving, by the chief alone: but hosts make variables together.
         self.optimizer._create_all_weights(model.trainable_variables)
-        _ = self.save_counter
+        others = {name: getattr(self, name) for name in OTHERS}
+        if numbered is None:
+            self._layout = Layout.by_name(model, self.average, **others)
+        else:
+            self._layout = Layout.by_number(numbered, self.average, **others)
+        self.checkpoint = self._layout.written
+        _ = self.checkpoint.save_counter
+
+    def restore(self, path: pathlib.Path) -> None:
+        """Sets everything to what a checkpoint holds.
+
+        Raises:
+          AssertionError: If it holds something else; and what TensorFlow raises (`runs.UNREADABLE`).
+        """
+        found = self._layout.of(path)
+        found.restore(str(path)).assert_consumed()
+        self.checkpoint.save_counter.assign(found.save_counter)
