@@ -1,9 +1,11 @@
 """Settings for every test: TensorFlow as commands start it, which tests there are, what many share."""
 
+import fcntl
 import functools
 import os
 import pathlib
 import platform
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if platform.machine() in ("x86_64", "AMD64"):
@@ -72,7 +74,7 @@ def _name(path):
 
 
 @pytest.fixture(scope="session")
-def make_run():
+def train_run():
     """Function of (folder, family) that trains a tiny run for a moment, and calibrates a detector.
 
     They are FOLDER/FAMILY and FOLDER/FAMILY_detector; images are scikit-learn's digits, 8x8x1.
@@ -92,6 +94,58 @@ def make_run():
         model, _ = load_model(run)
         detector = detectors.Typicality(model).fit(images["validation"]).calibrate(images["calibration"])
         detector.save(folder / f"{name}_detector")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory, worker_id):
+    """Function of (name, write) that gives the folder of that name, which all workers share.
+
+    `write(folder)` fills it where no test has yet. Nothing may be changed there.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "once"
+    shared.mkdir(exist_ok=True)
+
+    def get(name, write):
+        folder, done = shared / name, shared / f"{name}.done"
+        with open(shared / f"{name}.lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                write(folder)
+                done.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def make_run(once, train_run):
+    """As `train_run`, but each family is trained once for all tests: the caller's are copies."""
+
+    def make(folder, name):
+        shutil.copytree(once(name, lambda new: train_run(new, name)), folder, dirs_exist_ok=True)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_export(once, train_run):
+    """Function of (folder, family), after `make_run`: a copy of the export of both is FOLDER/exported."""
+
+    def write(new, name):
+        from tfp_flows import serving
+        from tfp_flows.runs import Run
+
+        made = once(name, lambda run: train_run(run, name))
+        serving.export(Run(made / name), new / "exported", made / f"{name}_detector")
+
+    def make(folder, name):
+        exported = once(f"{name}_exported", lambda new: write(new, name))
+        shutil.copytree(exported, folder, dirs_exist_ok=True)
 
     return make
 
