@@ -20,18 +20,27 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parent
 # Files that take minutes start first: else, at the end, one process works and the others have nothing to do.
 LONGEST = (
+    "benchmarks/test_benchmarks.py",
+    "training/test_conditions.py",
     "training/test_strategies.py",
     "serving/test_allowed_operations.py",
-    "training/test_conditions.py",
-    "analysis/test_detector_comparison.py",
-    "faults/test_training_faults.py",
-    "detectors/test_contract.py",
-    "bijectors/test_bijector_contract.py",
-    "serving/test_stablehlo.py",
-    "serving/test_export.py",
     "analysis/test_report.py",
-    "benchmarks/test_benchmarks.py",
+    "serving/test_stablehlo.py",
+    "models/test_glow.py",
+    "faults/test_training_faults.py",
+    "analysis/test_detector_comparison.py",
+    "faults/test_score_faults.py",
+    "bijectors/test_bijector_contract.py",
+    "pixelcnn/test_pixelcnn.py",
+    "documents/test_tutorials.py",
+    "serving/test_export.py",
     "models/test_families.py",
+    "cases/test_kind_06.py",
+    "vae/test_vae.py",
+    "faults/test_folder_faults.py",
+    "analysis/test_second_order.py",
+    "documents/test_vectors.py",
+    "detectors/test_contract.py",
 )
 SHARED_IMAGES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "tfds"
 
