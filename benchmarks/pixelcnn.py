@@ -54,7 +54,7 @@ class Size:
     train_batch: int = 32
 
 
-TINY = Size((8, 8, 1), (1, 2, 4), (1, 2, 4), 2, (1, 2), 4)
+TINY = Size((4, 4, 1), (1, 2, 4), (1, 2, 4), 2, (2,), 4)
 
 
 def _settings(size, network):

@@ -1,13 +1,18 @@
 """Settings for every test: TensorFlow as commands start it, which tests there are, what many share."""
 
+import fcntl
 import functools
 import os
 import pathlib
 import platform
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# One worker of pytest-xdist for each core: more threads wait for each other, which costs as much as work.
+for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
 import numpy as np
 import pytest
@@ -15,18 +20,27 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parent
 # Files that take minutes start first: else, at the end, one process works and the others have nothing to do.
 LONGEST = (
+    "benchmarks/test_benchmarks.py",
+    "training/test_conditions.py",
     "training/test_strategies.py",
     "serving/test_allowed_operations.py",
-    "training/test_conditions.py",
-    "analysis/test_detector_comparison.py",
-    "faults/test_training_faults.py",
-    "detectors/test_contract.py",
-    "bijectors/test_bijector_contract.py",
-    "serving/test_stablehlo.py",
-    "serving/test_export.py",
     "analysis/test_report.py",
-    "benchmarks/test_benchmarks.py",
+    "serving/test_stablehlo.py",
+    "models/test_glow.py",
+    "faults/test_training_faults.py",
+    "analysis/test_detector_comparison.py",
+    "faults/test_score_faults.py",
+    "bijectors/test_bijector_contract.py",
+    "pixelcnn/test_pixelcnn.py",
+    "documents/test_tutorials.py",
+    "serving/test_export.py",
     "models/test_families.py",
+    "cases/test_kind_06.py",
+    "vae/test_vae.py",
+    "faults/test_folder_faults.py",
+    "analysis/test_second_order.py",
+    "documents/test_vectors.py",
+    "detectors/test_contract.py",
 )
 SHARED_IMAGES = pathlib.Path(__file__).resolve().parents[2] / "shared" / "tfds"
 
@@ -69,7 +83,7 @@ def _name(path):
 
 
 @pytest.fixture(scope="session")
-def make_run():
+def train_run():
     """Function of (folder, family) that trains a tiny run for a moment, and calibrates a detector.
 
     They are FOLDER/FAMILY and FOLDER/FAMILY_detector; images are scikit-learn's digits, 8x8x1.
@@ -89,6 +103,58 @@ def make_run():
         model, _ = load_model(run)
         detector = detectors.Typicality(model).fit(images["validation"]).calibrate(images["calibration"])
         detector.save(folder / f"{name}_detector")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory, worker_id):
+    """Function of (name, write) that gives the folder of that name, which all workers share.
+
+    `write(folder)` fills it where no test has yet. Nothing may be changed there.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "once"
+    shared.mkdir(exist_ok=True)
+
+    def get(name, write):
+        folder, done = shared / name, shared / f"{name}.done"
+        with open(shared / f"{name}.lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                write(folder)
+                done.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def make_run(once, train_run):
+    """As `train_run`, but each family is trained once for all tests: the caller's are copies."""
+
+    def make(folder, name):
+        shutil.copytree(once(name, lambda new: train_run(new, name)), folder, dirs_exist_ok=True)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_export(once, train_run):
+    """Function of (folder, family), after `make_run`: a copy of the export of both is FOLDER/exported."""
+
+    def write(new, name):
+        from tfp_flows import serving
+        from tfp_flows.runs import Run
+
+        made = once(name, lambda run: train_run(run, name))
+        serving.export(Run(made / name), new / "exported", made / f"{name}_detector")
+
+    def make(folder, name):
+        exported = once(f"{name}_exported", lambda new: write(new, name))
+        shutil.copytree(exported, folder, dirs_exist_ok=True)
 
     return make
 

@@ -77,18 +77,19 @@ def importance_weighted_log_prob(
         log_weights = decoder(z).log_prob(x) + prior.log_prob(z) - posterior.log_prob(z)
         return tf.stack([tf.reduce_logsumexp(log_weights, 0), tf.reduce_logsumexp(2.0 * log_weights, 0)])
 
-    remainder = num_samples % chunk or min(chunk, num_samples)
-    total = log_sums(pairs[:remainder])
-    if num_samples > remainder:
-        rest = tf.reshape(pairs[remainder:], [-1, chunk, 2])
+    count, remainder = divmod(num_samples, chunk)
+    if num_samples <= chunk:
+        return _estimate(log_sums(pairs), num_samples)
+    # Begun with no sample, not with the first `chunk`: so the graph of `chunk` samples is traced once.
+    total = tf.fill([2, tf.shape(x)[0]], tf.constant(-np.inf, x.dtype))
+    total = tf.ensure_shape(log_sums(pairs[:remainder]) if remainder else total, [2, x.shape[0]])
+    rest = tf.reshape(pairs[remainder:], [count, chunk, 2])
 
-        def add(i, total):
-            return i + 1, tf.reduce_logsumexp(
-                tf.stack([total, log_sums(tf.ensure_shape(rest[i], [chunk, 2]))]), 0
-            )
+    def add(i, total):
+        more = log_sums(tf.ensure_shape(rest[i], [chunk, 2]))
+        return i + 1, tf.reduce_logsumexp(tf.stack([total, more]), 0)
 
-        count = (num_samples - remainder) // chunk
-        _, total = tf.while_loop(lambda i, _: i < count, add, (0, total), parallel_iterations=1)
+    _, total = tf.while_loop(lambda i, _: i < count, add, (0, total), parallel_iterations=1)
     return _estimate(total, num_samples)
 
 

@@ -27,11 +27,11 @@ DIGITS = data.load("digits", "test").images
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, make_run):
+def exported(tmp_path_factory, make_run, make_export):
     """The export of a Glow with its detector; beside it are the run and the detector."""
     folder = tmp_path_factory.mktemp("kind_08")
     make_run(folder, "glow")
-    serving.export(Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    make_export(folder, "glow")
     return folder / "exported"
 
 
@@ -297,8 +297,8 @@ def test_case_50_a_users_error_is_one_line_and_a_bug_is_a_traceback(how, lines):
         assert said == [{"user": "error: --how is wrong.", "file": "error: x.png: No such file."}[how]]
 
 
-def test_case_51_a_training_leaves_the_process_as_it_was(tmp_path, make_run):
-    make_run(tmp_path, "glow")  # by `training.train`
+def test_case_51_a_training_leaves_the_process_as_it_was(tmp_path, train_run):
+    train_run(tmp_path, "glow")  # by `training.train`
     assert tf.random.normal([2]).shape == [2]  # refused where operations are to be deterministic
     assert tfd.Normal(0.0, 1.0).sample().shape == []
 

@@ -13,7 +13,7 @@ beam = pytest.importorskip("apache_beam")
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, is_not_empty
 
-from tfp_flows import data, runs, serving
+from tfp_flows import data
 
 pytestmark = pytest.mark.beam
 
@@ -35,9 +35,9 @@ class ReadThem(beam.PTransform):
         return begin | beam.Create(records)
 
 
-def test_pipeline_runs(tmp_path, make_run):
+def test_pipeline_runs(tmp_path, make_run, make_export):
     make_run(tmp_path, "glow")
-    serving.export(runs.Run(tmp_path / "glow"), tmp_path / "exported", tmp_path / "glow_detector")
+    make_export(tmp_path, "glow")
     codes = pages.blocks(pages.DOCS / "scoring_at_scale.md", "python")
     (code,) = (code for code in codes if "beam" in code)  # the other one is tests/scoring/test_spark.py's
     code += "    assert_that(unreadable, is_not_empty())\n"

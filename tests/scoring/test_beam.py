@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import RunnerResult
 from apache_beam.testing.util import BeamAssertException, assert_that, equal_to
 
-from tfp_flows import data, runs, scoring, serving
+from tfp_flows import data, scoring
 from tfp_flows.data import DataError, streams
 from tfp_flows.scoring.beam import ScoreImages
 from tfp_flows.scoring.beam_job import BeamJob, Source
@@ -40,11 +40,11 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, make_run):
+def exported(tmp_path_factory, make_run, make_export):
     """An exported Glow with its detector."""
     folder = tmp_path_factory.mktemp("beam")
     make_run(folder, "glow")
-    serving.export(runs.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    make_export(folder, "glow")
     return folder / "exported"
 
 

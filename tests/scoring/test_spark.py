@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from tests.documents import pages
 from tests.scoring import spark_cluster
-from tfp_flows import data, runs, scoring, serving
+from tfp_flows import data, scoring
 from tfp_flows.scoring import spark
 from tfp_flows.serving.exported_model import ExportedModelError
 
@@ -25,10 +25,10 @@ BATCH = 16
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, make_run):
+def exported(tmp_path_factory, make_run, make_export):
     folder = tmp_path_factory.mktemp("spark")
     make_run(folder, "glow")
-    serving.export(runs.Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    make_export(folder, "glow")
     return folder / "exported"
 
 

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 
 from tfp_flows import data, detectors, serving
-from tfp_flows.runs import Run
 
 THREADS, CALLS = 16, 6
 IMAGES = data.load("digits", "test").images
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, make_run):
+def folder(tmp_path_factory, make_run, make_export):
     folder = tmp_path_factory.mktemp("concurrency")
     make_run(folder, "glow")
-    serving.export(Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    make_export(folder, "glow")
     return folder
 
 

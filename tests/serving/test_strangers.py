@@ -12,9 +12,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tests import forked
 from tests.detectors.models import HELD_OUT, SHAPE
 from tests.serving import hostile
-from tfp_flows import detectors, serving
+from tfp_flows import detectors
 from tfp_flows.checks import graphs
-from tfp_flows.runs import Run
 from tfp_flows.serving import ExportedModel, ExportedModelError
 
 IMAGES = np.zeros([2, *SHAPE], np.uint8)
@@ -76,11 +75,11 @@ def test_a_detector_with_a_graph_that_does_harm_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory, make_run):
+def sound(tmp_path_factory, make_run, make_export):
     """An export that is sound."""
     folder = tmp_path_factory.mktemp("sound")
     make_run(folder, "glow")
-    serving.export(Run(folder / "glow"), folder / "exported", folder / "glow_detector")
+    make_export(folder, "glow")
     return folder / "exported"
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flows.numerics import philox
@@ -44,7 +45,8 @@ def _draw(draw: Callable, shape: Shape, seed: SeedLike, dtype: tf.DType) -> tf.T
     """What `draw(start, size, pair, dtype)`, numbers of one long sequence, gives for the seed's part."""
     pair, index = Seed.of(seed)
     shape = tf.convert_to_tensor(shape, tf.int32)
-    size = tf.reduce_prod(tf.cast(shape, tf.int64))
+    known = tf.get_static_value(shape)  # then the size is Python's, and the graph has half the operations
+    size = tf.reduce_prod(tf.cast(shape, tf.int64)) if known is None else int(np.prod(known))
     start = tf.cast(index, tf.int64) * size if tf.is_tensor(index) or index else 0
     return tf.reshape(draw(start, size, pair, dtype), shape)
 

@@ -46,5 +46,6 @@ def _check_pair(
 
 def _count_products(function: Callable, value: tf.Tensor) -> int:
     """The products of tensors and convolutions in the graph of a call."""
-    graph = tf.function(function).get_concrete_function(tf.TensorSpec(value.shape, value.dtype)).graph
+    spec = tf.TensorSpec(value.shape, value.dtype)
+    graph = tf.function(function, autograph=False).get_concrete_function(spec).graph
     return sum(operation.type in _PRODUCTS for operation in graph.get_operations())
