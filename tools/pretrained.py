@@ -1,9 +1,10 @@
 """Makes a pretrained model of a run: its averaged weights, what it is, and a card.
 
-    python -m tools.pretrained --run=RUN --out=models/NAME [--table=RUN/evaluation/bits_per_dim.csv]
+    python -m tools.pretrained --run=RUN --out=models/NAME
 
-The folder takes the place of a run wherever one is read, `--run=models/NAME` of each command but `train`. No
-path of the machine on which it was trained goes into it.
+The folder takes the place of a run wherever one is read, `--run=models/NAME` of each command but `train`. Its
+card has the table of the run's evaluation, if there is one. No path of the machine on which it was trained
+goes into it.
 """
 
 import argparse
@@ -38,15 +39,14 @@ from images whose own terms are those of `{dataset}`.
 """
 
 
-def make(run: runs.Run, out: pathlib.Path, table: pathlib.Path | None = None) -> None:
+def make(run: runs.Run, out: pathlib.Path) -> None:
     """Writes the folder.
 
     Args:
       run: A trained run.
       out: The folder, which is made.
-      table: bits_per_dim.csv of an evaluation, for the card; None for none.
     """
-    spec = run.spec()
+    spec, table = run.spec(), run.evaluation / "bits_per_dim.csv"
     out.mkdir(parents=True, exist_ok=True)
     step = runs.save_weights(run, out / "weights.safetensors")
     described = json.loads(run.spec_file.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def make(run: runs.Run, out: pathlib.Path, table: pathlib.Path | None = None) ->
         step=step,
         seed=spec.training["seed"],
         size=(out / "weights.safetensors").stat().st_size,
-        table=_table(table) if table else "",
+        table=_table(table) if table.exists() else "",
         settings=", ".join(f"{k} {v}" for k, v in described["model"].items() if v is not None),
         training=", ".join(f"{k} {v}" for k, v in spec.training.items() if v not in ("", 0)),
         versions=", ".join(f"{name} {version}" for name, version in described["versions"].items()),
@@ -87,9 +87,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--run", required=True)
     parser.add_argument("--out", required=True, type=pathlib.Path)
-    parser.add_argument("--table", type=pathlib.Path)
     flags = parser.parse_args()
-    make(runs.Run(flags.run), flags.out, flags.table)
+    make(runs.Run(flags.run), flags.out)
     print(f"{flags.out}: {sum(file.stat().st_size for file in flags.out.iterdir()):,} bytes")
 
 
