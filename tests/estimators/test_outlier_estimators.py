@@ -99,6 +99,13 @@ def test_the_detector_given_is_left_as_it_is_and_one_that_is_fitted_can_be_asked
             detectors.as_sklearn(detector, calibration_fraction=fraction).fit(OWN)
 
 
+def test_what_is_fitted_takes_as_many_images_at_once_as_the_detector_given():
+    estimator = detectors.as_sklearn(detectors.Likelihood(NORMAL, batch_size=17)).fit(OWN)
+    statistics = estimator.detector_.statistics
+    assert estimator.detector_.batch_size == 17 == estimator.detector_.formula.block_size
+    assert [len(batch) for batch in statistics.batches(OWN[:40])] == [17, 17, 6]
+
+
 def test_calibration_rows_are_used_for_nothing_else():
     estimator = detectors.as_sklearn(detectors.Default(NORMAL), calibration_fraction=0.2).fit(OWN)
     fitted_to = estimator.detector_.fitted["neighbours_points"]

@@ -65,8 +65,8 @@ def test_too_few_calibration_images_are_said(judged):
 
 
 def test_the_words_about_the_likelihood_follow_the_numbers():
-    def row(dataset, area, split="test"):
-        return types.SimpleNamespace(dataset=dataset, auroc=area, split=split)
+    def row(dataset, area, split="test", high=None):
+        return types.SimpleNamespace(dataset=dataset, auroc=area, auroc_high=high, split=split)
 
     def said(*others):
         return words.likelier(types.SimpleNamespace(rows=[row("own", None), *others], spec=spec))
@@ -75,6 +75,9 @@ def test_the_words_about_the_likelihood_follow_the_numbers():
 
     assert "not fooled" in said(row("a", 0.5), row("own", 0.4, "train"))
     assert "finds b, c likelier" in said(row("a", 0.9), row("b", 0.49), row("c", 0.1))
+    # As the closing lines of a command: an interval that holds 0.5 says of neither that it is likelier.
+    assert "not fooled" in said(row("a", 0.49, high=0.52))
+    assert "finds b likelier" in said(row("a", 0.49, high=0.52), row("b", 0.4, high=0.45))
     assert said(row("own", 0.4, "train")).startswith("Nothing was compared")
     spec.is_density = False
     assert "fooled" not in said(row("c", 0.1)) and "no density" in said(row("c", 0.1))

@@ -150,6 +150,15 @@ class Detector(Hooks):
         self.statistics.image_shape = shape
 
     @property
+    def batch_size(self) -> int:
+        """Images at once; has no influence on the result but for rounding."""
+        return self.statistics.batch_size
+
+    @batch_size.setter
+    def batch_size(self, count: int) -> None:
+        self.statistics.batch_size = self.formula.block_size = count
+
+    @property
     def fitted(self) -> dict[str, np.ndarray]:
         """What `fit` found: dict from string to array."""
         return self.formula.fitted

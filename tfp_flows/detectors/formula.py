@@ -15,6 +15,7 @@ class Formula:
 
     Attributes:
       fitted: dict from string to array: what `fit` found.
+      block_size: Rows of statistics at once.
     """
 
     def __init__(self, hooks: Hooks, block_size: int):
@@ -26,7 +27,7 @@ class Formula:
         """
         self.fitted: dict[str, np.ndarray] = {}
         self._hooks = hooks
-        self._block_size = block_size
+        self.block_size = block_size
 
     def fit(self, statistics: npt.ArrayLike) -> None:
         """Finds what the formula needs in the statistics `[N, S]` of in-distribution images.
@@ -68,8 +69,8 @@ class Formula:
         if not len(statistics):
             return np.zeros([0], np.float32)
         # In blocks: a kernel density compares every image with all those given to `fit`.
-        starts = range(0, len(statistics), self._block_size)
-        blocks = [tf.constant(statistics[i : i + self._block_size], tf.float64) for i in starts]
+        starts = range(0, len(statistics), self.block_size)
+        blocks = [tf.constant(statistics[i : i + self.block_size], tf.float64) for i in starts]
         return np.concatenate([self.in_graph(block).numpy() for block in blocks])
 
     def in_graph(self, statistics: tf.Tensor) -> tf.Tensor:

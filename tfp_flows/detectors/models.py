@@ -1,11 +1,13 @@
 """What detectors need of a density model: `log_prob` of images, whoever made it."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import TypeGuard
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_flows import bijectors
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions import draw_of, protocols
 from tfp_flows.distributions.protocols import DensityModel, FlowModel, LatentVariableModel
@@ -18,6 +20,15 @@ def log_prob(model: DensityModel, images: tf.Tensor) -> tf.Tensor:
     (a function restored from a SavedModel that takes them), or else as float32.
     """
     return model.log_prob(as_input(model, images))
+
+
+def steps_traced_once(density_models: Sequence[DensityModel]) -> contextlib.AbstractContextManager[None]:
+    """Has the steps of models of runs traced once, in what is run here and stored nowhere.
+
+    The statistics of any other model are stored as a graph, for which see `bijectors.steps_traced_once`.
+    """
+    of_runs = all(getattr(model, "run_reference", None) is not None for model in density_models)
+    return bijectors.steps_traced_once() if of_runs else contextlib.nullcontext()
 
 
 def as_input(model: DensityModel, images: tf.Tensor) -> tf.Tensor:

@@ -172,7 +172,7 @@ def unfitted(detector: Detector) -> Detector:
     if detector.needs_model:
         detector.statistics.need_models("fitted again")
     other = type(detector).of_models(detector.models, detector.settings)
-    other.preparation = detector.preparation
+    other.preparation, other.batch_size = detector.preparation, detector.batch_size
     return other
 
 

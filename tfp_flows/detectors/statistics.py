@@ -9,7 +9,7 @@ import tensorflow as tf
 import tqdm
 
 from tfp_flows import data
-from tfp_flows.detectors import events
+from tfp_flows.detectors import events, models
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.hooks import Hooks
 from tfp_flows.numerics import parts
@@ -24,6 +24,7 @@ class Statistics:
 
     Attributes:
       image_shape: (H, W, C), of vectors (D,), or None until images tell.
+      batch_size: Images at once.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Statistics:
         self.image_shape = image_shape
         self._vector_dtype = vector_dtype
         self._hooks = hooks
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._stored = stored
         self._compiled = stored
 
@@ -93,9 +94,9 @@ class Statistics:
     def batches(self, images: np.ndarray) -> Iterator[tf.Tensor]:
         """Checked images or vectors in tensors of at most `batch_size`, in order."""
         if self.are_vectors:
-            starts = range(0, len(images), self._batch_size)
-            return (tf.constant(images[start : start + self._batch_size]) for start in starts)
-        return data.evaluation_batches(images, self._batch_size)
+            starts = range(0, len(images), self.batch_size)
+            return (tf.constant(images[start : start + self.batch_size]) for start in starts)
+        return data.evaluation_batches(images, self.batch_size)
 
     def in_graph(self, images: tf.Tensor) -> tf.Tensor:
         """The part that is TensorFlow's, inside a graph: uint8 `[B, H, W, C]` -> float64 `[B, S]`."""
@@ -167,7 +168,8 @@ class Statistics:
 
     def _traced(self, spec: tf.TensorSpec) -> tf.types.experimental.PolymorphicFunction:
         def statistics(images):
-            return parts.concatenated(self.in_graph, images, tf.float64, [None])
+            with models.steps_traced_once(self._hooks.models):
+                return parts.concatenated(self.in_graph, images, tf.float64, [None])
 
         function = tf.function(statistics, input_signature=[spec], autograph=False)
         try:

@@ -1,6 +1,6 @@
 """A density of images given their class, as one over images: summed over the classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,11 @@ class ClassMixture(ImageDistribution):
         return tfd.Categorical(probs=tf.constant(self._probs, self.dtype))
 
     @property
+    def log_priors(self) -> tf.Tensor:
+        """log p(y) of every class, `[K]`."""
+        return tf.constant(np.log(self._probs), self.dtype)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """What the classes 0..K-1 are called."""
         return self._class_names
@@ -96,6 +101,22 @@ class ClassMixture(ImageDistribution):
 
     def class_log_probs(self, images: tf.Tensor, **kwargs: Any) -> tf.Tensor:
         """log p(x | y) of integer images `[B, H, W, C]` for every class: `[B, K]`, nats."""
+
+        def of_class(x: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+            return self._conditional.log_prob(x, condition=condition, **kwargs)
+
+        return self.of_classes(of_class, images)
+
+    def of_classes(
+        self, function: Callable[..., tf.Tensor], images: tf.Tensor, row_shape: Sequence[int] = ()
+    ) -> tf.Tensor:
+        """What a function says of integer images `[B, H, W, C]` for every class: `[B, K, ...]`.
+
+        Args:
+          function: `(images, condition) -> [B, ...]`, of the model's dtype.
+          images: The images.
+          row_shape: Of the result without B.
+        """
         images = tf.cast(check_images(images, self.event_shape, self.name), self.dtype)
         count = tf.shape(images)[0] if images.shape[0] is None else images.shape[0]
 
@@ -104,15 +125,16 @@ class ClassMixture(ImageDistribution):
                 tf.repeat(one[tf.newaxis], count, 0), [images.shape[0], one.shape[0]]
             )
             # Another tensor for each class, or TFP's bijectors may give another one's result.
-            return self._conditional.log_prob(tf.identity(images), condition=condition, **kwargs)
+            return function(tf.identity(images), condition)
 
         each = tf.eye(self.num_classes, dtype=self.dtype)
         found = tf.map_fn(of_class, each, parallel_iterations=1, fn_output_signature=self.dtype)
-        return tf.ensure_shape(tf.transpose(found), [images.shape[0], self.num_classes])
+        found = tf.transpose(found, [1, 0, *range(2, 2 + len(row_shape))])
+        return tf.ensure_shape(found, [images.shape[0], self.num_classes, *row_shape])
 
     def joint_log_probs(self, images: tf.Tensor, **kwargs: Any) -> tf.Tensor:
         """log p(x, y) = log p(y) + log p(x | y) for every class: `[B, K]`, nats; see `class_log_probs`."""
-        return self.class_log_probs(images, **kwargs) + tf.constant(np.log(self._probs), self.dtype)
+        return self.class_log_probs(images, **kwargs) + self.log_priors
 
     def posterior(self, images: tf.Tensor, **kwargs: Any) -> tfd.Categorical:
         """p(y | x) of integer images `[B, H, W, C]`: a `tfd.Categorical` of batch shape `[B]`."""

@@ -30,11 +30,8 @@ def compiled_estimate(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tens
     For a model that has `log_prob_and_standard_error`, and a flow over images dequantised by several draws;
     for any other it is `compiled_log_prob`.
     """
-    if isinstance(model, EstimatedModel):
-        of_images = model.log_prob_and_standard_error
-    elif isinstance(model, Dequantized) and model.num_samples > 1:
-        of_images = model.estimate
-    else:
+    of_images = estimator(model)
+    if of_images is None:
         return compiled_log_prob(model)
     signature = [tf.TensorSpec([None, *model.event_shape], tf.uint8)]
 
@@ -47,6 +44,15 @@ def compiled_estimate(model: ImageDistribution) -> Callable[[tf.Tensor], tf.Tens
         input_signature=signature,
         autograph=False,
     )
+
+
+def estimator(model: object) -> Callable[..., tuple[tf.Tensor, tf.Tensor]] | None:
+    """The method of a model that gives log p of images and its standard error; None where it has none."""
+    if isinstance(model, EstimatedModel):
+        return model.log_prob_and_standard_error
+    if isinstance(model, Dequantized) and model.num_samples > 1:
+        return model.estimate
+    return None
 
 
 def log_probs(

@@ -98,7 +98,9 @@ def _judging(model: Any, batch_size: int) -> Callable[[data.ImageSet, str | None
 
         def by_classes(image_set: data.ImageSet, told: str | None) -> _Judged:
             found = log_probs(joint, image_set.images, batch_size, told)
-            return _Judged(found[:, 0].copy(), None, by_class.labelled(model, found[:, 1:], image_set))
+            error = float(found[:, 1].mean())
+            labelled = by_class.labelled(model, found[:, 2:], image_set)
+            return _Judged(found[:, 0].copy(), None if np.isnan(error) else error, labelled)
 
         return by_classes
     estimate = compiled_estimate(model)

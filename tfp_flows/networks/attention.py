@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_flows.networks import layers, self_attention
 
 
-class AttentionNetwork(tf.Module):
+class AttentionNetwork(layers.Conditioned):
     """A 3x3 convolution, blocks of a gated convolution and self-attention, and a 3x3 convolution.
 
         h <- norm(h + a * sigmoid(b)),      [a, b] = 1x1 convolution(elu(3x3 convolution(elu(h))))
@@ -50,8 +50,7 @@ class AttentionNetwork(tf.Module):
           dtype: Floating dtype.
           name: Python `str`.
         """
-        super().__init__(name=name)
-        self._condition_channels = condition_channels
+        super().__init__(condition_channels, name)
         seeds = layers.spawn(seed, num_blocks + 1)
         width = in_channels + condition_channels
         self._first = layers.Conv2D(width, hidden_channels, 3, seeds[0], dtype, "first")
@@ -60,14 +59,9 @@ class AttentionNetwork(tf.Module):
         ]
         self._last = layers.Conv2D(hidden_channels, out_channels, 3, None, dtype, "last")
 
-    @property
-    def condition_channels(self) -> int:
-        """K, the size of the condition; 0 for none."""
-        return self._condition_channels
-
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
-        h = self._first(layers.with_condition(x, condition, self._condition_channels, self.name))
+        h = self._first(self._joined(x, condition))
         for block in self._blocks:
             h = block(h)
         return self._last(tf.nn.elu(h))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_flows.networks import layers
 
 
-class ConvNetwork(tf.Module):
+class ConvNetwork(layers.Conditioned):
     """Glow's coupling network: 3x3 convolution, ReLU, 1x1 convolution, ReLU, 3x3 convolution.
 
     `[N, H, W, in_channels] -> [N, H, W, out_channels]`, stride 1, zero padding. (Glow, section 3.3,
@@ -38,28 +38,22 @@ class ConvNetwork(tf.Module):
           dtype: Floating dtype.
           name: Python `str`.
         """
-        super().__init__(name=name)
-        self._condition_channels = condition_channels
+        super().__init__(condition_channels, name)
         seeds = layers.spawn(seed, 2)
         width = in_channels + condition_channels
         self._first = layers.Conv2D(width, hidden_channels, kernel_size, seeds[0], dtype, "first")
         self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
         self._last = layers.Conv2D(hidden_channels, out_channels, kernel_size, None, dtype, "last")
 
-    @property
-    def condition_channels(self) -> int:
-        """K, the size of the condition; 0 for none."""
-        return self._condition_channels
-
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
-        h = layers.with_condition(x, condition, self._condition_channels, self.name)
+        h = self._joined(x, condition)
         h = tf.nn.relu(self._first(h))
         h = self._second(h, tf.nn.relu)
         return self._last(h)
 
 
-class ConvLayer(tf.Module):
+class ConvLayer(layers.Conditioned):
     """One zero-initialised 3x3 convolution: the network of Glow's split."""
 
     def __init__(
@@ -72,16 +66,10 @@ class ConvLayer(tf.Module):
         name: str = "conv_layer",
     ) -> None:
         """Creates the layer's variables; arguments as in `ConvNetwork`."""
-        super().__init__(name=name)
-        self._condition_channels = condition_channels
+        super().__init__(condition_channels, name)
         width = in_channels + condition_channels
         self._conv = layers.Conv2D(width, out_channels, kernel_size, None, dtype, "conv")
 
-    @property
-    def condition_channels(self) -> int:
-        """K, the size of the condition; 0 for none."""
-        return self._condition_channels
-
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: as in `ConvNetwork`."""
-        return self._conv(layers.with_condition(x, condition, self._condition_channels, self.name))
+        return self._conv(self._joined(x, condition))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_flows.networks import layers
 
 
-class DenseNetwork(tf.Module):
+class DenseNetwork(layers.Conditioned):
     """Two hidden layers with ReLU, for couplings on vectors (`event_ndims=1`)."""
 
     def __init__(
@@ -22,22 +22,16 @@ class DenseNetwork(tf.Module):
         name: str = "dense_network",
     ) -> None:
         """Creates the network's variables; arguments as in `ConvNetwork`."""
-        super().__init__(name=name)
-        self._condition_channels = condition_channels
+        super().__init__(condition_channels, name)
         seeds = layers.spawn(seed, 2)
         width = in_channels + condition_channels
         self._first = layers.Dense(width, hidden_channels, seeds[0], dtype, "first")
         self._second = layers.Dense(hidden_channels, hidden_channels, seeds[1], dtype, "second")
         self._last = layers.Dense(hidden_channels, out_channels, None, dtype, "last")
 
-    @property
-    def condition_channels(self) -> int:
-        """K, the size of the condition; 0 for none."""
-        return self._condition_channels
-
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, in_channels]`; `condition`: None, `[K]` or `[N, K]`."""
-        h = layers.with_condition(x, condition, self._condition_channels, self.name)
+        h = self._joined(x, condition)
         h = self._first(h, tf.nn.relu)
         h = self._second(h, tf.nn.relu)
         return self._last(h)

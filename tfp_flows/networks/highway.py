@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_flows.networks import layers
 
 
-class HighwayNetwork(tf.Module):
+class HighwayNetwork(layers.Conditioned):
     """A 3x3 convolution, `num_layers` highway layers and a 3x3 convolution (Nalisnick et al.).
 
         h <- T(h) * relu(H(h)) + (1 - T(h)) * h,      T = sigmoid(3x3 convolution, bias -1)
@@ -30,8 +30,7 @@ class HighwayNetwork(tf.Module):
         name: str = "highway_network",
     ) -> None:
         """Creates the network's variables; arguments as in `ConvNetwork`."""
-        super().__init__(name=name)
-        self._condition_channels = condition_channels
+        super().__init__(condition_channels, name)
         self._hidden_channels = hidden_channels
         seeds = layers.spawn(seed, num_layers + 1)
         width = in_channels + condition_channels
@@ -43,14 +42,9 @@ class HighwayNetwork(tf.Module):
         ]
         self._last = layers.Conv2D(hidden_channels, out_channels, kernel_size, None, dtype, "last")
 
-    @property
-    def condition_channels(self) -> int:
-        """K, the size of the condition; 0 for none."""
-        return self._condition_channels
-
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
-        h = layers.with_condition(x, condition, self._condition_channels, self.name)
+        h = self._joined(x, condition)
         h = tf.nn.relu(self._first(h))
         for layer in self._layers:
             candidate, gate = tf.split(layer(h), 2, axis=-1)

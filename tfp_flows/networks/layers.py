@@ -12,6 +12,24 @@ from tfp_flows.numerics import precision
 Seed = int | Sequence[int] | np.random.SeedSequence
 
 
+class Conditioned(tf.Module):
+    """A network that is given a condition beside its input, or none."""
+
+    def __init__(self, condition_channels: int, name: str) -> None:
+        """Keeps the size of the condition, 0 for none."""
+        super().__init__(name=name)
+        self._condition_channels = condition_channels
+
+    @property
+    def condition_channels(self) -> int:
+        """K, the size of the condition; 0 for none."""
+        return self._condition_channels
+
+    def _joined(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None) -> tf.Tensor:
+        """The input with its condition, as `with_condition`."""
+        return with_condition(x, condition, self._condition_channels, self.name)
+
+
 class Conv2D(tf.Module):
     """Convolution with stride 1 and zero padding, and a bias."""
 

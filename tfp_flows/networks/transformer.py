@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_flows.networks import layers, self_attention
 
 
-class TransformerNetwork(tf.Module):
+class TransformerNetwork(layers.Conditioned):
     """A vision transformer whose tokens are the positions of the image it is given.
 
         h = W x + waves of the positions
@@ -51,8 +51,7 @@ class TransformerNetwork(tf.Module):
           dtype: Floating dtype.
           name: Python `str`.
         """
-        super().__init__(name=name)
-        self._condition_channels = condition_channels
+        super().__init__(condition_channels, name)
         seeds = layers.spawn(seed, num_layers + 1)
         width = in_channels + condition_channels
         self._first = layers.Dense(width, hidden_channels, seeds[0], dtype, "first")
@@ -62,14 +61,9 @@ class TransformerNetwork(tf.Module):
         self._norm = layers.LayerNorm(hidden_channels, dtype, "norm")
         self._last = layers.Dense(hidden_channels, out_channels, None, dtype, "last")
 
-    @property
-    def condition_channels(self) -> int:
-        """K, the size of the condition; 0 for none."""
-        return self._condition_channels
-
     def __call__(self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None) -> tf.Tensor:
         """`x`: `[N, H, W, in_channels]`; `condition`: None, `[K]`, `[N, K]` or `[N, H, W, K]`."""
-        tokens = self._first(layers.with_condition(x, condition, self._condition_channels, self.name))
+        tokens = self._first(self._joined(x, condition))
         h = self_attention.with_positions(tokens)
         for layer in self._layers:
             h = layer(h)

@@ -51,13 +51,8 @@ class Evaluated:
 
     @property
     def likelier(self) -> list[evaluation.Row]:
-        """Those of the sets that the likelihood prefers to the own test images, the most preferred first."""
-        found = []
-        for row in self.others:
-            highest = row.auroc if row.auroc_high is None else row.auroc_high
-            if row.auroc is not None and highest is not None and highest < 0.5:
-                found.append((row.auroc, row))
-        return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+        """Those of the sets that `is_likelier`, the most preferred first."""
+        return sorted(filter(is_likelier, self.others), key=lambda row: row.auroc or 0.0)
 
     @property
     def most_judged(self) -> int:
@@ -83,6 +78,16 @@ class Evaluated:
         own, *others = (np.nan_to_num(np.asarray(e.scores, np.float64), nan=most) for e in self.judged)
         pairs = zip(self.judged[1:], others, strict=True)
         return {each.label: evaluation.auroc(own, scores, 0)[0] for each, scores in pairs}
+
+
+def is_likelier(row: evaluation.Row) -> bool:
+    """Whether the likelihood prefers a set to the own test images: whether it is fooled.
+
+    It is by an AUROC whose whole interval is below 0.5, or, of too few images for an interval, which is
+    itself.
+    """
+    highest = row.auroc if row.auroc_high is None else row.auroc_high
+    return row.auroc is not None and highest is not None and highest < 0.5
 
 
 def bits_of(

@@ -5,6 +5,7 @@ import importlib.metadata
 from tfp_flows import detectors
 from tfp_flows.data import names, printable
 from tfp_flows.detectors import calibration, coverage
+from tfp_flows.reporting.evaluated import is_likelier
 from tfp_flows.reporting.findings import Findings
 
 NO_DENSITY = (
@@ -44,9 +45,11 @@ def likelier(found: Findings) -> str:
         return "Nothing was compared with it: `evaluate_on` names other sets."
     if not found.spec.is_density:
         return NO_DENSITY
-    fooled = [row.dataset for row in others if row.auroc is not None and row.auroc < 0.5]
+    fooled = [row.dataset for row in others if is_likelier(row)]
     if not fooled:
-        return "The likelihood is not fooled here: each of the others is less likely than the model's own."
+        return (
+            "The likelihood is not fooled here: none of the others is likelier than the model's own images."
+        )
     return (
         f"The likelihood is fooled: the model finds {', '.join(fooled)} likelier than its own test images. "
         f"That is why a detector does not look at the likelihood alone."
