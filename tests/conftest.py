@@ -36,7 +36,6 @@ LONGEST = (
     "serving/test_export.py",
     "models/test_families.py",
     "cases/test_kind_06.py",
-    "vae/test_vae.py",
     "faults/test_folder_faults.py",
     "analysis/test_second_order.py",
     "documents/test_vectors.py",

@@ -135,13 +135,15 @@ SMALL = {
     "vae": dict(architecture="small", latent_size=3, likelihood="logistic"),
     "pixelcnn": dict(num_resnet=1, num_hierarchies=1, num_filters=4),
 }
+FEW_SAMPLES = {"vae": dict(num_importance_samples=4)}  # not 64, each by operations one after another
 IMAGES = np.random.default_rng(0).integers(0, 256, [3, 4, 4, 1], np.uint8)
 
 
 @pytest.fixture(scope="module", params=SMALL)
 def model(request):
     family = registry.family(request.param)
-    model = family.build(family.config_class(**SMALL[request.param]), (4, 4, 1), family.protocol_class())
+    protocol = family.protocol_class(**FEW_SAMPLES.get(request.param, {}))
+    model = family.build(family.config_class(**SMALL[request.param]), (4, 4, 1), protocol)
     family.initialize(model, IMAGES, np.array([0, 1]))
     testing.perturb(model, scale=0.05)
     return model
