@@ -2,9 +2,9 @@
 
     python -m tools.pretrained --run=RUN --out=models/NAME
 
-The folder takes the place of a run wherever one is read, `--run=models/NAME` of each command but `train`. Its
-card has the table of the run's evaluation, if there is one. No path of the machine on which it was trained
-goes into it.
+The folder takes the place of a run wherever one is read, `--run=models/NAME` of each command but `train`.
+Its card has the table of the run's evaluation, if there is one. No path of the machine on which it was
+trained goes into it.
 """
 
 import argparse
