@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfp_flows.detectors import models, surprise
+from tfp_flows.detectors import surprise
 from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.detectors.formula import Formula
 from tfp_flows.detectors.hooks import Hooks
@@ -123,12 +123,7 @@ class Maps:
         if self._compiled is None:
             self._hooks._before_tracing()
             signature = [self._statistics.spec()]
-
-            def shares(images: tf.Tensor) -> tf.Tensor:
-                with models.steps_traced_once(self._hooks.models):
-                    return self._hooks._graph_shares(images)
-
-            function = tf.function(shares, input_signature=signature, autograph=False)
+            function = tf.function(self._hooks._graph_shares, input_signature=signature, autograph=False)
             function.get_concrete_function()
             self._compiled = function
         return self._compiled
