@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 import sklearn.mixture
 import tensorflow as tf
+import threadpoolctl
 
 from tfp_flows.detectors import mixture
 
@@ -53,3 +54,20 @@ def test_rows_that_repeat_are_a_density_without_a_warning(distinct):
         warnings.simplefilter("error")
         found = _surprise(np.concatenate([rows, rows + 5.0]), mixture.fit_mixture(rows, 5))
     assert np.isfinite(found).all() and found[len(rows) :].min() > found[: len(rows)].max()
+
+
+def test_one_thread_fits_whatever_is_allowed_elsewhere(monkeypatch):
+    seen = []
+
+    def fit(self, rows):
+        seen.extend(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+        return fitted(self, rows)
+
+    fitted = sklearn.mixture.GaussianMixture.fit
+    monkeypatch.setattr(sklearn.mixture.GaussianMixture, "fit", fit)
+    rows = np.random.default_rng(0).normal(size=[100, 3])
+    with threadpoolctl.threadpool_limits(2):
+        mixture.fit_mixture(rows, 2)
+        outside = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    assert seen and set(seen) == {1}
+    assert set(outside) == {2}

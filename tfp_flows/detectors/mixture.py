@@ -26,6 +26,7 @@ def fit_mixture(rows: np.ndarray, num_components: int, least_variance: float = L
     """
     import sklearn.exceptions  # here, as it is slow to import, and what is fitted does without
     import sklearn.mixture
+    import threadpoolctl
 
     loc, scale = standardisation(rows)
     standardised = (rows - loc) / scale
@@ -33,7 +34,8 @@ def fit_mixture(rows: np.ndarray, num_components: int, least_variance: float = L
     mixture = sklearn.mixture.GaussianMixture(
         min(num_components, distinct), reg_covar=least_variance, random_state=0
     )
-    with warnings.catch_warnings():
+    # The matrices are small: threads of linear algebra would wait for each other, for most of the time.
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         # A mixture that could still be a little better is a density all the same.
         warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
         mixture.fit(standardised)
