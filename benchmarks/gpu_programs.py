@@ -129,7 +129,7 @@ def restore(folder, to):
     with metrics.Metrics(run_folder.metrics_file, run_folder.events, 0) as table:
         for row in gpu_training.read_curve(folder):
             table.add(int(row["step"]), **{key: float(row[key]) for key in gpu_training.COLUMNS[1:]})
-    manager = tf.train.CheckpointManager(state, run_folder.checkpoints, max_to_keep=2)
+    manager = tf.train.CheckpointManager(state.checkpoint, run_folder.checkpoints, max_to_keep=2)
     manager.save(checkpoint_number=int(state.step))
 
 

@@ -118,12 +118,14 @@ def _convolutional_encoder(image_shape, code_size, seed, dtype):
         return dict(kernel_initializer=initializer, dtype=dtype)
 
     convolution = dict(kernel_size=3, strides=2, padding="same", activation="relu")
+    # Named, since Keras numbers those that are not by how many it has made before.
     return tf_keras.Sequential(
         [
-            tf_keras.layers.InputLayer(tuple(image_shape), dtype=dtype),
-            tf_keras.layers.Conv2D(32, **convolution, **settings(0)),
-            tf_keras.layers.Conv2D(64, **convolution, **settings(1)),
-            tf_keras.layers.Flatten(dtype=dtype),
-            tf_keras.layers.Dense(code_size, **settings(2)),
-        ]
+            tf_keras.layers.InputLayer(tuple(image_shape), dtype=dtype, name="images"),
+            tf_keras.layers.Conv2D(32, name="first", **convolution, **settings(0)),
+            tf_keras.layers.Conv2D(64, name="second", **convolution, **settings(1)),
+            tf_keras.layers.Flatten(dtype=dtype, name="flat"),
+            tf_keras.layers.Dense(code_size, name="last", **settings(2)),
+        ],
+        name="encoder",
     )

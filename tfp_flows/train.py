@@ -96,8 +96,8 @@ def define_flags(family: str = "glow") -> list[str]:
         "condition",
         settings.CONDITIONS[0],
         settings.CONDITIONS,
-        "What the model is given of an image: its label, as --dataset has them; the code of an encoder that "
-        "is trained with it; or the image at half its resolution (lowres).",
+        "What the model is given of an image: its label, an encoder's code, or the image at half its "
+        "resolution (lowres). Labels are those of --dataset; the encoder is trained with the model.",
     )
     flags.DEFINE_integer(
         "code_size",

@@ -19,6 +19,7 @@ class Mean(Hooks):
     """The mean in TensorFlow, the maximum on the host, and a shift that is fitted."""
 
     name = "mean"
+    models = ()
 
     def __init__(self):
         self.traced = 0

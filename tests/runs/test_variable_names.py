@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pixelcnn import PixelCNNAutoencoder
 from tfp_flows import data, serving
 from tfp_flows.runs import Run, load_model, save_weights, variable_names, weights_file
 from tools.pretrained import make
@@ -42,6 +43,14 @@ def test_names_say_where_variables_are(models):
     assert {"pixelcnn_network/contract0/horizontal/bias", "pixelcnn_network/down0_0/vertical/conv_in/v"} <= (
         pixelcnn
     )
+
+
+def test_names_do_not_depend_on_what_was_made_before():
+    """Keras numbers layers by how many a process has made."""
+    sizes = dict(num_resnet=1, num_hierarchies=1, num_filters=4, num_logistic_mix=1)
+    models = [PixelCNNAutoencoder((4, 4, 1), code_size=2, **sizes) for _ in range(2)]
+    first, second = (list(variable_names.variables_by_name(model)) for model in models)
+    assert first == second and "encoder/first/kernel" in first
 
 
 def test_equal_names_are_numbered_and_nested_names_are_a_tree():

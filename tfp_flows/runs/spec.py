@@ -99,9 +99,9 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
-        means = [list(of_one) for of_one in self.means]
+        means, columns = [list(of_one) for of_one in self.means], list(self.columns)
         values = {**dataclasses.asdict(self), "image_shape": list(self.image_shape), "means": means}
-        return {**values, "classes": self.classes and self.classes.to_json()}
+        return {**values, "columns": columns, "classes": self.classes and self.classes.to_json()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSpec":

@@ -25,7 +25,7 @@ class TrainingConfig:
 
     steps: int = _field(
         2000,
-        "Steps of the optimizer in all; if it is not given, training stops earlier once validation no "
+        "Steps of the optimizer in all. If it is not given, training stops earlier once validation no "
         "longer improves.",
     )
     batch_size: int = _field(64, "Images in a step.")
