@@ -15,104 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfp_flows import commands, data, evaluation, numerics, reporting, runs, tables, training
+from tfp_flows import commands, data, evaluation, numerics, reporting, runs, tables, train_flags, training
 from tfp_flows.checks.errors import UserError
-from tfp_flows.detectors.names import DEFAULT, NAMES, OF_SEVERAL_MODELS
-from tfp_flows.models import registry, settings
+from tfp_flows.models import registry
+from tfp_flows.train_flags import CODE_SIZE, NO_DETECTOR
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 FLAGS = flags.FLAGS
-FIRST = (
-    "run",
-    "dataset",
-    "steps",
-    "family",
-    "condition",
-    "evaluate_on",
-    "batch_size",
-    "learning_rate",
-    "seed",
-)
-WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
-CODE_SIZE = 16
-NO_DETECTOR = "none"
 ALPHA = 0.05  # of the detector at the end, as `reporting` has it
 PATIENCE, VALIDATE_EVERY = 3, 100  # where no flag says how long to train
 MOST_VALIDATION_IMAGES = 5000  # of a large set a fixed sample, so that validations take no longer
-
-
-def define_flags(family: str = "glow") -> list[str]:
-    """Defines the flags of training and of every family, `family` being the default; returns their names."""
-    names = commands.define_common_flags()
-    flags.DEFINE_enum(
-        "family", family, registry.every_name(), "Family of the model; of a table it is vector_flow."
-    )
-    flags.DEFINE_string(
-        "dataset",
-        None,
-        f"A table, PATH.csv, .npy or .npz; or images to train on (not constant or noise): "
-        f"{commands.DATASET_HELP}",
-    )
-    flags.DEFINE_list(
-        "columns", [], "Of a table: columns to take, by name; by number where it has no header."
-    )
-    flags.DEFINE_list("ignore", [], "Of a table: columns to leave out, such as labels.")
-    flags.DEFINE_list("evaluate_on", [], "Data sets to compare with the test images at the end.")
-    flags.DEFINE_bool(
-        "report",
-        False,
-        "At the end, calibrate a detector, in RUN/detector, and write RUN/report/index.html for people.",
-    )
-    flags.DEFINE_enum(
-        "detector",
-        DEFAULT,
-        (NO_DETECTOR, *(name for name in NAMES if name not in OF_SEVERAL_MODELS)),
-        "At the end, with --evaluate_on, what is calibrated to stand beside -log p, in RUN/detector.",
-    )
-    flags.mark_flag_as_required("dataset")
-    names += ["family", "dataset", "evaluate_on", "report", "detector", "pictures", *tables.OF_TABLES]
-    flags.DEFINE_enum(
-        "distribute",
-        "none",
-        training.STRATEGIES,
-        "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
-    )
-    flags.DEFINE_bool(
-        "allow_changed_images",
-        False,
-        "Go on with a run whose training images are not those that it was trained on so far.",
-    )
-    names.append(commands.define_skip_unreadable_flag())
-    flags.DEFINE_bool(
-        "pictures",
-        True,
-        "At each validation, samples, reconstructions and histograms for TensorBoard, also of the first of "
-        "--evaluate_on.",
-    )
-    names.append(commands.define_temperature_flag())
-    flags.DEFINE_enum(
-        "condition",
-        settings.CONDITIONS[0],
-        settings.CONDITIONS,
-        "What the model is given of an image: its label, an encoder's code, or the image at half its "
-        "resolution (lowres). Labels are those of --dataset; the encoder is trained with the model.",
-    )
-    flags.DEFINE_integer(
-        "code_size",
-        None,
-        f"With --condition=autoencoder: numbers of a code; by default {CODE_SIZE}.",
-        lower_bound=1,
-    )
-    names += ["condition", "code_size"]
-    commands.define_parts_flag()
-    commands.define_memory_flags()
-    flags.DEFINE_integer(
-        "max_restarts", 10, "How often to start again where another host is lost.", lower_bound=0
-    )
-    names += commands.define_config_flags(training.TrainingConfig, *_config_classes().values())
-    return names
 
 
 def main(flag_names: list[str]) -> None:
@@ -146,7 +60,7 @@ def _train_on_table(name: str, flag_names: list[str]) -> None:
         raise UserError(f"--family={FLAGS.family} is for images, and {FLAGS.dataset} is a table.")
     FLAGS["family"].value = registry.VECTORS
     commands.refuse_flags(tables.OF_IMAGES["train"], f"is for images, and {FLAGS.dataset} is a table")
-    commands.refuse_flags_of_others(FLAGS.family, _config_classes())
+    commands.refuse_flags_of_others(FLAGS.family, train_flags.config_classes())
     run, skip = runs.Run(FLAGS.run), FLAGS.skip_unreadable
     read = tables.read(run, name, FLAGS.columns, FLAGS.ignore, skip)
     commands.default_flags(tables.defaults(len(read["train"])))
@@ -160,12 +74,10 @@ def _train_on_table(name: str, flag_names: list[str]) -> None:
     print("\n".join(tables.sets.overview(found.parts, found.compared, ALPHA if judge else None)))
     parts = numerics.parts.choose(FLAGS.parts, FLAGS.batch_size)  # from here on with TensorFlow
     unsaid = {*tables.OF_IMAGES["train"], "pictures"}
-    names = [each for each in _flags_of(FLAGS.family, flag_names) if each not in unsaid]
+    names = [each for each in train_flags.of_family(FLAGS.family, flag_names) if each not in unsaid]
     text = commands.flags_text(names)
     outcome = tables.train(found, text, FLAGS.progress, parts, FLAGS.allow_changed_images)
-    if outcome.interrupted:
-        print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
-        sys.exit(commands.SIGNALLED + outcome.interrupted)
+    _leave_if_interrupted(outcome)
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
     print(tables.judge(found, judge, FLAGS.progress))
 
@@ -197,7 +109,7 @@ class _Asked:
         """Refuses what can be refused before TensorFlow is imported, and before any image is read."""
         data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
         config = commands.config_from_flags(training.TrainingConfig)
-        commands.refuse_flags_of_others(FLAGS.family, _config_classes())
+        commands.refuse_flags_of_others(FLAGS.family, train_flags.config_classes())
         _check_condition(config)
         run = runs.Run(FLAGS.run)
         run.check_folder()
@@ -229,82 +141,130 @@ def _outliers(config: "training.TrainingConfig") -> list[str]:
     return [name for name in config.outlier_dataset.split("+") if name]
 
 
-def _train(
-    asked: _Asked, flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int
-) -> None:
-    import tensorflow as tf  # here, so that --help does not wait for it
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """What a training was given, once it is read.
 
-    run, config, data_dir = asked.run, asked.config, asked.data_dir
-    run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
-    division = run.spec().division if run.exists() else data.DIVISION
-    source: dict[str, Any] = dict(data_dir=data_dir, download=FLAGS.download)
-    where = {**source, "division": division, "skip_unreadable": FLAGS.skip_unreadable}
-    dataset = run.find(FLAGS.dataset)  # where it is now, if the run or its data have been moved
-    train_set = data.load(dataset, "train", **where)
-    validation_set = data.load(dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
-    classes = data.Classes.of(train_set) if FLAGS.condition == "label" else None
-    outliers = _load_outliers([run.find(name) for name in _outliers(config)], train_set.image_shape, where)
-    spec = runs.RunSpec(
+    Attributes:
+      train: Images to train on.
+      validation: Images to validate on.
+      outliers: Images to be made less likely, or None.
+      spec: What the run says of itself.
+      located: The same with its data where they are now, if the run or its data have been moved.
+      sets: What is judged at the end, the run's own first; [] for no judgement.
+      source: `data_dir` and `download` of `data.load`.
+      overview: What was found, in lines.
+    """
+
+    train: "data.ImageSet"
+    validation: "data.ImageSet"
+    outliers: "data.Array | None"
+    spec: "runs.RunSpec"
+    located: "runs.RunSpec"
+    sets: "list[data.ImageSet]"
+    source: dict[str, Any]
+    overview: list[str]
+
+    @classmethod
+    def of(cls, asked: _Asked) -> "_Read":
+        """Reads all before training, so that a mistake in a name shows now and not at the end."""
+        run = asked.run
+        division = run.spec().division if run.exists() else data.DIVISION
+        source: dict[str, Any] = dict(data_dir=asked.data_dir, download=FLAGS.download)
+        where = {**source, "division": division, "skip_unreadable": FLAGS.skip_unreadable}
+        dataset = run.find(FLAGS.dataset)
+        train = data.load(dataset, "train", **where)
+        validation = data.load(dataset, "validation", max_images=MOST_VALIDATION_IMAGES, **where)
+        outliers = _load_outliers(
+            [run.find(name) for name in _outliers(asked.config)], train.image_shape, where
+        )
+        spec = _spec(asked, train, dataset, where)
+        others = [run.find(name) for name in FLAGS.evaluate_on or []]
+        located = dataclasses.replace(spec, dataset=dataset)
+        sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
+        judges = FLAGS.report or (bool(sets) and FLAGS.detector != NO_DETECTOR)
+        overview = _overview(located, [train, validation], sets, where, ALPHA if judges else None)
+        if spec.classes is not None:
+            validation = spec.classes.only(validation)
+        return cls(train, validation, outliers, spec, located, sets, source, overview)
+
+
+def _spec(asked: _Asked, train: "data.ImageSet", dataset: str, where: Mapping[str, Any]) -> "runs.RunSpec":
+    """What the run says of itself, before it is trained."""
+    return runs.RunSpec(
         family=FLAGS.family,
         model=asked.model,
-        training=dataclasses.asdict(config),
+        training=dataclasses.asdict(asked.config),
         dataset=FLAGS.dataset,
-        image_shape=train_set.image_shape,
-        division=division,
+        image_shape=train.image_shape,
+        division=where["division"],
         skip_unreadable=FLAGS.skip_unreadable,
         means=data.contrast_means(dataset, **where),
-        classes=classes,
+        classes=data.Classes.of(train) if FLAGS.condition == "label" else None,
         code_size=(FLAGS.code_size or CODE_SIZE) if FLAGS.condition == "autoencoder" else 0,
         low_resolution=FLAGS.condition == "lowres",
     )
-    # Before training, so that a mistake in a name shows now and not at the end.
-    others = [run.find(name) for name in FLAGS.evaluate_on or []]
-    located = dataclasses.replace(spec, dataset=dataset)
-    sets = evaluation.load_sets(located, others, **source) if others or FLAGS.report else []
-    judges = FLAGS.report or (bool(sets) and FLAGS.detector != NO_DETECTOR)
-    overview = _overview(located, [train_set, validation_set], sets, where, ALPHA if judges else None)
-    validation = validation_set if classes is None else classes.only(validation_set)
+
+
+def _train(
+    asked: _Asked, flag_names: list[str], strategy: "tf.distribute.Strategy", parts_per_replica: int
+) -> None:
+    """Reads, trains and judges; what is printed and judged is the chief's, where there are several hosts."""
+    import tensorflow as tf  # here, so that --help does not wait for it
+
+    run = asked.run
+    run.named = (*FLAGS.evaluate_on, *([f"folder:{FLAGS.data_dir}/"] if FLAGS.data_dir else []))
+    read = _Read.of(asked)
     is_chief = training.strategies.Hosts(strategy).is_chief
     if is_chief:
-        print("\n".join(overview))
+        print("\n".join(read.overview))
     tf.config.experimental.enable_op_determinism()  # so that a resumed run goes on to the bit on a GPU too
+    classes = read.spec.classes
     outcome = training.train(
         run,
-        spec,
-        commands.flags_text(_flags_of(FLAGS.family, flag_names)),
-        train_set.images,
-        validation.images,
+        read.spec,
+        commands.flags_text(train_flags.of_family(FLAGS.family, flag_names)),
+        read.train.images,
+        read.validation.images,
         FLAGS.progress,
-        outliers,
+        read.outliers,
         strategy,
         parts_per_replica,
         FLAGS.allow_changed_images,
-        _shown(spec, sets) if FLAGS.pictures else None,
-        None if classes is None else classes.indices(train_set),
-        None if classes is None else classes.indices(validation),
+        _shown(read.spec, read.sets) if FLAGS.pictures else None,
+        None if classes is None else classes.indices(read.train),
+        None if classes is None else classes.indices(read.validation),
     )
-    if outcome.interrupted:
-        if is_chief:
-            print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
-        sys.exit(commands.SIGNALLED + outcome.interrupted)
-    if not is_chief:
+    _leave_if_interrupted(outcome, is_chief)
+    if is_chief:
+        print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
+        _judge(run, read)
+
+
+def _leave_if_interrupted(outcome: "training.Outcome", is_chief: bool = True) -> None:
+    """Ends the process where a signal ended the training."""
+    if not outcome.interrupted:
         return
-    print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
-    if sets:
-        rows = evaluation.evaluate(run, sets, progress=FLAGS.progress, temperature=FLAGS.temperature)
-        print(evaluation.report(run, rows))
+    if is_chief:
+        print(f"Interrupted at step {outcome.step:,}; the same command resumes.")
+    sys.exit(commands.SIGNALLED + outcome.interrupted)
+
+
+def _judge(run: "runs.Run", read: _Read) -> None:
+    """What a training ends with: likelihoods, a report, a detector, the picture, what to type next."""
+    if not read.sets:
+        return
+    rows = evaluation.evaluate(run, read.sets, progress=FLAGS.progress, temperature=FLAGS.temperature)
+    print(evaluation.report(run, rows))
+    told: dict[str, Any] = dict(spec=read.located, **read.source, progress=FLAGS.progress)
     reported = None
     if FLAGS.report:
-        written = reporting.write(
-            run, sets, rows, spec=located, overview=overview, **source, progress=FLAGS.progress
-        )
+        written = reporting.write(run, read.sets, rows, overview=read.overview, **told)
         reported = written.found
         print("\n".join(written.lines))
         print(f"The report is {written.index}; its detector is in {written.detector}.")
-    if sets:
-        name = "" if FLAGS.detector == NO_DETECTOR else FLAGS.detector
-        told = dict(spec=located, detector_name=name, **source, progress=FLAGS.progress, reported=reported)
-        print("\n".join(reporting.close(run, sets, rows, **told)))
+    name = "" if FLAGS.detector == NO_DETECTOR else FLAGS.detector
+    print("\n".join(reporting.close(run, read.sets, rows, detector_name=name, reported=reported, **told)))
 
 
 def _keep_meaning(run: "runs.Run", config_class: type) -> None:
@@ -341,8 +301,8 @@ def _overview(
 
 def run(family: str = "glow") -> None:
     """The command, with `family` as the default of `--family`."""
-    flag_names = define_flags(family)
-    commands.run(lambda: main(flag_names), _groups(flag_names))
+    flag_names = train_flags.define_flags(family)
+    commands.run(lambda: main(flag_names), train_flags.groups(flag_names))
 
 
 def _shown(spec: "runs.RunSpec", sets: "Sequence[data.ImageSet]") -> "training.Shown":
@@ -363,35 +323,6 @@ def _load_outliers(
         return None
     sets = [data.load(name, "train", image_shape=image_shape, **where) for name in names]
     return data.concatenated([image_set.images for image_set in sets])
-
-
-def _groups(names: list[str]) -> dict[str, list[str]]:
-    """The flags as `--help` groups them: a flag that several families share stands once."""
-    groups = {commands.FIRST: list(FIRST)}
-    fields = {
-        name: [field.name for field in commands.flag_fields(config_class)]
-        for name, config_class in {"training": training.TrainingConfig, **_config_classes()}.items()
-    }
-    fields[registry.VECTORS] = [*tables.OF_TABLES, *fields[registry.VECTORS]]
-    told = {*FIRST, *(name for group in fields.values() for name in group)}
-    groups["data"] = [name for name in names if name not in told]
-    groups["data"] += [*commands.MEMORY, "allow_changed_images"]
-    for title, group in fields.items():
-        shown = {name for names in groups.values() for name in names}
-        groups[title] = [name for name in group if name not in shown]
-    return {**groups, "devices": list(WHERE)}
-
-
-def _config_classes() -> dict[str, type]:
-    return {name: registry.settings(name).config_class for name in registry.every_name()}
-
-
-def _flags_of(family: str, names: list[str]) -> list[str]:
-    """The names without those of other families."""
-    of_all = {f.name for c in _config_classes().values() for f in commands.flag_fields(c)}
-    classes: tuple[type, ...] = (training.TrainingConfig, _config_classes()[family])
-    own = {f.name for c in classes for f in commands.flag_fields(c)}
-    return [name for name in names if name in own or name not in of_all]
 
 
 if __name__ == "__main__":

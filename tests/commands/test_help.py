@@ -94,8 +94,9 @@ def test_help_after_two_dashes_is_none():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_flag_is_left_out(name):
     """Each is described by `--helpfull`, once, whatever groups there are."""
-    module = ROOT / "tfp_flows" / f"{name}.py"
-    defined = re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", module.read_text())
+    modules = sorted((ROOT / "tfp_flows").glob(f"{name}*.py"))  # train.py and train_flags.py
+    text = "".join(module.read_text(encoding="utf-8") for module in modules)
+    defined = re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", text)
     full = _python("-m", f"tfp_flows.{name}", "--helpfull").stdout
     described = re.findall(r"^  --(?:\[no\])?(\w+)", full, re.MULTILINE)
     assert defined and set(defined) <= set(described)
