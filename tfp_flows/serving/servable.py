@@ -59,7 +59,9 @@ class Servable:
             detector.check_exportable()
         images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
         seed = tf.TensorSpec([], tf.int64, name="seed")
-        scores = padded(self._scores, model.event_shape) if jit_compile else self._scores
+        scores, alone = self._scores, self._log_prob
+        if jit_compile:
+            scores, alone = padded(scores, model.event_shape), padded(alone, model.event_shape)
         self.methods: dict[str, tf.types.experimental.PolymorphicFunction] = {
             "serving_default": _named(scores, images),
             "log_prob_seeded": _named(self._log_prob_seeded, images, seed),
@@ -74,7 +76,7 @@ class Servable:
         for name, method in family.methods(model).items():
             self.methods[name] = _named(method.function, *method.inputs)
         self.log_prob = tf.function(
-            lambda images: scores(images)["log_prob"], input_signature=[images], autograph=False
+            lambda images: alone(images)["log_prob"], input_signature=[images], autograph=False
         )
 
     def of_size(self, name: str, size: int) -> tuple[Callable, list[tf.TensorSpec]]:
@@ -114,6 +116,9 @@ class Servable:
         if self._detector.calibration_scores is not None:
             found["p_value"] = calibration.p_value(score, tf.constant(self._detector.calibration_scores))
         return found
+
+    def _log_prob(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"log_prob": self._model.log_prob(images)}
 
     def _score_map(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         assert self._detector is not None
