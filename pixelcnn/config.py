@@ -22,7 +22,7 @@ class PixelCNNConfig:
     num_filters: int = _field(32, "Channels of the network.")
     num_logistic_mix: int = _field(10, "Logistic components of a pixel's distribution.")
     dropout: float = _field(0.0, "Probability of dropout in training.")
-    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    seed: int = _field(0, "Seed of weights, data order and noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
 
     def __post_init__(self) -> None:

@@ -282,6 +282,8 @@ def _check_condition(config: "training.TrainingConfig") -> None:
     registry.check_condition(FLAGS.family, FLAGS.condition)
     if FLAGS.code_size and FLAGS.condition != "autoencoder":
         raise UserError("`code_size` is for `condition=autoencoder`.")
+    if config.inverse_penalty and (FLAGS.family != "glow" or FLAGS.condition != "none"):
+        raise UserError("`inverse_penalty` is for `family=glow` without a condition.")
     for name in ("outlier_dataset", "outlier_kinds"):
         if FLAGS.condition == "label" and getattr(config, name):
             raise UserError(f"`{name}`: outliers have no labels: not with `condition=label`.")

@@ -37,7 +37,7 @@ class VAEConfig:
     num_importance_samples: int = _field(
         1, "Samples of the latent per image and step: 1 maximises the ELBO, more the tighter bound."
     )
-    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    seed: int = _field(0, "Seed of weights, data order and noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
 
     def __post_init__(self) -> None:

@@ -59,9 +59,10 @@ class Servable:
             detector.check_exportable()
         images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
         seed = tf.TensorSpec([], tf.int64, name="seed")
-        scores, alone = self._scores, self._log_prob
+        functions: list[Scores] = [self._scores, self._log_prob]
         if jit_compile:
-            scores, alone = padded(scores, model.event_shape), padded(alone, model.event_shape)
+            functions = [padded(function, model.event_shape) for function in functions]
+        scores, alone = functions
         self.methods: dict[str, tf.types.experimental.PolymorphicFunction] = {
             "serving_default": _named(scores, images),
             "log_prob_seeded": _named(self._log_prob_seeded, images, seed),

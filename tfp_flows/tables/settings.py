@@ -22,7 +22,7 @@ OF_IMAGES: Mapping[str, tuple[str, ...]] = {
         *_DATA,
         *("condition", "code_size", "report", "temperature", "distribute", "max_restarts", "flip"),
         *("mutation_rate", "outlier_dataset", "outlier_kinds", "outlier_margin", "outlier_weight"),
-        *("mixed_precision",),
+        *("mixed_precision", "inverse_penalty"),
     ),
     "evaluate": (*_DATA, "temperature"),
     "detect": (*_DATA,),

@@ -44,13 +44,18 @@ class TrainingConfig:
         "Matrices and kernels of networks shrink by this times the learning rate at each step, apart from "
         "the gradient.",
     )
+    inverse_penalty: float = _field(
+        0.0,
+        "Of a Glow: weight of a penalty on stretching on the way back from the latent, far from the data; "
+        "at most so many times the gradient of the bits per dimension.",
+    )
     flip: bool = _field(
         False, "Turn each training image left to right with probability 1/2, anew at every step."
     )
     ema_decay: float = _field(
         0.999, "Decay of the moving average of the weights, which is what is evaluated; 0 for none."
     )
-    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    seed: int = _field(0, "Seed of weights, data order and noise.")
     log_every: int = _field(50, "Steps between rows of metrics.csv.")
     validate_every: int = _field(1000, "Steps between validations; 0 for none.")
     checkpoint_every: int = _field(500, "Steps between checkpoints.")
@@ -88,8 +93,8 @@ class TrainingConfig:
         for field in positive:
             if not 0 < getattr(self, field) < math.inf:
                 raise UserError(f"`{field}` must be positive and finite, got {getattr(self, field)}.")
-        not_negative = ("clip_norm", "weight_decay", "validate_every", "early_stopping", "seed")
-        for field in (*not_negative, "outlier_margin", "outlier_weight"):
+        not_negative = ("clip_norm", "weight_decay", "inverse_penalty", "validate_every", "seed")
+        for field in (*not_negative, "early_stopping", "outlier_margin", "outlier_weight"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise UserError(f"`{field}` must be finite and not negative, got {getattr(self, field)}.")
         if self.seed >= 2**63:

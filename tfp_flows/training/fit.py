@@ -253,6 +253,8 @@ def _check_settings(
         raise UserError("`outlier_images` have no `conditions`: only one of the two can be given.")
     if config.outlier_kinds and examples.condition is not None:
         raise UserError("`outlier_kinds` have no `conditions`: only one of the two can be given.")
+    if config.inverse_penalty and examples.condition is not None:
+        raise UserError("`inverse_penalty` is for a flow that is given no `conditions`.")
     for name in ("mutation_rate", "outlier_kinds", "flip"):
         if getattr(config, name) and examples.values.dtype != np.uint8:
             raise UserError(f"`{name}` is for uint8 images.")

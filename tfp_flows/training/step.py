@@ -7,11 +7,13 @@ import tensorflow as tf
 from tfp_flows import bijectors
 from tfp_flows.checks.errors import UserError
 from tfp_flows.numerics import Seed, parts, precision
-from tfp_flows.training import objective
+from tfp_flows.training import inverse_penalty, objective
 from tfp_flows.training.config import TrainingConfig
 from tfp_flows.training.state import TrainingState
 from tfp_flows.training.subject import Subject
 from tfp_flows.training.weight_decay import decaying, shrink
+
+OF_PENALTY = 4  # which of a step's seeds is the penalty's: `objective` has those before
 
 
 def make_train_step(
@@ -68,6 +70,7 @@ class _Step:
         self._dtype = subject.dtype
         self._loss_of = objective.make_loss(subject, config)
         self._products = precision.dtype(config.mixed_precision)
+        self._penalty_of = inverse_penalty.make_penalty(subject.model) if config.inverse_penalty else None
 
     def of_replica(
         self, images: tf.Tensor, outliers: tf.Tensor | None, condition: tf.Tensor | None
@@ -82,7 +85,10 @@ class _Step:
     def _of_parts(
         self, images: tf.Tensor, outliers: tf.Tensor | None, condition: tf.Tensor | None
     ) -> list[tf.Tensor]:
-        """[loss, *gradients] of a replica's images, in its parts, each with its share of the noise."""
+        """[loss, *gradients] of a replica's images, in its parts, each with its share of the noise.
+
+        Where there is a penalty, its gradients come after those of the loss.
+        """
         replica = tf.distribute.get_replica_context()
         seed = Seed.of(tf.stack([tf.constant(self._config.seed, tf.int64), self._state.step]))
         first = replica.replica_id_in_sync_group * self._parts_per_replica
@@ -95,6 +101,7 @@ class _Step:
             return self._loss_and_gradients(images, outliers, condition, own)
 
         like = [tf.zeros([], self._dtype), *self._variables]
+        like += self._variables if self._penalty_of else ()
         return parts.total(of_part, (images, outliers, condition), self._parts_per_replica, like)
 
     def _loss_and_gradients(
@@ -111,10 +118,25 @@ class _Step:
             gradients = tape.gradient(loss, self._variables)
         if all(gradient is None for gradient in gradients):
             raise UserError("`model`: its log_prob depends on none of its trainable variables.")
+        if self._penalty_of:
+            gradients += self._gradients_of_penalty(images, seed)
         return without_outliers / self._parts_per_replica, *gradients
+
+    def _gradients_of_penalty(self, images: tf.Tensor, seed: Seed) -> list[tf.Tensor]:
+        """Those of the inverse's penalty, a part's share of it, in full precision."""
+        assert self._penalty_of is not None
+        with bijectors.steps_traced_once(), tf.GradientTape() as tape:
+            penalty = self._penalty_of(images, seed.split(OF_PENALTY + 1)[OF_PENALTY])
+            penalty /= self._parts_per_replica
+        return tape.gradient(penalty, self._variables, unconnected_gradients="zero")
 
     def _update(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Moves the weights; returns the gradient's norm."""
+        if self._penalty_of:
+            count = len(self._variables)
+            gradients = inverse_penalty.joined(
+                gradients[:count], gradients[count:], self._config.inverse_penalty
+            )
         norm = tf.linalg.global_norm(gradients)
         if self._config.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm, use_norm=norm)

@@ -114,7 +114,7 @@ class GlowConfig:
     )
     dequantization_steps: int = _field(4, "Steps of that flow.")
     dequantization_channels: int = _field(32, "Width of its networks.")
-    seed: int = _field(0, "Seed of the initial weights, the data order and the noise.")
+    seed: int = _field(0, "Seed of weights, data order and noise.")
     dtype: str = _field("float32", "Floating type of weights and latents.", choices=DTYPES)
     BEFORE: ClassVar[Mapping[str, object]] = {"scale": "sigmoid", "input_limit": 0.0}
 
