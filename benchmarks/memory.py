@@ -64,10 +64,14 @@ def _resident():
 
 def train(name, size, steps, python=None):
     """`train_here` in a process of its own."""
-    command = [python or sys.executable, str(ROOT / "benchmarks" / "memory.py"), "--peer", name]
-    command += ["--size", json.dumps(dataclasses.asdict(size)), "--steps", str(steps)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return json.loads(result.stdout.splitlines()[-1])
+    size = json.dumps(dataclasses.asdict(size))
+    arguments = ["--peer", name, "--size", size, "--steps", str(steps)]
+    return json.loads(_output(arguments, python).splitlines()[-1])
+
+
+def _output(arguments, python):
+    command = [python or sys.executable, str(ROOT / "benchmarks" / "memory.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def median_train(name, size, steps, processes, python=None):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import gpu, peers
+from benchmarks import gpu, memory, peers
 from tests import forked
 from tfp_flows import data, detectors, runs, training
 
@@ -17,10 +17,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FAMILIES = ("glow", "vae", "pixelcnn")
 SCRIPTS = {
     "glow.py": (["--peers", "tfp_flows", "floor"], {"glow_train_step", "glow_log_prob"}),
-    "memory.py": (
-        [],
-        {"glow_train_memory", "glow_train_memory_reversible"},
-    ),
     "training_loop.py": (
         [],
         {f"{f}_{what}" for f in FAMILIES for what in ("training_loop", "input_pipeline")},
@@ -37,7 +33,7 @@ SCRIPTS = {
         },
     ),
 }
-PROCESSES = ("glow.py", "memory.py")  # they measure processes of their own
+PROCESSES = ("glow.py",)  # it measures processes of its own
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -55,6 +51,23 @@ def test_smoke(script, tmp_path):
     entries = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert {entry["name"] for entry in entries} == names
     assert all(entry["value"] > 0 and "against" in entry and "ratio" in entry for entry in entries)
+
+
+def test_smoke_of_memory(tmp_path, monkeypatch):
+    """Each peer in a process that is forked from one with TensorFlow; a whole one of its own takes long."""
+
+    def output(arguments, python):
+        result = forked.command("benchmarks.memory", *arguments)
+        assert result.returncode == 0 and python is None, result.stderr
+        return result.stdout
+
+    monkeypatch.setattr(memory, "_output", output)
+    memory.main(["--smoke", f"--json={tmp_path / 'found.json'}"])
+    entries = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert [entry["name"] for entry in entries] == ["glow_train_memory", "glow_train_memory_reversible"]
+    assert all(
+        entry["value"] > 0 and entry["against"] == "tfb.Glow" and entry["ratio"] > 0 for entry in entries
+    )
 
 
 class _Instant:

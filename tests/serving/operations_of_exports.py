@@ -20,12 +20,12 @@ SHAPE = (8, 8, 1)
 CONFIGS = {
     "glow": (
         dict(levels=2),
-        dict(levels=2, coupling="additive", prior="laplace", network="highway", dtype="float64"),
+        dict(levels=1, coupling="additive", prior="laplace", network="highway", dtype="float64"),
         dict(levels=2, scale="exp", factor_out="shift", leaves="transformed", learned_prior=True),
-        dict(levels=2, scale="tanh"),
+        dict(levels=1, scale="tanh"),
         dict(levels=2, factor_out="affine", prior="logistic", shift_first=True, reversible=False),
-        dict(levels=2, dequantization="variational", dequantization_channels=2, network="attention"),
-        dict(levels=2, dequantization="variational", dequantization_channels=2, network="transformer"),
+        dict(levels=1, dequantization="variational", dequantization_channels=2, network="attention"),
+        dict(levels=1, dequantization="variational", dequantization_channels=2, network="transformer"),
     ),
     "vae": tuple(dict(likelihood=likelihood) for likelihood in ("categorical", "logistic", "bernoulli")),
     "pixelcnn": (dict(),),

@@ -63,8 +63,8 @@ class GlowConfig:
     )
     input_limit: float = _field(
         5.0,
-        "Networks see their inputs clipped to [-input_limit, input_limit], so that the inverse is one far "
-        "from the data; 0: as they are.",
+        "Networks see their inputs clipped to [-input_limit, input_limit], so that the inverse holds "
+        "further from the data; 0: as they are.",
     )
     factor_out: str | None = _field(
         None,
