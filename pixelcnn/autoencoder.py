@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from pixelcnn import mixture
 from pixelcnn.model import PixelCNN
+from tfp_flows.checks.images import check_images
 from tfp_flows.data import Preparation
 from tfp_flows.numerics import SeedLike
 
@@ -89,9 +91,13 @@ class PixelCNNAutoencoder(tf.Module):
         self.decoder.initialize(images, self.encode(images))
 
     def encode(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
-        """The codes `[N, K]` of integer images `[N, H, W, C]`."""
-        images = tf.cast(images, self.decoder.dtype)
-        return self.encoder(2.0 * images / self.decoder.high - 1.0)
+        """The codes `[N, K]` of integer images `[N, H, W, C]`.
+
+        Raises:
+          UserError: If these are no such images.
+        """
+        images = tf.cast(check_images(images, self.event_shape, self.name), self.decoder.dtype)
+        return self.encoder(mixture.to_unit(images, self.decoder.high))
 
     def log_prob_given_code(
         self, images: np.ndarray | tf.Tensor, dropout_seed: SeedLike = None

@@ -84,27 +84,6 @@ class Sampler:
         self._draw_rows = compiled(self._drawn_pixel, model.num_components + channels)
         self._force_rows = compiled(self._forced_pixel, channels)
 
-    def sample(
-        self,
-        n: int | tf.Tensor,
-        seed: SeedLike,
-        condition: tf.Tensor | None = None,
-        progress: bool | None = None,
-    ) -> tf.Tensor:
-        """Draws images.
-
-        Args:
-          n: Number of images.
-          seed: As `Seed.of` takes it.
-          condition: None or `[n, K]`.
-          progress: Whether to show a bar; None: in a terminal, where it takes more than two seconds. Inside
-            a `tf.function` there is none.
-
-        Returns:
-          `[n, H, W, C]`, integers.
-        """
-        return self.sample_from(uniforms(self._model, n, seed), condition, progress)
-
     def sample_from(
         self, draws: tf.Tensor, condition: tf.Tensor | None = None, progress: bool | None = None
     ) -> tf.Tensor:

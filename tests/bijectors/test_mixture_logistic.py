@@ -122,6 +122,18 @@ def test_parameters_with_their_components_first_are_of_the_same_batch():
     np.testing.assert_allclose(one.inverse(x), other.inverse(x), rtol=1e-12)
 
 
+def test_by_itself_in_a_chain_of_images_its_volume_is_that_of_each_position():
+    def network(in_channels, out_channels):
+        return lambda x: tf.ones([*x.shape[:-1], out_channels], x.dtype)
+
+    x = tf.constant(RNG.normal(size=[2, 3, 4, 2]))
+    mixture = _bijector(np.float64, LOGITS[0], LOCATIONS[0], LOG_SCALES[0])
+    chain = bijectors.FusedChain([mixture, bijectors.AdditiveCoupling(2, network, dtype=tf.float64)])
+    _, log_det = bijectors.inverse_by_position(chain, x)
+    expected = mixture.inverse_log_det_jacobian(tf.identity(x), event_ndims=1)
+    np.testing.assert_allclose(log_det[..., 0], expected, rtol=1e-12)
+
+
 def test_one_component_is_affine():
     bijector = _bijector(tf.float64, *(value[:, :1] for value in (LOGITS, LOCATIONS, LOG_SCALES)))
     x = RNG.normal(size=[40]) * 100

@@ -66,6 +66,12 @@ def test_terms_refuse_what_has_none():
         no_flow.terms(IMAGES[:, :4, :4])
 
 
+def test_a_flow_must_be_one_distribution():
+    three = tfp.distributions.Independent(tfp.distributions.Normal(tf.zeros([3, 4, 4, 1]), 1.0), 3)
+    with pytest.raises(UserError, match=r"`flow` must be one distribution, of batch shape \[\], got \(3,\)"):
+        tfp_flows.Dequantized(three)
+
+
 def test_a_copy_is_the_same_model():
     model = tfp_flows.Dequantized(small_glow().flow, num_samples=2, seed=3)
     model.run_reference = "a run"

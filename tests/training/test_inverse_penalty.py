@@ -1,5 +1,7 @@
 """The penalty on inverses that stretch: its patterns, its number, its gradient, what it does to a flow."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,11 +71,12 @@ def test_the_penalty_is_that_of_the_patterns_by_hand():
 
 def test_its_gradient_counts_so_many_times_as_much_as_that_of_the_loss():
     gradients, penalties = [tf.constant([3.0, 4.0])], [tf.constant([0.0, 100.0])]
-    np.testing.assert_allclose(inverse_penalty.joined(gradients, penalties, 0.5)[0], [3.0, 6.5], rtol=1e-6)
+    np.testing.assert_allclose(inverse_penalty.combined(gradients, penalties, 0.5)[0], [3.0, 6.5], rtol=1e-6)
     small = [tf.constant([0.0, 1.0])]
-    np.testing.assert_allclose(inverse_penalty.joined(gradients, small, 0.5)[0], [3.0, 4.5], rtol=1e-6)
-    none = [tf.constant([0.0, 0.0])]
-    np.testing.assert_array_equal(inverse_penalty.joined(gradients, none, 0.5)[0], gradients[0])
+    np.testing.assert_allclose(inverse_penalty.combined(gradients, small, 0.5)[0], [3.0, 4.5], rtol=1e-6)
+    for nothing in ([0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0], [1e30, 1e30]):  # whose squares are too large
+        found = inverse_penalty.combined(gradients, [tf.constant(nothing)], 0.5)
+        np.testing.assert_array_equal(found[0], gradients[0])
 
 
 def _trained(weight, **settings):
@@ -125,6 +128,12 @@ def test_what_has_no_inverse_or_needs_a_condition_is_refused():
         training.TrainingConfig(inverse_penalty=-1.0)
     with pytest.raises(ValueError, match="`inverse_penalty` is for flows over images; Normal is none"):
         inverse_penalty.make_penalty(tfd.Normal(0.0, 1.0))
+    reversible = tfp_flows.glow(dataclasses.replace(CONFIG, reversible=True), SHAPE)
+    with pytest.raises(ValueError, match="does not keep"):
+        inverse_penalty.make_penalty(tfp_flows.Dequantized(reversible))
+    inverse_penalty.check_batch(16, 4)
+    with pytest.raises(ValueError, match="`batch_size=20` must be a multiple of 8"):
+        inverse_penalty.check_batch(20, 2)
     for flag in ("--family=vae", "--condition=label"):
         found = forked.command(
             "tfp_flows.train", "--run=none", "--dataset=digits", "--inverse_penalty=1", flag

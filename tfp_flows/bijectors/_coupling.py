@@ -63,7 +63,7 @@ class SplitBijector(_one_pass.OnePassBijector):
         z_a, log_scale = self._transform(a, self._terms(b, conditions))
         if log_scale is None:
             log_scale = tf.zeros_like(a)
-        elif not isinstance(self._split, _splits.Channels):
+        if not isinstance(self._split, _splits.Channels):
             log_scale = self._split.join(log_scale + tf.zeros_like(a), tf.zeros_like(b))
         return self._split.join(z_a, b), tf.reduce_sum(log_scale, axis=-1, keepdims=True)
 

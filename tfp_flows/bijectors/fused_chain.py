@@ -42,7 +42,8 @@ class FusedChain(_one_pass.OnePassBijector):
     number of members; a training step takes about a third more time. Gradients, second ones too, are
     those of the ordinary mode up to rounding, which grows with the chain's depth as that of
     `forward(inverse(x))` does. Every member must have both directions, and no variable may be assigned
-    between a value and its gradient.
+    between a value and its gradient. Gradients reach the value, variables, and what is given as parameters
+    or conditions: a tensor that a network's own code takes from elsewhere gets none.
 
     #### References
 

@@ -111,15 +111,15 @@ class Glow(fused_chain.FusedChain):
             the same first weights.
           hidden_channels: Width of the networks that are named, not made by a factory.
           coupling: "affine", "additive", "spline" (`SplineTransform`) or "mixture" (`MixtureTransform`).
-          scale_form: "tanh", "sigmoid" or "exp", of affine couplings: see `AffineCoupling`.
-          shift_first: z = s (x + t) in couplings and factor-outs, in the place of z = s x + t: as the code
-            of the paper has it.
+          scale_form: "tanh", "sigmoid" or "exp", of affine couplings and factor-outs: see `AffineCoupling`.
+          shift_first: z = s (x + t) in affine couplings and factor-outs, in the place of z = s x + t: as the
+            code of the paper has it.
           input_limit: Networks see their inputs clipped to [-input_limit, input_limit]; 0 for as they are.
             Networks of ReLUs grow as their inputs do, and the output of one coupling is the input of the
             next: far from the data shifts would grow from step to step, and with them what the inverse makes
             of a rounding error.
-          factor_out: "affine", "shift" or "none", see `FactorOut`; by default "affine" for affine couplings
-            and "shift" for additive ones.
+          factor_out: "affine", "shift" or "none", see `FactorOut`; by default "shift" for additive couplings
+            and "affine" for all others.
           factor_out_scale_form: As `scale_form`, of affine factor-outs; by default that of the couplings.
           factor_out_network: Factory of their networks; `networks.ConvLayer` by default.
           leaves: Which half of the last coupling leaves a level: "untouched", or "transformed". The last

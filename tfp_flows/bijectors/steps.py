@@ -146,9 +146,9 @@ class _OwnStep(_BijectorStep):
 
     def apply_by_position(self, value: tf.Tensor) -> Pair:
         own_ndims = self._bijector.inverse_min_event_ndims
-        if own_ndims == 1:
+        if own_ndims <= 1:
             result, log_det = self._bijector._evaluate(value, self._inverse, self._conditions)
-            return result, _at_positions(log_det, value)
+            return result, _at_positions(_log_det.over_event(log_det, value, 1, own_ndims), value)
         if own_ndims == IMAGE_NDIMS and self._inverse:
             return self._bijector._inverse_by_position(value, **self._conditions)
         return super().apply_by_position(value)

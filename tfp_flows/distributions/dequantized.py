@@ -122,6 +122,10 @@ class Dequantized(ImageDistribution):
                 f"{name}: `flow` must have events of a known shape [H, W, C], "
                 f"got event_shape={flow.event_shape}."
             )
+        if flow.batch_shape.rank:
+            raise UserError(
+                f"{name}: `flow` must be one distribution, of batch shape [], got {flow.batch_shape}."
+            )
         if dequantizer is not None and (
             dequantizer.image_shape != tuple(flow.event_shape) or dequantizer.dtype != flow.dtype
         ):

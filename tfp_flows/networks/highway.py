@@ -31,7 +31,6 @@ class HighwayNetwork(layers.Conditioned):
     ) -> None:
         """Creates the network's variables; arguments as in `ConvNetwork`."""
         super().__init__(condition_channels, name)
-        self._hidden_channels = hidden_channels
         seeds = layers.spawn(seed, num_layers + 1)
         width = in_channels + condition_channels
         self._first = layers.Conv2D(width, hidden_channels, kernel_size, seeds[0], dtype, "first")

@@ -10,10 +10,10 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions import protocols
 from tfp_flows.numerics import Seed, SeedLike, noise, quantization
 
-EACH = 4  # images of a batch for one pattern
+EACH = 4  # images for one pattern
 PERIOD = 4  # pixels, the longest of a pattern's
 STEP = 1e-4  # of a latent's root mean square
-AIM = 0.1  # grey levels, in 256ths, for a change of 1 in the latent: below it the penalty fades
+AIM = 0.1  # of the range of grey levels, for a change of 1 in the latent: below it the penalty fades
 TINY = 1e-20
 
 Penalty = Callable[[tf.Tensor, SeedLike], tf.Tensor]
@@ -36,7 +36,7 @@ def make_penalty(model: Any) -> Penalty:
       Function (images uint8 `[B, H, W, C]`, of which only the shape matters, seed) -> R.
 
     Raises:
-      UserError: If it is no flow.
+      UserError: If it is no flow, or a reversible one, whose gradients come from the inverse themselves.
 
     #### References
 
@@ -47,6 +47,8 @@ def make_penalty(model: Any) -> Penalty:
     if not protocols.is_flow(model):
         raise UserError(f"`inverse_penalty` is for flows over images; {type(model).__name__} is none.")
     bijector, dtype = model.flow.bijector, model.flow.dtype
+    if getattr(bijector, "reversible", False):
+        raise UserError("`inverse_penalty` needs the activations that a `reversible` flow does not keep.")
 
     def penalty(images: tf.Tensor, seed: SeedLike) -> tf.Tensor:
         of_patterns, of_levels, of_latents = Seed.of(seed).split(3)
@@ -66,6 +68,9 @@ def stretching(bijector: tfb.Bijector, y: tf.Tensor, seed: SeedLike) -> tf.Tenso
       bijector: From latents to images.
       y: Dequantised images `[B, H, W, C]`.
       seed: Of the change.
+
+    Returns:
+      `[B]`; NaN or infinite where nothing finite comes back.
     """
     z = bijector.inverse(tf.identity(y))
     size = STEP * _rms(tf.stop_gradient(z))
@@ -105,14 +110,42 @@ def patterns(shape: Sequence[int | tf.Tensor], seed: SeedLike) -> tf.Tensor:
     )
 
 
-def joined(gradients: Sequence[tf.Tensor], penalties: Sequence[tf.Tensor], weight: float) -> list[tf.Tensor]:
+def check_batch(batch_size: int, num_parts: int) -> None:
+    """Refuses a batch whose parts have patterns of other numbers than the whole.
+
+    Raises:
+      UserError: If `batch_size` is no multiple of 4 `num_parts`.
+    """
+    if batch_size % (EACH * num_parts):
+        raise UserError(
+            f"`inverse_penalty` has a pattern for each {EACH} images of a part: `batch_size={batch_size}` "
+            f"must be a multiple of {EACH * num_parts}."
+        )
+
+
+def combined(
+    gradients: Sequence[tf.Tensor], penalties: Sequence[tf.Tensor], weight: float
+) -> list[tf.Tensor]:
     """g + w min(1, |g| / |r|) r, of the gradients g of the loss and r of the penalty.
 
     So r counts at most w times as much as g: back through an inverse that stretches, r is as large as that.
+    Where r is not finite, since nothing came back from some pattern, it does not count in this step.
+
+    Args:
+      gradients: g, of every variable.
+      penalties: r, likewise.
+      weight: w.
+
+    Returns:
+      The sums, likewise.
     """
     norm, of_penalty = tf.linalg.global_norm(gradients), tf.linalg.global_norm(penalties)
     share = weight * tf.minimum(1.0, norm / tf.maximum(of_penalty, tf.constant(TINY, of_penalty.dtype)))
-    return [g + tf.cast(share, g.dtype) * r for g, r in zip(gradients, penalties, strict=True)]
+    share = tf.where(tf.math.is_finite(of_penalty), share, tf.zeros_like(share))
+    return [
+        g + tf.math.multiply_no_nan(r, tf.cast(share, g.dtype))
+        for g, r in zip(gradients, penalties, strict=True)
+    ]
 
 
 def _rms(values: tf.Tensor) -> tf.Tensor:

@@ -53,7 +53,8 @@ def make_loss(subject: Subject, config: TrainingConfig) -> Loss:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         mutation_seed, outlier_seed, kinds_seed, flip_seed = Seed.of(seed).split(4)
         if config.flip:
-            images = flips.flipped(images, flip_seed)
+            # A seed of its own: models draw from those that `seed` splits into.
+            images = flips.flipped(images, *flip_seed.split(1))
         outliers = foreign.drawn(images, outliers, kinds, kinds_seed)
         if config.mutation_rate > 0:
             images = mutation.mutate(images, config.mutation_rate, mutation_seed)

@@ -32,6 +32,9 @@ def make_train_step(
     it returns is that of the whole batch. Gradients are averaged over replicas, and the noise is that of
     the whole batch, so that the step is the same for any number of replicas; and within each of them for any
     number of `parts` side by side.
+
+    Raises:
+      UserError: If `config.inverse_penalty` does not fit the model or the batch.
     """
     strategy = strategy or tf.distribute.get_strategy()
     step = _Step(subject, state, config, strategy, parts_per_replica)
@@ -70,7 +73,10 @@ class _Step:
         self._dtype = subject.dtype
         self._loss_of = objective.make_loss(subject, config)
         self._products = precision.dtype(config.mixed_precision)
-        self._penalty_of = inverse_penalty.make_penalty(subject.model) if config.inverse_penalty else None
+        self._penalty_of = None
+        if config.inverse_penalty:
+            self._penalty_of = inverse_penalty.make_penalty(subject.model)
+            inverse_penalty.check_batch(config.batch_size, self._num_replicas * parts_per_replica)
 
     def of_replica(
         self, images: tf.Tensor, outliers: tf.Tensor | None, condition: tf.Tensor | None
@@ -119,6 +125,8 @@ class _Step:
         if all(gradient is None for gradient in gradients):
             raise UserError("`model`: its log_prob depends on none of its trainable variables.")
         if self._penalty_of:
+            zeros = [tf.zeros_like(variable) for variable in self._variables]
+            gradients = [zero if g is None else g for g, zero in zip(gradients, zeros, strict=True)]
             gradients += self._gradients_of_penalty(images, seed)
         return without_outliers / self._parts_per_replica, *gradients
 
@@ -134,7 +142,7 @@ class _Step:
         """Moves the weights; returns the gradient's norm."""
         if self._penalty_of:
             count = len(self._variables)
-            gradients = inverse_penalty.joined(
+            gradients = inverse_penalty.combined(
                 gradients[:count], gradients[count:], self._config.inverse_penalty
             )
         norm = tf.linalg.global_norm(gradients)
