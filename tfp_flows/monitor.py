@@ -21,7 +21,6 @@ docs/monitoring.md says what is tested and why, and what to do when there is an 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 
 from absl import flags
 
@@ -76,11 +75,7 @@ def main() -> None:
     calibrated, said = _calibrated()
     with _locked(FLAGS.state):
         watch = _watch(settings, calibrated, faults, said)
-        try:
-            _read(watch, tables, clock)
-        finally:
-            if watch.monitor is not None and watch.monitor.rows and FLAGS.state:
-                monitoring.write_state(FLAGS.state, watch.to_json())
+        _read(watch, tables, clock)
     monitor = watch.need_monitor()
     _say(watch, monitor, said)
     if monitor.alarm is not None:
@@ -141,21 +136,20 @@ def _read(watch: "monitoring.Watch", tables: "monitoring.Tables", clock: "monito
     if not FLAGS.follow:
         for rows in tables.rows(PIECE if clock.by == monitoring.BATCH else None):
             watch.take(rows)
+        _save(watch)
         return
     with contextlib.suppress(KeyboardInterrupt):
-        for rows in _saved(tables.follow(), watch):
-            if watch.take(rows, sort=False) is not None:
+        for rows in tables.follow():
+            alarm = watch.take(rows, sort=False)
+            _save(watch)
+            if alarm is not None:
                 return
 
 
-def _saved(
-    pieces: "Iterator[list[monitoring.Row]]", watch: "monitoring.Watch"
-) -> "Iterator[list[monitoring.Row]]":
-    """The pieces; after each that was taken, the state is written."""
-    for piece in pieces:
-        yield piece
-        if FLAGS.state and watch.monitor is not None and watch.monitor.rows:
-            monitoring.write_state(FLAGS.state, watch.to_json())
+def _save(watch: "monitoring.Watch") -> None:
+    """Writes the state; never that of rows of which some were refused, or half taken."""
+    if FLAGS.state and watch.monitor is not None and watch.monitor.rows:
+        monitoring.write_state(FLAGS.state, watch.to_json())
 
 
 def _say(watch: "monitoring.Watch", monitor: "monitoring.Monitor", said: list[str]) -> None:

@@ -96,8 +96,9 @@ def main() -> None:
     elif FLAGS.storey:
         raise scoring.ScoringError("--storey is for q-values: give --fdr too.")
     scoring.check_out(FLAGS.out)
-    if FLAGS.images.endswith(TABLES) and _of_vectors():
-        _score_vectors()
+    table = data.table_name(FLAGS.images)
+    if (table or FLAGS.images.lower().endswith(TABLES)) and _of_vectors():
+        _score_vectors(data.names.take_apart(table).source.argument if table else FLAGS.images)
         return
     data.check_stream(FLAGS.images, FLAGS.data_dir, FLAGS.split)
     if FLAGS.group_by and data.names.take_apart(FLAGS.images).source.kind not in KINDS_WITH_FOLDERS:
@@ -127,15 +128,14 @@ def _of_vectors() -> bool:
     return detectors.description.are_vectors(FLAGS.detector)
 
 
-def _score_vectors() -> None:
+def _score_vectors(path: str) -> None:
     """Scores the rows of a table by an export or a detector of vectors."""
     judge = FLAGS.model or FLAGS.detector
     for name in OF_IMAGES:
         if FLAGS[name].present:
             raise scoring.ScoringError(f"--{name} is for images, and {judge} is of vectors.")
-    path, out = FLAGS.images, FLAGS.out
-    count = scoring.score_table(judge, path, out, FLAGS.alpha, FLAGS.allow_unattainable, FLAGS.trust)
-    print(f"{count:,} rows scored: {out}")
+    count = scoring.score_table(judge, path, FLAGS.out, FLAGS.alpha, FLAGS.allow_unattainable, FLAGS.trust)
+    print(f"{count:,} rows scored: {FLAGS.out}")
 
 
 @contextlib.contextmanager

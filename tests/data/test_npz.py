@@ -5,7 +5,7 @@ import pytest
 
 from tests.data.images import error_of, grey_images, write_npz
 from tfp_flows import data
-from tfp_flows.data import splits
+from tfp_flows.data import splits, streams
 
 
 def test_npz_of_rank_3_has_one_channel(tmp_path, rng):
@@ -75,3 +75,11 @@ def test_unfit_archive_ranks_and_files(tmp_path):
     assert "text.npz: cannot be read" in error_of(f"npz:{tmp_path}/text.npz")
     assert "gone.npz: no such file" in error_of(f"npz:{tmp_path}/gone.npz", "train")
     assert "'npz:' names no path" in error_of("npz:")
+
+
+def test_every_array_that_an_archive_may_have_is_scored(tmp_path, rng):
+    """What is read to train on and what is scored have the same names."""
+    for name in ("val", "valid", "validation", "x_val", "val_images", "x_train", "test", "images"):
+        np.savez(tmp_path / "a.npz", **{name: rng.integers(0, 256, [3, 4, 4, 1]).astype(np.uint8)})
+        items = list(streams.stream(f"npz:{tmp_path / 'a.npz'}", (4, 4, 1)))
+        assert len(items) == 3 and not any(item.error for item in items), name

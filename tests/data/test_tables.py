@@ -49,6 +49,27 @@ def test_columns_are_found_by_their_names_in_any_order(table, tmp_path):
     np.testing.assert_array_equal(data.read_table(table, ["c", "a"]).rows, ROWS[:, [2, 0]])
 
 
+def test_the_header_that_pandas_numbers_is_no_row(tmp_path):
+    rows = ROWS[:30] + 0.25
+    for name, head in (("plain", "0,1,2\n"), ("index", ",0,1,2\n"), ("years", ",2019,2020,2021\n")):
+        numbered = [[i, *row] for i, row in enumerate(rows)] if head.startswith(",") else rows.tolist()
+        found = data.read_table(_written(tmp_path / f"{name}.csv", _text(numbered, head)))
+        np.testing.assert_array_equal(found.rows, rows)
+        assert found.columns == tuple(head.strip().strip(",").split(","))
+    whole = data.read_table(_written(tmp_path / "whole.csv", _text([[0, 1, 2], [4, 5, 6]], "")))
+    np.testing.assert_array_equal(whole.rows, [[0, 1, 2], [4, 5, 6]])  # it might be a row like the others
+
+
+def test_underscores_make_names_and_commas_at_the_end_no_column(tmp_path):
+    path = _written(tmp_path / "ids.csv", "a,id\n1,2024_01\n2,2024_02\n")
+    with pytest.raises(UserError, match=r"column id holds no numbers \('2024_01', ...\)"):
+        data.read_table(path)
+    assert data.read_table(_written(tmp_path / "h.csv", "1_0,1_1\n1,2\n3,4\n")).columns == ("1_0", "1_1")
+    for head in ("a,b,\n", ""):
+        found = data.read_table(_written(tmp_path / "commas.csv", head + "1,2,\n3,4,\n"))
+        np.testing.assert_array_equal(found.rows, [[1, 2], [3, 4]])
+
+
 def test_columns_without_a_header_are_numbers(tmp_path):
     np.save(tmp_path / "t.npy", ROWS)
     path = str(tmp_path / "t.npy")

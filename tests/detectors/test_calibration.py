@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.detectors.models import PixelModel, gaussian, random_images
 from tfp_flows import detectors
 from tfp_flows.detectors import calibration
+from tfp_flows.detectors.conformal import Conformal
 
 
 @pytest.mark.parametrize("n", [9, 30])
@@ -53,6 +54,17 @@ def test_too_small_a_calibration_set_warns_and_bad_levels_are_refused():
         detector.predict(random_images(3), alpha=1.0)
     with pytest.raises(detectors.DetectorError, match="at least one image"):
         detector.calibrate(random_images(0))
+
+
+def test_a_level_of_numpy_is_that_of_python():
+    conformal = Conformal("likelihood")
+    conformal.calibrate(np.arange(19.0))
+    score = [19.0]  # p = 1 / 20, which in float32 is more than the 0.05 of float64
+    assert conformal.predict(score, 0.05).all() and conformal.predict(score, np.float64(0.05)).all()
+    almost = 0.99999999  # 1 in float32
+    assert (
+        conformal.predict([-1.0], almost).all() and calibration.threshold(almost, np.arange(19.0)) == -np.inf
+    )
 
 
 def test_a_score_that_overflows_is_foreign():

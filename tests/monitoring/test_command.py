@@ -85,6 +85,19 @@ def test_day_by_day_with_a_state_is_one_pass_and_repeats_are_left_out(tables, tm
         assert json.loads(daily.read_text()) == json.loads(whole.read_text())
 
 
+def test_refused_rows_leave_the_state_as_it_was(tables, tmp_path):
+    state, more = tmp_path / "state", tmp_path / "more.csv"
+    options = (f"--state={state}", "--detector=detector")
+    assert _monitor(tables, "--scores=quiet-00.csv", *options).returncode == 0
+    before, lines = state.read_text(), (tables / "quiet-01.csv").read_text()
+    more.write_text(lines + "2026-11-02/bad.png,,,0.0,0.123,in\n")
+    found = _monitor(tables, f"--scores={more}", *options)
+    assert found.returncode == 1 and "another detector" in found.stderr and state.read_text() == before
+    more.write_text(lines)
+    found = _monitor(tables, f"--scores={more}", *options)
+    assert found.returncode == 0 and "80 rows in" in found.stdout and "seen before" not in found.stdout
+
+
 def test_rows_are_put_in_the_order_of_time(tables, tmp_path):
     lines = (tables / "drift.csv").read_text().splitlines()
     mixed = [lines[0], *lines[:200:-1], *lines[1:201]]

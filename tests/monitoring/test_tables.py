@@ -63,12 +63,27 @@ def test_bad_lines_are_counted_and_said(tmp_path):
     assert "t.csv, line 6" in " ".join(faults.lines())
 
 
+def test_bytes_that_are_no_utf8_are_read_as_keys_write_them(tmp_path):
+    (tmp_path / "t.csv").write_bytes(GOOD.encode() + b"caf\xe9.png,,,1,0.5,in\n")
+    (row,) = _read(tmp_path / "t.csv")
+    assert row.key == r"caf\xe9.png" and row.key.encode("utf-8")
+
+
+def test_a_damaged_archive_is_said_in_one_line(tmp_path):
+    content = bytearray(gzip.compress((GOOD + "a,,,1,0.5,in\n" * 200).encode()))
+    content[20:40] = b"\xff" * 20
+    (tmp_path / "t.csv.gz").write_bytes(content)
+    with pytest.raises(monitoring.MonitoringError, match="t.csv.gz cannot be read: "):
+        _read(tmp_path / "t.csv.gz")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "word"),
     [
         ("none.csv", None, "there is no table"),
         ("t.csv", "image,number\n", "no table of tfp_flows.score"),
         ("t.csv", "key,log_prob\n", "no p-values: calibrate a detector"),
+        ("t.csv", "row,log_prob,p_value\n", "scores of a table's rows, which are not watched"),
         ("t.csv.gz", "key", "cannot be read"),
         ("t.parquet", "key", "no Parquet table"),
     ],
@@ -116,6 +131,7 @@ def test_a_table_that_grows_is_followed_by_whole_lines(tmp_path):
         ({"column": "t"}, "2020-01-01", "2026-11-28 14:30", (2026, 11, 28, 14, 30)),
         ({"column": "t"}, "", "1795876200", (2026, 11, 28, 14, 30)),
         ({"column": "t"}, "", "20261128", (2026, 11, 28)),
+        ({"column": "t"}, "", "202611281430", (2026, 11, 28, 14, 30)),
         ({"column": "t"}, "2020-01-01", "", None),
     ],
 )

@@ -46,6 +46,15 @@ def test_images_are_written_as_they_are(made, tmp_path):
     assert "a &lt; b" in text and "<span>p = 0.01</span>" in text and "Both." in text
 
 
+def test_a_name_with_slashes_is_that_of_one_file(made, tmp_path):
+    image = np.zeros([1, 5, 7, 1], np.uint8)
+    made.images("train/good", image, ["a"])
+    made.images("train_good", image, ["b"])
+    _written(made)
+    names = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert names == ["train_good_1-2.png", "train_good_1.png"]
+
+
 def test_large_images_are_made_smaller_and_not_shown_as_squares(made, tmp_path):
     made.images("large", RNG.integers(0, 256, [1, 900, 1800, 3]).astype(np.uint8), ["x"])
     assert 'class="coarse"' not in _written(made)

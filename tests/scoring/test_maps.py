@@ -129,6 +129,19 @@ PIECES = [
 ]
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_of_equal_keys_the_first_has_the_picture(tmp_path, batch):
+    items = [streams.Item("a.png", image(number)) for number in (10, 200, 90)]
+    rows = [scoring.ScoredImage("a.png", None, None, float(i), 0.5, "in") for i in range(3)]
+    maps = scoring.MapFiles(Mapping(), tmp_path / "maps", "all", "m")
+    for start in range(0, 3, batch):
+        maps.write(items[start : start + batch], rows[start : start + batch])
+    (name,) = _made(tmp_path / "maps")
+    alone = scoring.MapFiles(Mapping(), tmp_path / "alone", "all", "m")
+    alone.write(items[:1], rows[:1])
+    assert (tmp_path / "maps" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
 def test_two_keys_have_two_files_and_none_leaves_the_folder(tmp_path):
     keys = ["/".join(parts) for n in (1, 2, 3) for parts in itertools.product(PIECES, repeat=n)]
     keys += ["scale.json", "scale.json/a", "a.PNG/b", "../../etc/passwd", "/etc/passwd", "a.png.png"]

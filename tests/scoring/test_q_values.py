@@ -232,6 +232,9 @@ def test_rows_without_p_values_and_nans():
     q, verdicts = found.of(np.array([0.25, np.nan, 0.5], np.float32))
     np.testing.assert_array_equal(q, np.float32([1, np.nan, 1]))  # the NaNs count as two of p = 1
     assert verdicts.tolist() == ["in", "in", "in"] and found.texts(b"") == (b"", b"")
+    q, verdicts = q_values.QValues({0.25: 2}, 0.5).of(np.array([np.nan, 0.25], np.float32))
+    np.testing.assert_array_equal(q, np.float32([np.nan, 0.25]))  # a row without one, and none of p = 1
+    assert verdicts.tolist() == ["in", "out"]
     lines = csv_text(
         [COLUMNS, ["a,b", 1.0, None, 2.0, 0.25, "out"], ["c", 1.0, None, 2.0, None, ""]]
     ).encode()

@@ -151,4 +151,20 @@ def test_a_byte_order_mark_is_no_part_of_a_header(made, tmp_path):
     (tmp_path / "rows.csv").write_text("a,b,c\n1,2,3\n", encoding="utf-8-sig")
     assert scoring.score_table(made[2], str(tmp_path / "rows.csv"), tmp_path / "s.csv", alpha=0.1) == 1
     (tmp_path / "rows.csv").write_text("1,2,3\n4,5,6\n", encoding="utf-8-sig")
-    assert scoring.score_table(made[2], str(tmp_path / "rows.csv"), tmp_path / "s.csv", alpha=0.1) == 2
+    assert scoring.score_table(made[2], str(tmp_path / "rows.csv"), tmp_path / "t.csv", alpha=0.1) == 2
+
+
+def test_what_is_there_is_not_written_over_and_folders_are_made(made, tmp_path):
+    (tmp_path / "rows.csv").write_text("1,2,3\n")
+    out = tmp_path / "new" / "folder" / "s.csv"
+    assert scoring.score_table(made[2], str(tmp_path / "rows.csv"), out, alpha=0.1) == 1
+    with pytest.raises(UserError, match="s.csv is there already; remove it to score anew"):
+        scoring.score_table(made[2], str(tmp_path / "rows.csv"), out, alpha=0.1)
+
+
+@pytest.mark.parametrize("name", ["table:rows.csv", "mine=ROWS.CSV"])
+def test_score_takes_the_names_that_train_takes(made, tmp_path, name):
+    (tmp_path / name.partition(":")[2] if ":" in name else tmp_path / "ROWS.CSV").write_text("1,2,3\n")
+    flags = (f"--model={made[2]}", f"--images={name}", "--out=s.csv", "--alpha=0.1")
+    found = forked.command("tfp_flows.score", *flags, cwd=tmp_path)
+    assert found.returncode == 0 and "1 rows scored" in found.stdout, found.stderr

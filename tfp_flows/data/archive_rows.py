@@ -11,8 +11,9 @@ from tfp_flows.checks import archives, sizes
 from tfp_flows.checks.errors import UserError
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.files import check_regular
+from tfp_flows.data.npz import IMAGE_KEYS
 
-ARRAYS = ("images", "test", "x_test", "test_images", "train", "x_train", "train_images", "val_images")
+ARRAYS = tuple(name for part in ("images", "test", "train", "validation") for name in IMAGE_KEYS[part])
 
 
 class Unreadable(Exception):

@@ -21,7 +21,7 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.image_set import ImageSet
 
-_IMAGE_KEYS = {
+IMAGE_KEYS = {
     "train": ("train", "x_train", "train_images"),
     "validation": ("val", "valid", "validation", "x_val", "val_images"),
     "test": ("test", "x_test", "test_images"),
@@ -132,7 +132,7 @@ def _opened(path: str) -> Iterator[archives.Archive]:
 
 def _found(archive: archives.Archive, path: str) -> dict[str, str]:
     """The key of each split that there is."""
-    found = {name: key for name in _IMAGE_KEYS if (key := _only(archive, _IMAGE_KEYS[name], path))}
+    found = {name: key for name in IMAGE_KEYS if (key := _only(archive, IMAGE_KEYS[name], path))}
     if "images" in found and len(found) > 1:
         raise DataError(f"npz:{path}: has both 'images' and parts: {_listed(archive)}: keep one")
     return found
@@ -144,7 +144,7 @@ def _read_split(archive: archives.Archive, path: str, split: str) -> ImageSet:
     if name not in found:
         raise DataError(
             f"npz:{path}: has no {split} images: it needs one of the keys "
-            f"{' or '.join(_IMAGE_KEYS[split])} (or images), found {_listed(archive)}"
+            f"{' or '.join(IMAGE_KEYS[split])} (or images), found {_listed(archive)}"
         )
     images = _checked_images(archive, found[name], path)
     label_key = _only(archive, _LABEL_KEYS[name], path)

@@ -100,7 +100,9 @@ def _of_array(array: np.ndarray, columns: Sequence[str], ignore: Sequence[str]) 
 def _of_csv(path: str, columns: Sequence[str], ignore: Sequence[str]) -> Contents:
     with open(path, newline="", encoding="utf-8-sig") as file:
         lines = [line for line in csv.reader(file) if line]
-    header = [name.strip() for name in lines[0]] if lines and not any(map(is_number, lines[0])) else None
+    if lines and all(len(line) > 1 and not line[-1].strip() for line in lines):
+        lines = [line[:-1] for line in lines]  # each ends with a comma
+    header = [name.strip() for name in lines[0]] if lines and _is_header(lines) else None
     lines = lines[1:] if header is not None else lines
     if not lines:
         raise DataError("holds no rows")
@@ -117,14 +119,31 @@ def _of_csv(path: str, columns: Sequence[str], ignore: Sequence[str]) -> Content
     for i, line in enumerate(lines):
         for j, place in enumerate(places):
             cell = line[place] if place < len(line) else ""
-            try:
+            if is_number(cell):
                 rows[i, j] = float(cell)
-            except ValueError:
+            else:
                 words[j] = words[j] or cell.strip()
         if len(line) != width:  # nobody knows which cell belongs to which column
             rows[i] = np.nan
     whole = len(places) == width
     return Contents(rows, names, header is not None, whole, lines, tuple(words), unnamed)
+
+
+def _is_header(lines: list[list[str]]) -> bool:
+    """Whether the first line names the columns: none of its cells is a number, or it is one of pandas'.
+
+    That numbers columns that have no names, 0, 1, ...; and leaves the cell above the index empty, which it
+    writes in front. Both are told from rows by what is below them.
+    """
+    first, *others = lines
+    if not any(map(is_number, first)):
+        return True
+    if not others:
+        return False
+    if not first[0].strip():
+        return all(line[0].strip() for line in others)
+    counted = [cell.strip() for cell in first] == list(map(str, range(len(first))))
+    return counted and not any(all(cell.strip().isdigit() for cell in line) for line in others)
 
 
 def _chosen(
@@ -148,9 +167,9 @@ def _chosen(
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell of a .csv is a number."""
+    """Whether a cell of a .csv is a number; 2024_01, which Python takes for one, is a name."""
     try:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text

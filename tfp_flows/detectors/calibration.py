@@ -98,9 +98,11 @@ def threshold(alpha: float, ascending: np.ndarray) -> float:
       ascending: Calibration scores `[n]` in ascending order.
 
     Returns:
-      Infinity where `alpha` is not `attainable`.
+      Infinity where `alpha` is not `attainable`; minus infinity where it is 1 in float32: all p <= 1.
     """
     k = rank(alpha, len(ascending))
+    if k > len(ascending):
+        return float("-inf")
     return float(ascending[-k]) if k else float("inf")
 
 

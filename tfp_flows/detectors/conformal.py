@@ -48,7 +48,7 @@ class Conformal:
         """
         p_values = self.p_values(scores)
         calibration.check_level(alpha, len(self.known_scores()))
-        return p_values <= alpha
+        return p_values <= np.float32(alpha)
 
     def known_scores(self) -> np.ndarray:
         """The scores, if there are any.

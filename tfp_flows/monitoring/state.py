@@ -31,14 +31,18 @@ class Seen:
         """How many rows it knows."""
         return len(self._digests)
 
-    def add(self, row: Row) -> bool:
-        """Takes a row; whether it is new."""
-        text = f"{row.key}\0{row.p_value!r}\0{row.score!r}\0{row.time}"
-        content = text.encode("utf-8", "surrogateescape")
-        digest = int.from_bytes(hashlib.blake2b(content, digest_size=_BYTES).digest())
-        known = digest in self._digests
-        self._digests.add(digest)
-        return not known
+    def new(self, rows: Iterable[Row]) -> dict[int, Row]:
+        """Those that it does not know, each once, by their digests."""
+        found: dict[int, Row] = {}
+        for row in rows:
+            digest = _digest(row)
+            if digest not in self._digests:
+                found.setdefault(digest, row)
+        return found
+
+    def add(self, digests: Iterable[int]) -> None:
+        """Takes rows, by their digests."""
+        self._digests.update(digests)
 
     def to_json(self) -> str:
         """What `from_json` makes the same of."""
@@ -48,6 +52,13 @@ class Seen:
     def from_json(cls, text: str) -> "Seen":
         """From `to_json`."""
         return cls(np.frombuffer(base64.b64decode(text, validate=True), "<u8").tolist())
+
+
+def _digest(row: Row) -> int:
+    text = f"{row.key}\0{row.p_value!r}\0{row.score!r}\0{row.time}"
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_BYTES).digest()
+    )
 
 
 def read_state(path: str | os.PathLike) -> dict[str, Any] | None:

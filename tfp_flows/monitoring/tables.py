@@ -5,11 +5,13 @@ import contextlib
 import csv
 import glob
 import gzip
+import io
 import itertools
 import math
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
@@ -20,6 +22,7 @@ from tfp_flows.monitoring.errors import MonitoringError
 STANDARD_INPUT = "-"
 POLL = 1.0  # seconds between looks at tables that are followed
 ERRORS = ["key", "error"]  # the columns of a table of errors
+NO_UTF8 = "backslashreplace"  # a byte that is none is written as keys have it: \xHH
 CALIBRATE = (
     "calibrate a detector (python -m tfp_flows.detect), give it to --detector of tfp_flows.export or "
     "tfp_flows.score, and score again"
@@ -98,7 +101,7 @@ class Tables:
         paths = self.paths()
         if paths == [STANDARD_INPUT]:
             parsed = _Csv("standard input", self._time_column, self._faults)
-            for line in iter(sys.stdin.readline, ""):
+            for line in iter(_standard_input().readline, ""):
                 yield list(parsed.rows([line]))
             return
         followed: dict[str, tuple[_Growing, _Csv]] = {}
@@ -131,7 +134,7 @@ class Tables:
 
     def _of_table(self, path: str) -> Iterator[Row]:
         if path == STANDARD_INPUT:
-            yield from _Csv("standard input", self._time_column, self._faults).rows(sys.stdin)
+            yield from _Csv("standard input", self._time_column, self._faults).rows(_standard_input())
             return
         with _naming(path):
             files.check_regular(path)
@@ -141,10 +144,17 @@ class Tables:
                 yield from _of_parquet(path, self._time_column, self._faults)
                 return
             opened: IO[str] = (gzip.open if path.endswith(".gz") else open)(
-                path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""
+                path, "rt", encoding="utf-8-sig", errors=NO_UTF8, newline=""
             )
             with opened as file:
                 yield from _Csv(path, self._time_column, self._faults).rows(file)
+
+
+def _standard_input() -> IO[str]:
+    """CSV on standard input is read as that of files."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors=NO_UTF8)
+    return sys.stdin
 
 
 class _Csv:
@@ -208,7 +218,7 @@ class _Growing:
             file.seek(self._place)
             whole, _, _ = file.read().rpartition(b"\n")
         self._place += len(whole) + bool(whole)
-        return whole.decode("utf-8-sig", "surrogateescape").split("\n") if whole else []
+        return whole.decode("utf-8-sig", NO_UTF8).split("\n") if whole else []
 
 
 def _of_parquet(path: str, time_column: str | None, faults: Faults) -> Iterator[Row]:
@@ -245,6 +255,10 @@ def _checked(key: str, p_value: float, score: float, when: str, faults: Faults, 
 
 
 def _check_columns(names: Sequence[str], table: str, time_column: str | None) -> None:
+    if "key" not in names and "row" in names and "p_value" in names:
+        raise MonitoringError(
+            f"`scores`: {table} has the scores of a table's rows, which are not watched: only images are."
+        )
     if "key" not in names:
         shown = ", ".join(names)[:80]
         raise MonitoringError(f"`scores`: {table} is no table of tfp_flows.score; its columns are: {shown}.")
@@ -274,6 +288,6 @@ def _naming(path: str) -> Iterator[None]:
         yield
     except MonitoringError:
         raise
-    except (OSError, EOFError, UserError) as error:
+    except (OSError, EOFError, zlib.error, UserError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise MonitoringError(f"`scores`: {path} cannot be read: {reason}.") from error

@@ -93,7 +93,8 @@ def _iso(text: str) -> datetime.datetime | None:
     except ValueError:
         seconds = None
     try:
-        if seconds is not None and seconds > 1e8:  # 1973; smaller: a date such as 20261128
+        # From 1973 to 2286: smaller is a date such as 20261128, larger one as 202611281430.
+        if seconds is not None and 1e8 < seconds < 1e10:
             return datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
         return datetime.datetime.fromisoformat(text).replace(tzinfo=None)
     except (ValueError, OverflowError, OSError):

@@ -63,9 +63,10 @@ class Watch:
         self._settings = settings
         self._seen = Seen()
         self._newest: datetime.datetime | None = None
+        self._off_grid = self._on_grid_so_far = 0
 
     def take(self, rows: Sequence[Row], sort: bool = True) -> Alarm | None:
-        """Takes those rows that are new.
+        """Takes those rows that are new; where it raises, they count as not seen.
 
         Args:
           rows: In the order of the table.
@@ -77,7 +78,8 @@ class Watch:
         Raises:
           MonitoringError: If they do not fit the calibration images.
         """
-        new = [row for row in rows if self._seen.add(row)]
+        found = self._seen.new(rows)
+        new = list(found.values())
         self.repeated += len(rows) - len(new)
         if not new:
             return None if self.monitor is None else self.monitor.alarm
@@ -86,7 +88,9 @@ class Watch:
         labels = None
         if self._settings.clock.by != BATCH:
             new, labels = self._in_time(new, sort)
-        return self._update(self.monitor, new, labels)
+        alarm = self._update(self.monitor, new, labels)
+        self._seen.add(found)
+        return alarm
 
     def _guessed(self, rows: Sequence[Row]) -> Calibrated:
         p_values = np.array([row.p_value for row in rows])
@@ -107,7 +111,7 @@ class Watch:
     def _in_time(self, rows: list[Row], sort: bool) -> tuple[list[Row], list[str]]:
         clock = self._settings.clock
         timed = [(clock.time(row.key, row.time), row) for row in rows]
-        if not any(time for time, _ in timed):
+        if self._newest is None and not any(time for time, _ in timed):
             where = f"column {clock.column}" if clock.column else "key"
             text = rows[0].time if clock.column else rows[0].key
             raise MonitoringError(
@@ -145,7 +149,9 @@ class Watch:
     def _on_grid(self, monitor: Monitor, rows: list[Row]) -> np.ndarray:
         n = monitor.calibrated.num_calibration
         good = monitor.calibrated.ranks_of_p_values(np.array([row.p_value for row in rows])) > 0
-        if good.sum() < len(rows) / 2:
+        self._off_grid += int((~good).sum())
+        self._on_grid_so_far += int(good.sum())
+        if self._off_grid > self._on_grid_so_far:  # of all, as a piece may be one row
             value = rows[int(np.argmin(good))].p_value
             raise MonitoringError(
                 f"`scores`: p-values such as {value:g} are not k / {n + 1}, as {n} calibration images give: "
@@ -162,7 +168,9 @@ class Watch:
             self.faults.note("rows without a score", rows[i].key)
         scores = np.array([row.score for row in rows if row.score is not None], np.float32)
         given = np.array([row.p_value for row in rows if row.score is not None])
-        other = np.abs(monitor.calibrated.p_values(scores) - given) > 1e-3 / (len(monitor.counts))
+        # Between neighbouring p-values, and beyond the rounding of one in float32.
+        close = 1e-3 / len(monitor.counts) + 2.0**-23 * given
+        other = np.abs(monitor.calibrated.p_values(scores) - given) > close
         if other.any():
             raise MonitoringError(
                 f"`detector`: {int(other.sum()):,} of {len(rows):,} p-values are not those that its "

@@ -241,6 +241,7 @@ class Page:
 
     def _file(self, folder: str, name: str) -> str:
         """A name that no other file of the folder has, on no file system."""
+        name = name.replace("/", "_").replace("\\", "_")  # sets are called by their folders
         if len(name.encode("utf-8", "surrogateescape")) > MOST_BYTES:
             name = f"{name[:20]}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}"
         names = (name if i == 1 else f"{name}-{i}" for i in itertools.count(1))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tfp_flows import detectors, evaluation
-from tfp_flows.data import in_order_of_chance
+from tfp_flows.data import in_order_of_chance, printable
 from tfp_flows.detectors import calibration
 from tfp_flows.pages import Page, heat, histograms, pictures
 from tfp_flows.reporting import words
@@ -36,7 +36,7 @@ def data_found(page: Page, found: Findings) -> None:
         page.images(
             f"sample_{name}",
             [image_set.images[i] for i in chosen],
-            [image_set.keys[i] for i in chosen],
+            [printable(image_set.keys[i]) for i in chosen],
             caption=f"{len(chosen)} of {image_set.total:,} images of {name}, drawn at random.",
         )
 
@@ -130,7 +130,8 @@ def alarms(page: Page, found: Findings) -> None:
     for row in rows[1:]:
         if row[SCORE_AREA] < words.WEAK:
             page.callout(words.weak(found, row["images of"], row[SCORE_AREA]))
-    names = [{"images of": e.label, "key": key, "score": float(s), "p-value": float(p)} for e in found.judged
+    names = [{"images of": e.label, "key": printable(key), "score": float(s), "p-value": float(p)}
+             for e in found.judged
              for key, s, p in zip(e.images.keys, e.scores, e.p_values, strict=True)]  # fmt: skip
     page.data("scores", names, in_json=False)
 
@@ -168,7 +169,8 @@ def _gallery(page: Page, found: Findings, each: Judged, chosen: np.ndarray, titl
     page.heading(title)
     images = np.stack([each.images.images[int(i)] for i in chosen])
     captions = [
-        (each.images.keys[i], f"score {each.scores[i]:,.4g}, p = {each.p_values[i]:.3g}") for i in chosen
+        (printable(each.images.keys[i]), f"score {each.scores[i]:,.4g}, p = {each.p_values[i]:.3g}")
+        for i in chosen
     ]
     overlays, reason = None, ""
     try:

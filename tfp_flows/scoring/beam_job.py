@@ -203,7 +203,10 @@ def _line(row: Sequence[str | float | None]) -> str:
 
 def _pipeline(runner: str, beam_args: str) -> beam.Pipeline:
     """An empty pipeline; argparse's page of help and Beam's lists of faults become one line."""
-    arguments = [f"--runner={_RUNNERS.get(runner, runner)}", *shlex.split(beam_args)]
+    try:
+        arguments = [f"--runner={_RUNNERS.get(runner, runner)}", *shlex.split(beam_args)]
+    except ValueError as error:
+        raise table.ScoringError(f"`beam_args`: {str(error).lower()} in {beam_args!r}") from error
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

@@ -55,8 +55,10 @@ def select_in_tables(
     kind = target.suffix
     if kind not in (".csv", ".parquet") or any(path.suffix != kind for path in paths):
         raise ScoringError("`out`: it and all tables must end in .csv, or all in .parquet.")
-    if target.exists():
-        raise ScoringError(f"`out`: {target} is there already; remove it, or give another `out`.")
+    groups = target.with_name(target.name + ".groups.csv")
+    for path in (target, groups) if group_by is not None else (target,):
+        if path.exists():
+            raise ScoringError(f"`out`: {path} is there already; remove it, or give another `out`.")
     parquet = kind == ".parquet"
     counts = counts_of_batches(_batches(paths)) if parquet else counts_of_lines(_lines(paths))
     if not counts:
@@ -67,7 +69,7 @@ def select_in_tables(
     if group_by is not None:
         rows = _scored_batches(paths, q_values) if parquet else _scored_lines(paths, q_values)
         ending.groups = group_rows(rows, num_calibration or 0, fdr)
-        runs.write_atomically(target.with_name(target.name + ".groups.csv"), groups_text(ending.groups))
+        runs.write_atomically(groups, groups_text(ending.groups))
     with whole(target) as temporary:
         if parquet:
             _write_batches(temporary, paths, q_values)

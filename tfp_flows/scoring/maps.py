@@ -97,13 +97,15 @@ class MapFiles:
 
     def write(self, items: Sequence[streams.Item], rows: Sequence[ScoredImage]) -> None:
         """Makes the pictures of those among scored images that are wanted and are not there yet."""
-        chosen = [
+        wanted = [
             (item, row)
             for item, row in zip(items, rows, strict=True)
             if (self._which == ALL or row.verdict == FOREIGN) and not self.has(item.key)
         ]
-        if not chosen:
+        if not wanted:
             return
+        first = {item.key: (item, row) for item, row in reversed(wanted)}
+        chosen = list(first.values())[::-1]
         images = np.stack([item.image for item, _ in chosen if item.image is not None])
         maps = self._scorer.score_map(images)
         scale = self._scale or self._keep(self._scorer.map_scale or heat.scale_of(maps))

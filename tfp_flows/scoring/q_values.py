@@ -58,7 +58,8 @@ class QValues:
         """(q-values float32 `[N]`, verdicts `[N]`) of p-values float32 `[N]` of the table."""
         p_values = np.asarray(p_values, np.float32)
         known = np.isnan(p_values)
-        places = np.searchsorted(self._distinct.p_values, np.where(known, np.float32(1), p_values))
+        places = np.searchsorted(self._distinct.p_values, p_values)  # of NaN: behind all
+        places = np.minimum(places, len(self._distinct.q_values) - 1)
         q_values = np.where(known, np.float32(np.nan), self._distinct.q_values[places])
         return q_values, np.where(q_values <= np.float32(self._fdr), FOREIGN, OWN)
 

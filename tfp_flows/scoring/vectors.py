@@ -94,7 +94,7 @@ def score_table(
       How many rows were scored.
 
     Raises:
-      ScoringError: If the table cannot be read or is no such table, or `out` is no .csv.
+      ScoringError: If the table cannot be read or is no such table, or `out` is no .csv or is there already.
       ExportedModelError: If the folder holds no export of vectors.
       DetectorError: If no p-value can be as small as `alpha`, or a detector is damaged.
     """
@@ -102,6 +102,9 @@ def score_table(
         raise ScoringError(f"`out`: {os.fspath(out)} is the table that is scored; name another file.")
     if pathlib.Path(out).suffix != ".csv":
         raise ScoringError(f"`out`: scores of vectors are written as .csv, got {os.fspath(out)}.")
+    if pathlib.Path(out).exists():
+        raise ScoringError(f"`out`: {os.fspath(out)} is there already; remove it to score anew.")
+    pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)  # now, and not when all is scored
     by_detector = DetectorOfVectors(folder, trust) if detectors.description.are_vectors(folder) else None
     scorer: ScorerOfVectors = by_detector or serving.ExportedVectors(folder, trust)
     if scorer.num_calibration is not None and not allow_unattainable:

@@ -9,6 +9,7 @@ RUN/evaluation/samples.csv       rows that the flow drew
 import csv
 import dataclasses
 import io
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -214,6 +215,7 @@ def report(run: runs.Run, rows: Sequence[Row]) -> str:
         )
     said.append(f"The table, a picture, samples and scores are in {run.evaluation}.")
     if not judged:
-        out = run.folder / reporting.run_detector.FOLDER
-        said.append(f"Next, a detector: python -m tfp_flows.detect --run={run.folder} --out={out}")
+        out = shlex.quote(str(run.folder / reporting.run_detector.FOLDER))
+        folder = shlex.quote(str(run.folder))
+        said.append(f"Next, a detector: python -m tfp_flows.detect --run={folder} --out={out}")
     return "\n".join(said)
