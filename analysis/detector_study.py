@@ -325,10 +325,29 @@ class _Scorer:
         candidate = self._candidate
         detector = candidate.kind.without_models(candidate.settings)
         detector.fitted.update(self._prepared())
-        detector.fit_statistics(self.statistics(self._study.own, FIT)[0])
+        own, most = self.statistics(self._study.own, FIT)[0], detector.most_training_images
+        if most > len(own):
+            detector.fitted.update(self._fitted_besides(own, most))
+        else:
+            detector.fit_statistics(own)
         held_out, _ = self.statistics(self._study.own, CALIBRATION)
         detector.conformal.calibrate(detector.formula(held_out))
         return detector
+
+    def _fitted_besides(self, statistics: np.ndarray, most: int) -> dict[str, np.ndarray]:
+        """What is fitted to images that the models were trained on besides, as `tfp_flows.detect` does."""
+        candidate, study = self._candidate, self._study
+
+        def compute():
+            detector = study.build(candidate)
+            training = np.asarray(study.images(study.own, "train", most).images)
+            detector.see_training_images(training if len(training) > len(statistics) else None)
+            detector.fit_statistics(statistics)
+            return dict(detector.fitted)
+
+        chosen = {"detector": candidate.kind.name, "settings": candidate.settings}
+        key = {"fit": self._identify(study.own, FIT), "training": self._identify(study.own, "train", most)}
+        return self._cached("fitted", compute, **key, chosen=chosen)
 
     def statistics(self, name: str, split: str) -> tuple[np.ndarray, float]:
         """(statistics `[N, S]`, seconds for an image) of a set."""
@@ -381,12 +400,12 @@ class _Scorer:
         }
         return self._study._cache.get(stage, {**identity, **key}, compute)
 
-    def _identify(self, name: str, split: str) -> dict:
+    def _identify(self, name: str, split: str, limit: int | None = None) -> dict:
         where = {key: str(value) for key, value in self._study._where.items() if key != "download"}
         return {
             "name": names.understood(name).text,
             "split": self._study.judged(name, split),
-            "limit": self._candidate.limit,
+            "limit": limit or self._candidate.limit,
             "fingerprint": data.fingerprint(name),
             **where,
         }

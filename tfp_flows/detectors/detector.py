@@ -195,7 +195,7 @@ class Detector(Hooks):
         if not len(array):
             raise DetectorError(f"{self.name}: fit needs at least one image.")
         self.prepare(array)
-        self._see_training_images(None if training_images is None else self._images(training_images))
+        self.see_training_images(training_images)
         self.fit_statistics(self.statistics(array, progress))
         self.maps.remember(array)
         return self
@@ -208,6 +208,10 @@ class Detector(Hooks):
         self._prepare(self.statistics.checked(images))
         self.statistics.forget_graph()
         self.maps.forget_graph()
+
+    def see_training_images(self, images: Pictures | None) -> None:
+        """What of `fit` is made of images that the models were trained on, if there are any."""
+        self._see_training_images(None if images is None else self._images(images))
 
     def fit_statistics(self, statistics: npt.ArrayLike) -> Self:
         """The rest of `fit`, from the statistics `[N, S]` of its images; returns the detector."""
