@@ -149,7 +149,8 @@ def test_command_page_and_cache(runs):
     assert len(re.findall(r'<img src="data:image/(?:png|svg[+]xml);', html)) == len(figures) > 3
     _walk_through(out / "index.html")
     assert json.loads((out / "results.json").read_text())["typicality"]
-    _check_against_the_library(runs, rows["typicality"])
+    _check_against_the_library(runs, rows["typicality"], detectors.Typicality)
+    _check_against_the_library(runs, rows["default"], detectors.Default)
     files = {path: path.stat().st_mtime_ns for path in (out / "cache").iterdir()}
     again = _compare(runs, "--out=noise", *arguments)
     assert again.stdout.splitlines()[-2:] == result.stdout.splitlines()[-2:]
@@ -163,10 +164,13 @@ def _walk_through(page):
             walk.everywhere(opened, page.as_uri())
 
 
-def _check_against_the_library(runs, row):
+def _check_against_the_library(runs, row, kind):
+    """As `tfp_flows.detect` fits it: the default to training images besides."""
     model, _ = load_model(Run(runs / "base"))
     sets = {s: data.load("digits", s, max_images=40).images for s in ("validation", "calibration", "test")}
-    detector = detectors.Typicality(model).fit(sets["validation"]).calibrate(sets["calibration"])
+    training_images = data.load("digits", "train", max_images=kind.most_training_images or None).images
+    detector = kind(model).fit(sets["validation"], training_images=training_images)
+    detector.calibrate(sets["calibration"])
     noise = data.load("noise", "test", image_shape=SHAPE, max_images=40).images
     own, foreign = detector.score(sets["test"]), detector.score(noise)
     assert float(row["AUROC"]) == pytest.approx(np.mean(own[:, np.newaxis] < foreign))
