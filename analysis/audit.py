@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from analysis.detector_study import CALIBRATION, FIT, TEST, Candidate, DetectorStudy
+from analysis.detector_candidates import Candidate
+from analysis.detector_study import CALIBRATION, FIT, TEST, DetectorStudy
 from tfp_flows import data
 from tfp_flows.data import names
 from tfp_flows.runs import Run
@@ -18,7 +19,7 @@ def warnings(
     Args:
       own: Name of the in-distribution set, with its operations.
       foreign: Names of the others.
-      candidates: List of `detector_study.Candidate`.
+      candidates: List of `detector_candidates.Candidate`.
       counts: Dict from a set's name to its number of test images.
 
     Returns:

@@ -55,16 +55,23 @@ def main() -> None:
     for path in named:
         runs.Run(path).spec()
     data.check_there([own, *foreign], data_dir=FLAGS.data_dir, download=FLAGS.download)
-    from analysis import audit, cache, detector_chapters, detector_study, detectors_page  # TensorFlow
+    from analysis import (  # TensorFlow
+        audit,
+        cache,
+        detector_candidates,
+        detector_chapters,
+        detector_study,
+        detectors_page,
+    )
 
-    roles = detector_study.Roles(
+    roles = detector_candidates.Roles(
         *(tuple(runs.Run(path) for path in FLAGS[name].value or ()) for name in ROLES)
     )
     everyone = [*roles.bases, *roles.ensemble, *roles.backgrounds, *roles.outlier_exposed]
     detectors.check_divisions(everyone)
     specs = [run.spec() for run in everyone]
     image_shape, division = specs[0].image_shape, specs[0].division
-    limits = detector_study.Limits(
+    limits = detector_candidates.Limits(
         FLAGS.max_images, _smaller(FLAGS.slow_images), _smaller(FLAGS.jacobian_images)
     )
     study = detector_study.DetectorStudy(
@@ -76,7 +83,7 @@ def main() -> None:
         download=FLAGS.download,
         division=division,
     )
-    candidates = detector_study.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
+    candidates = detector_candidates.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
     warnings = audit.warnings(own, foreign, candidates, counts)
     warnings += audit.images_trained_on(study, everyone)

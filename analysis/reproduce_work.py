@@ -10,13 +10,14 @@ import numpy as np
 
 from analysis import (
     cache,
-    detector_study,
+    detector_candidates,
     reproduce_recipes,
     reproduce_scales,
     reproduce_sets,
     reproduce_training,
 )
-from analysis.detector_study import Candidate, DetectorStudy, Result
+from analysis.detector_candidates import Candidate
+from analysis.detector_study import DetectorStudy, Result
 from analysis.reproduce_recipes import BACKGROUND, EXPOSED, JUDGED, MEMBER, Recipe
 from analysis.reproduce_sets import OFFICIAL, Named
 from analysis.reproduce_training import Model
@@ -178,17 +179,17 @@ class Reproduction:
             division=own.division,
         )
         scale = self.scale
-        limits = detector_study.Limits(
+        limits = detector_candidates.Limits(
             scale.detector_images, scale.slow_detector_images, scale.jacobian_images
         )
         bases = ("glow", "vae", "pixelcnn") if scale.judged_by_all else ("glow",)
-        roles = detector_study.Roles(
+        roles = detector_candidates.Roles(
             bases=tuple(self.model(name).run for name in bases if self.has(name)),
             ensemble=self._runs(MEMBER, least=2),
             backgrounds=self._runs(BACKGROUND),
             outlier_exposed=self._runs(EXPOSED),
         )
-        every = detector_study.candidates(
+        every = detector_candidates.candidates(
             roles, limits, own.image_shape, scale.detectors is None, found.model
         )
         chosen = [c for c in every if scale.detectors is None or c.kind.name in scale.detectors]

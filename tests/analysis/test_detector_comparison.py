@@ -9,7 +9,7 @@ import pytest
 import sklearn.metrics
 
 import tfp_flows
-from analysis import audit, cache, detector_study, published, separation
+from analysis import audit, cache, detector_candidates, detector_study, published, separation
 from analysis.errors import AnalysisError
 from tests import forked
 from tests.pages import browser, walk
@@ -64,7 +64,7 @@ def _candidate(**changes):
     values = dict(
         title="t", run="r", kind=detectors.Likelihood, settings={}, runs=(), limit=None, run_dataset="own"
     )
-    return detector_study.Candidate(**{**values, **changes})
+    return detector_candidates.Candidate(**{**values, **changes})
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def _check_against_the_library(runs, row, kind):
 def test_likelihood_and_typicality_share_what_they_ask_of_the_model(runs, tmp_path, monkeypatch):
     base = Run(runs / "base")
     study = detector_study.DetectorStudy("digits", SHAPE, cache.Cache(tmp_path))
-    found = detector_study.candidates(
-        detector_study.Roles((base,)), detector_study.Limits(None, 4, 4), SHAPE
+    found = detector_candidates.candidates(
+        detector_candidates.Roles((base,)), detector_candidates.Limits(None, 4, 4), SHAPE
     )
     likelihood, typicality = found[:2]
     study.result(likelihood, "noise")
@@ -192,11 +192,11 @@ def test_likelihood_and_typicality_share_what_they_ask_of_the_model(runs, tmp_pa
 
 def test_runs_that_do_not_fit_their_part(runs):
     base, seed = Run(runs / "base"), Run(runs / "seed1")
-    limits = detector_study.Limits()
+    limits = detector_candidates.Limits()
 
     def refused(message, **roles):
         with pytest.raises(AnalysisError, match=message) as error:
-            detector_study.candidates(detector_study.Roles((base,), **roles), limits, SHAPE)
+            detector_candidates.candidates(detector_candidates.Roles((base,), **roles), limits, SHAPE)
         assert "\n" not in str(error.value)
 
     refused("at least two runs", ensemble=(base,))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_flows
-from analysis import detector_chapters, detector_figures, detector_study, separation
+from analysis import detector_candidates, detector_chapters, detector_figures, detector_study, separation
 from tests import forked
 from tests.detectors.models import DIGITS, HELD_OUT, gaussian, linear_flow, random_images
 from tfp_flows import data, detect, detectors, evaluation, runs, scoring, serving
@@ -229,7 +229,7 @@ def _result(num_images, num_calibration):
     shares = [separation.share_called(conformal, scores, 0.05) for scores in (own, foreign)]
     kind = detectors.Likelihood
     return detector_study.Result(
-        detector_study.Candidate("likelihood", "r", kind, {}, (), None),
+        detector_candidates.Candidate("likelihood", "r", kind, {}, (), None),
         "other",
         (9, num_images),
         30,

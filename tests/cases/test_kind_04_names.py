@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from analysis import audit, chapters, detector_study, shown
+from analysis import audit, chapters, detector_candidates, shown
 from tests import forked
 from tfp_flows import data, detectors, evaluation, runs, score, training
 from tfp_flows.models import registry
@@ -34,7 +34,7 @@ def _spellings(path, monkeypatch):
 
 
 def _candidate(run_dataset=None, outliers=""):
-    return detector_study.Candidate(
+    return detector_candidates.Candidate(
         "likelihood", "r", detectors.Likelihood, {}, (), None, run_dataset, outliers
     )
 

@@ -9,7 +9,16 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Text
 
 import tfp_flows
-from analysis import cache, chapters, detector_chapters, detector_study, report_page, separation, study
+from analysis import (
+    cache,
+    chapters,
+    detector_candidates,
+    detector_chapters,
+    detector_study,
+    report_page,
+    separation,
+    study,
+)
 from tests import forked
 from tfp_flows import data, detectors, evaluation, runs, training
 from tfp_flows.pages import page, pictures
@@ -17,7 +26,7 @@ from tfp_flows.pages import page, pictures
 
 def _result(auroc, kind=detectors.Likelihood, foreign="other"):
     estimate = separation.Estimate(auroc, auroc, auroc)
-    candidate = detector_study.Candidate("t", "r", kind, {}, (), None)
+    candidate = detector_candidates.Candidate("t", "r", kind, {}, (), None)
     found = separation.Separation(estimate, estimate, estimate)
     return detector_study.Result(candidate, foreign, (20, 20), 20, 20, found, 0.0, 1.0, 0.001)
 
