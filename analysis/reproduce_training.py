@@ -107,13 +107,13 @@ def train(model: Model, start: Model | None, where: Mapping[str, Any], progress:
       SystemExit: If a signal interrupts it; the run is kept.
     """
     from tfp_flows import train as command  # here: they import what commands need alone
-    from tfp_flows import train_flags
+    from tfp_flows.training import command_flags
 
     begun = time.monotonic()
     before = _seconds(model.seconds_file)
     try:
         arguments = _arguments(model, start, where, progress)
-        with commands.flags_of(train_flags.define_flags, arguments) as flag_names:
+        with commands.flags_of(command_flags.define_flags, arguments) as flag_names:
             command.main(flag_names)
     finally:
         seconds = before + time.monotonic() - begun

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfp_flows import commands, data, evaluation, numerics, reporting, runs, tables, train_flags, training
+from tfp_flows import commands, data, evaluation, numerics, reporting, runs, tables, training
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models import registry
-from tfp_flows.train_flags import CODE_SIZE, NO_DETECTOR
+from tfp_flows.training import command_flags
+from tfp_flows.training.command_flags import CODE_SIZE, NO_DETECTOR, OF_TABLES
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -51,7 +52,7 @@ def _check_of_images() -> None:
     """Refuses what means nothing for images."""
     if FLAGS.family == registry.VECTORS:
         raise UserError(f"--family={FLAGS.family} is for tables, and {FLAGS.dataset} holds images.")
-    commands.refuse_flags(tables.OF_TABLES, f"is for tables, and {FLAGS.dataset} holds images")
+    commands.refuse_flags(OF_TABLES, f"is for tables, and {FLAGS.dataset} holds images")
 
 
 def _train_on_table(name: str, flag_names: list[str]) -> None:
@@ -60,7 +61,7 @@ def _train_on_table(name: str, flag_names: list[str]) -> None:
         raise UserError(f"--family={FLAGS.family} is for images, and {FLAGS.dataset} is a table.")
     FLAGS["family"].value = registry.VECTORS
     commands.refuse_flags(tables.OF_IMAGES["train"], f"is for images, and {FLAGS.dataset} is a table")
-    commands.refuse_flags_of_others(FLAGS.family, train_flags.config_classes())
+    commands.refuse_flags_of_others(FLAGS.family, command_flags.config_classes())
     run, skip = runs.Run(FLAGS.run), FLAGS.skip_unreadable
     read = tables.read(run, name, FLAGS.columns, FLAGS.ignore, skip)
     commands.default_flags(tables.defaults(len(read["train"])))
@@ -74,7 +75,7 @@ def _train_on_table(name: str, flag_names: list[str]) -> None:
     print("\n".join(tables.sets.overview(found.parts, found.compared, ALPHA if judge else None)))
     parts = numerics.parts.choose(FLAGS.parts, FLAGS.batch_size)  # from here on with TensorFlow
     unsaid = {*tables.OF_IMAGES["train"], "pictures"}
-    names = [each for each in train_flags.of_family(FLAGS.family, flag_names) if each not in unsaid]
+    names = [each for each in command_flags.of_family(FLAGS.family, flag_names) if each not in unsaid]
     text = commands.flags_text(names)
     outcome = tables.train(found, text, FLAGS.progress, parts, FLAGS.allow_changed_images)
     _leave_if_interrupted(outcome)
@@ -109,7 +110,7 @@ class _Asked:
         """Refuses what can be refused before TensorFlow is imported, and before any image is read."""
         data.storage.choose(FLAGS.memory_limit_mib, FLAGS.cache_dir)
         config = commands.config_from_flags(training.TrainingConfig)
-        commands.refuse_flags_of_others(FLAGS.family, train_flags.config_classes())
+        commands.refuse_flags_of_others(FLAGS.family, command_flags.config_classes())
         _check_condition(config)
         run = runs.Run(FLAGS.run)
         run.check_folder()
@@ -223,7 +224,7 @@ def _train(
     outcome = training.train(
         run,
         read.spec,
-        commands.flags_text(train_flags.of_family(FLAGS.family, flag_names)),
+        commands.flags_text(command_flags.of_family(FLAGS.family, flag_names)),
         read.train.images,
         read.validation.images,
         FLAGS.progress,
@@ -303,8 +304,8 @@ def _overview(
 
 def run(family: str = "glow") -> None:
     """The command, with `family` as the default of `--family`."""
-    flag_names = train_flags.define_flags(family)
-    commands.run(lambda: main(flag_names), train_flags.groups(flag_names))
+    flag_names = command_flags.define_flags(family)
+    commands.run(lambda: main(flag_names), command_flags.groups(flag_names))
 
 
 def _shown(spec: "runs.RunSpec", sets: "Sequence[data.ImageSet]") -> "training.Shown":

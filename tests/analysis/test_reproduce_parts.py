@@ -26,9 +26,10 @@ from analysis.errors import AnalysisError
 from analysis.reproduce_claims import CONTRADICTED, REPRODUCED, UNDECIDED
 from analysis.reproduce_stages import Progress, Task
 from tests.data import tfds_layouts
-from tfp_flows import commands, train_flags, training
+from tfp_flows import commands, training
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models import registry
+from tfp_flows.training import command_flags
 
 FLAGS = flags.FLAGS
 EVERY = [(e, s) for e in reproduce_recipes.EXPERIMENTS for s in reproduce_scales.SCALES]
@@ -47,7 +48,7 @@ def test_every_recipe_is_one_that_training_takes(experiment, scale):
     configs = {}
     for recipe in recipes:
         arguments = [*reproduce_training.recipe_arguments(recipe), "--run=x"]
-        with commands.flags_of(train_flags.define_flags, arguments):
+        with commands.flags_of(command_flags.define_flags, arguments):
             assert FLAGS.family == recipe.family and FLAGS.dataset == recipe.dataset.name
             assert not FLAGS.evaluate_on and FLAGS.seed == recipe.seed
             config = registry.settings(recipe.family).config_class
@@ -72,7 +73,7 @@ def test_the_paper_scale_has_the_paper_sizes():
     for name in reproduce_recipes.EXPERIMENTS:
         recipe = reproduce_recipes.recipes(name, "paper")[0]
         with commands.flags_of(
-            train_flags.define_flags, [*reproduce_training.recipe_arguments(recipe), "--run=x"]
+            command_flags.define_flags, [*reproduce_training.recipe_arguments(recipe), "--run=x"]
         ):
             sizes[name] = (FLAGS.levels, FLAGS.steps_per_level, FLAGS.hidden_channels, FLAGS.optimizer)
     assert sizes == {"fashion_mnist": (2, 16, 200, "rmsprop"), "cifar10": (3, 8, 400, "rmsprop")}
@@ -88,10 +89,10 @@ def test_flag_files_say_what_is_reproduced():
 def test_flags_of_another_command_are_put_back():
     values = flags.FlagValues()
     before = {name: FLAGS[name] for name in FLAGS}
-    with commands.flags_of(train_flags.define_flags, ["--run=a", "--dataset=digits", "--steps=3"]):
+    with commands.flags_of(command_flags.define_flags, ["--run=a", "--dataset=digits", "--steps=3"]):
         assert FLAGS.steps == 3
     with pytest.raises(UserError, match="stepz"):
-        with commands.flags_of(train_flags.define_flags, ["--run=a", "--dataset=digits", "--stepz=3"]):
+        with commands.flags_of(command_flags.define_flags, ["--run=a", "--dataset=digits", "--stepz=3"]):
             pass
     assert {name: FLAGS[name] for name in FLAGS} == before and values is not FLAGS
 

@@ -2,7 +2,6 @@ from . import detecting as detecting
 from . import evaluating as evaluating
 from . import sets as sets
 from .settings import OF_IMAGES as OF_IMAGES
-from .settings import OF_TABLES as OF_TABLES
 from .settings import defaults as defaults
 from .training import judge as judge
 from .training import prepare as prepare

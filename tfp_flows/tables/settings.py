@@ -28,7 +28,6 @@ OF_IMAGES: Mapping[str, tuple[str, ...]] = {
     "detect": (*_DATA,),
     "export": ("jit_compile", "format", "batch_sizes"),
 }
-OF_TABLES = ("columns", "ignore")
 
 
 def defaults(num_rows: int) -> dict[str, object]:

@@ -2,9 +2,10 @@
 
 from absl import flags
 
-from tfp_flows import commands, tables, training
+from tfp_flows import commands
 from tfp_flows.detectors.names import DEFAULT, NAMES, OF_SEVERAL_MODELS
 from tfp_flows.models import registry, settings
+from tfp_flows.training.config import STRATEGIES, TrainingConfig
 
 FIRST = (
     "run",
@@ -19,6 +20,7 @@ FIRST = (
 )
 WHERE = ("distribute", "parts", "max_restarts")  # a run is trained; no part of it, and may change
 CODE_SIZE = 16  # where no flag says
+OF_TABLES = ("columns", "ignore")
 NO_DETECTOR = "none"
 
 
@@ -27,13 +29,13 @@ def define_flags(family: str = "glow") -> list[str]:
     names = commands.define_common_flags()
     _define_data(family)
     _define_end()
-    names += ["family", "dataset", "evaluate_on", "report", "detector", "pictures", *tables.OF_TABLES]
+    names += ["family", "dataset", "evaluate_on", "report", "detector", "pictures", *OF_TABLES]
     names.append(commands.define_skip_unreadable_flag())
     names.append(commands.define_temperature_flag())
     names += _define_condition()
     _define_devices()
     commands.define_memory_flags()
-    names += commands.define_config_flags(training.TrainingConfig, *config_classes().values())
+    names += commands.define_config_flags(TrainingConfig, *config_classes().values())
     return names
 
 
@@ -105,7 +107,7 @@ def _define_devices() -> None:
     flags.DEFINE_enum(
         "distribute",
         "none",
-        training.STRATEGIES,
+        STRATEGIES,
         "One device; all GPUs of this host (mirrored); or the hosts of TF_CONFIG (multi_worker).",
     )
     commands.define_parts_flag()
@@ -119,9 +121,9 @@ def groups(names: list[str]) -> dict[str, list[str]]:
     groups = {commands.FIRST: list(FIRST)}
     fields = {
         name: [field.name for field in commands.flag_fields(config_class)]
-        for name, config_class in {"training": training.TrainingConfig, **config_classes()}.items()
+        for name, config_class in {"training": TrainingConfig, **config_classes()}.items()
     }
-    fields[registry.VECTORS] = [*tables.OF_TABLES, *fields[registry.VECTORS]]
+    fields[registry.VECTORS] = [*OF_TABLES, *fields[registry.VECTORS]]
     told = {*FIRST, *(name for group in fields.values() for name in group)}
     groups["data"] = [name for name in names if name not in told]
     groups["data"] += [*commands.MEMORY, "allow_changed_images"]
@@ -134,7 +136,7 @@ def groups(names: list[str]) -> dict[str, list[str]]:
 def of_family(family: str, names: list[str]) -> list[str]:
     """The names without those of other families."""
     of_all = {f.name for c in config_classes().values() for f in commands.flag_fields(c)}
-    classes: tuple[type, ...] = (training.TrainingConfig, config_classes()[family])
+    classes: tuple[type, ...] = (TrainingConfig, config_classes()[family])
     own = {f.name for c in classes for f in commands.flag_fields(c)}
     return [name for name in names if name in own or name not in of_all]
 
