@@ -63,7 +63,7 @@ class Watch:
         self._settings = settings
         self._seen = Seen()
         self._newest: datetime.datetime | None = None
-        self._off_grid = self._on_grid_so_far = 0
+        self._grid: np.ndarray = np.zeros(2, np.int64)  # rows whose p-values are on the grid, and off it
 
     def take(self, rows: Sequence[Row], sort: bool = True) -> Alarm | None:
         """Takes those rows that are new; where it raises, they count as not seen.
@@ -149,15 +149,15 @@ class Watch:
     def _on_grid(self, monitor: Monitor, rows: list[Row]) -> np.ndarray:
         n = monitor.calibrated.num_calibration
         good = monitor.calibrated.ranks_of_p_values(np.array([row.p_value for row in rows])) > 0
-        self._off_grid += int((~good).sum())
-        self._on_grid_so_far += int(good.sum())
-        if self._off_grid > self._on_grid_so_far:  # of all, as a piece may be one row
+        counts = self._grid + np.array([good.sum(), (~good).sum()])
+        if counts[1] > counts[0]:  # of all so far, as a piece may be one row
             value = rows[int(np.argmin(good))].p_value
             raise MonitoringError(
                 f"`scores`: p-values such as {value:g} are not k / {n + 1}, as {n} calibration images give: "
                 "another detector was used, or the number is wrong (give `num_calibration` or `detector`, "
                 "and begin a new `state`)."
             )
+        self._grid = counts
         for i in np.flatnonzero(~good):
             self.faults.note(f"rows whose p-value is not k / {n + 1}", rows[i].key)
         return good
