@@ -90,20 +90,16 @@ def images_trained_on(study: DetectorStudy, runs: Iterable[Run]) -> Iterator[str
                 )
 
 
-def held_out(own: str, data_dir: str | None, division: int = data.DIVISION) -> str:
+def held_out(study: DetectorStudy) -> str:
     """Says which images were used for what, in one line; thresholds never come from test images.
 
     Raises:
       DataError: If the set has no such splits.
     """
-    sizes = {
-        split: len(data.load(own, split, data_dir=data_dir, division=division))
-        for split in ("validation", "calibration")
-    }
+    sizes = {split: len(study.images(study.own, split, None)) for split in (FIT, CALIBRATION)}
     return (
-        f"Scores are fitted to validation images of {data.short(own)}, of which there are "
-        f"{sizes['validation']:,}, and p-values to calibration images, of which there are "
-        f"{sizes['calibration']:,}; each row of the tables says how many it took, a fixed random sample "
-        f"where not all. No test image and no foreign image was used for either, and no labels anywhere (no "
-        f"oracle)."
+        f"Scores are fitted to validation images of {data.short(study.own)}, of which there are "
+        f"{sizes[FIT]:,}, and p-values to calibration images, of which there are {sizes[CALIBRATION]:,}; "
+        f"each row of the tables says how many it took, a fixed random sample where not all. No test image "
+        f"and no foreign image was used for either, and no labels anywhere (no oracle)."
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Cache:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from analysis import foreign_sets
 from analysis.cache import Cache
 from tfp_flows import data, detectors, runs
+from tfp_flows.data.names import same_source
 from tfp_flows.detectors import default, tails
 from tfp_flows.detectors.input_complexity import LN2
 
@@ -73,11 +74,11 @@ def real_sets(names: Sequence[str], own: str, shape: tuple[int, ...], where: dic
     """Images of the real sets that can be had, their test splits, by name; says which cannot."""
     found = {}
     for name in names:
-        if name == own:
+        if same_source(name, own):
             continue
         for spelled in (fitting_name(name, shape), name):
             try:
-                split = data.evaluation_split(spelled, own)
+                split = data.evaluation_split(spelled, [own])
                 images = data.load(spelled, split, image_shape=shape, max_images=most, **where).images
             except data.DataError as error:
                 reason = error
@@ -89,12 +90,18 @@ def real_sets(names: Sequence[str], own: str, shape: tuple[int, ...], where: dic
     return found
 
 
+def _how_read(spec: "runs.RunSpec", where: dict) -> dict:
+    """The arguments of `data.load` by which a run's own images are read."""
+    own = dict(image_shape=spec.image_shape, division=spec.division, skip_unreadable=spec.skip_unreadable)
+    return {**own, **where}
+
+
 def sets_of(
     spec: "runs.RunSpec", names: Sequence[str], where: dict, limits: Sequence[int | None], most: int
 ) -> dict:
     """Every set that a run is judged with, uint8 `[N, H, W, C]` by name; own splits first."""
     shape = spec.image_shape
-    load = dict(image_shape=shape, division=spec.division, **where)
+    load = _how_read(spec, where)
     own = {
         split: np.asarray(data.as_array(data.load(spec.dataset, split, max_images=limit, **load).images))
         for split, limit in zip(OWN, limits, strict=True)
@@ -245,7 +252,7 @@ def statistics_of(run: "runs.Run", sets: dict[str, np.ndarray], cache: Cache) ->
 
 def training_statistics(spec: "runs.RunSpec", where: dict, cache: Cache) -> np.ndarray:
     """What the default asks of training images without a model: `[N, S']`."""
-    load = dict(image_shape=spec.image_shape, division=spec.division, **where)
+    load = _how_read(spec, where)
     most = detectors.Default.most_training_images
     images = np.asarray(data.as_array(data.load(spec.dataset, "train", max_images=most, **load).images))
 
@@ -311,7 +318,8 @@ def report(
         alarms = f"Own test images called foreign at {ALPHA}: {100 * one.false_alarms:.1f} %. "
         alarms += f"Weights: {weights}."
         pieces.append(f"### {run}\n\n{alarms}\n\n{markdown(['foreign set', *columns], rows)}")
-    means = {kind: np.mean([list(of[kind].values()) for of in by_kind.values()]) for kind in by_kind[run]}
+    kinds = by_kind[run]
+    means = {kind: np.mean([a for of in by_kind.values() for a in of[kind].values()]) for kind in kinds}
     ranked = sorted(means, key=lambda kind: -means[kind])
     place = 1 + ranked.index(DEFAULT)
     best = [[str(kind), float(means[kind])] for kind in ranked[:10]]

@@ -17,7 +17,7 @@ from tfp_flows.runs import Run, load_model
 
 ALPHA = 0.05
 FIT, CALIBRATION, TEST = "validation", "calibration", "test"
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,8 @@ class DetectorStudy:
           image_shape: (H, W, C).
           cache: `cache.Cache`.
           trained_on: Names of further sets that a run saw in training.
-          **where: `data_dir`, `download` and `division` (that of the runs) of `data.load`.
+          **where: `data_dir`, `download`, and, as the runs have them, `division` and `skip_unreadable` of
+            `data.load`.
         """
         self.own = own
         self._cache = cache
@@ -224,11 +225,12 @@ class _Scorer:
         return self._study._cache.get(stage, {**identity, **key}, compute)
 
     def _identify(self, name: str, split: str, limit: int | None = None) -> dict:
-        where = {key: str(value) for key, value in self._study._where.items() if key != "download"}
+        where = dict(self._study._where)
+        print_ = data.fingerprint(name, where.pop("data_dir"), where.pop("download"))
         return {
             "name": names.understood(name).text,
             "split": self._study.judged(name, split),
             "limit": limit or self._candidate.limit,
-            "fingerprint": data.fingerprint(name),
-            **where,
+            "fingerprint": print_,
+            **{key: str(value) for key, value in where.items()},
         }

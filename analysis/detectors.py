@@ -82,6 +82,7 @@ def main() -> None:
         data_dir=FLAGS.data_dir,
         download=FLAGS.download,
         division=division,
+        skip_unreadable=any(spec.skip_unreadable for spec in specs),
     )
     candidates = detector_candidates.candidates(roles, limits, image_shape, FLAGS.critics, study.model)
     counts = {name: len(study.images(name, "test", FLAGS.max_images)) for name in [own, *foreign]}
@@ -91,9 +92,7 @@ def main() -> None:
         print(f"Warning: {line}")
     results = [study.result(c, name, FLAGS.progress) for name in foreign for c in candidates]
     print(detector_chapters.text_table(results))
-    index = detectors_page.write(
-        folder, study, results, warnings, audit.held_out(own, FLAGS.data_dir, division)
-    )
+    index = detectors_page.write(folder, study, results, warnings, audit.held_out(study))
     print(f"Written to {index}")
 
 

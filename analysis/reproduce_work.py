@@ -177,6 +177,7 @@ class Reproduction:
             evaluation.names_trained_on(own),
             **self.where,
             division=own.division,
+            skip_unreadable=own.skip_unreadable,
         )
         scale = self.scale
         limits = detector_candidates.Limits(

@@ -90,7 +90,9 @@ def _bootstrap_weights(rng: np.random.Generator, *sizes: int) -> np.ndarray:
 def _metrics(
     labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
 ) -> tuple[float, float, float]:
-    false_positive, true_positive, _ = sklearn.metrics.roc_curve(labels, scores, sample_weight=weights)
+    false_positive, true_positive, _ = sklearn.metrics.roc_curve(
+        labels, scores, sample_weight=weights, drop_intermediate=False
+    )
     at = np.searchsorted(true_positive, TRUE_POSITIVE_RATE * (1 - 1e-12))
     return (
         sklearn.metrics.auc(false_positive, true_positive),

@@ -10,41 +10,14 @@ import tensorflow as tf
 import tqdm
 from tensorflow_probability import distributions as tfd
 
-from analysis import cache, comparison, decomposition, moments, second_order, sweeps
+from analysis import cache, comparison, decomposition, moments, second_order, study_images, sweeps
 from analysis.comparison import Comparison
 from analysis.errors import AnalysisError
 from analysis.moments import Moments
+from analysis.study_images import StudyConfig
 from tfp_flows import data, evaluation, runs
-from tfp_flows.data import names
 
 FAMILY_TITLES = {"vae": "VAE", "pixelcnn": "PixelCNN"}
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyConfig:
-    """What is computed for each run.
-
-    Attributes:
-      datasets: Names as in `tfp_flows.data`, to compare with each run's own.
-      data_dir: Folder of data sets in TFDS layout.
-      download: Whether TFDS may download what is missing.
-      max_images: Largest number of test images of a set, a fixed random sample; None for all.
-      num_probes: Of Hutchinson's estimate.
-      covariance_images: Images of a set for the full covariance.
-      sweep_images: Images at each point of a sweep.
-      seed: Of probes, draws and samples.
-      protocol: How log-probabilities are estimated, of the run's family; None for its defaults.
-    """
-
-    datasets: tuple[str, ...]
-    data_dir: str | None = None
-    download: bool = False
-    max_images: int | None = None
-    num_probes: int = 64
-    covariance_images: int = 256
-    sweep_images: int = 500
-    seed: int = 0
-    protocol: Any = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,12 +79,13 @@ class RunStudy:
     @property
     def is_flow(self) -> bool:
         """Whether log p(x) is a change of variables, which can be taken apart."""
-        return self.spec.family == "glow"
+        spec = self.spec  # and not the model, which a result that is kept does not need
+        return spec.family == "glow" and spec.classes is None and not spec.low_resolution
 
     @property
     def coupling(self) -> str | None:
-        """The couplings of a flow, such as "affine" (NVP-Glow) or "additive" (CV-Glow); None for no flow."""
-        return self.spec.model.coupling if self.is_flow else None
+        """The couplings of a Glow, such as "affine" (NVP-Glow) or "additive" (CV-Glow); None for no Glow."""
+        return self.spec.model.coupling if self.spec.family == "glow" else None
 
     @property
     def title(self) -> str:
@@ -145,11 +119,11 @@ class RunStudy:
 
     def images(self, name: str, split: str) -> data.ImageSet:
         """The images of a data set, in the run's shape; for "test" all of a set that the run cannot know."""
-        return _load(self._config, self.spec, name, split)
+        return study_images.load(self._config, self.spec, name, split)
 
     def moments(self, name: str, split: str) -> Moments:
         """`Moments` of a data set, of all the images that are scored, or trained on."""
-        return _moments(self._cache, self._config, self.spec, name, split)
+        return study_images.moments_of(self._cache, self._config, self.spec, name, split)
 
     @property
     def training_moments(self) -> Moments:
@@ -167,6 +141,7 @@ class RunStudy:
                 "layer_names": np.array(list(terms.layers)),
                 "layers": np.stack(list(terms.layers.values())),
                 "levels": terms.levels,
+                "log_q": terms.log_q,
             }
 
         found = self._cached("terms", compute, dataset=self._identify(name))
@@ -176,6 +151,7 @@ class RunStudy:
             layers=dict(zip(found["layer_names"].tolist(), found["layers"], strict=True)),
             levels=found["levels"],
             num_dimensions=int(np.prod(self.spec.image_shape)),
+            log_q=found["log_q"],
         )
 
     def log_probs(self, name: str) -> np.ndarray:
@@ -193,10 +169,12 @@ class RunStudy:
         count = len(self.log_probs(self.spec.dataset))
 
         def compute() -> dict:
-            images = _load(self._config, self.spec, self.spec.dataset, "train", count).images
+            images = study_images.load(self._config, self.spec, self.spec.dataset, "train", count).images
             return {"log_prob": evaluation.log_probs(self.log_prob, images)}
 
-        return self._cached("training_log_prob", compute, count=count)["log_prob"]
+        return self._cached(
+            "training_log_prob", compute, count=count, dataset=self._identify(self.spec.dataset, "train")
+        )["log_prob"]
 
     def auroc(self, name: str) -> tuple[float, float | None, float | None]:
         """(AUROC of -log P with this data set as the positive class, low, high); see `evaluation.auroc`."""
@@ -205,7 +183,7 @@ class RunStudy:
         def compute() -> dict:
             return {"auroc": np.array(evaluation.auroc(-own, -other), np.float64)}  # None becomes NaN
 
-        found = self._cached("auroc", compute, dataset=self._identify(name))["auroc"].tolist()
+        found = self._cached("auroc", compute, **self._with_own(name))["auroc"].tolist()
         value, low, high = found
         return (value, low, high) if evaluation.enough(len(own), len(other)) else (value, None, None)
 
@@ -237,7 +215,8 @@ class RunStudy:
         found = self._cached(
             "comparison",
             compute,
-            dataset=self._identify(name),
+            **self._with_own(name),
+            training=self._identify(self.spec.dataset, "train"),
             probes=self._config.num_probes,
             images=self._config.covariance_images,
             seed=self._config.seed,
@@ -255,11 +234,12 @@ class RunStudy:
                 name,
                 contrasts,
                 self._config.sweep_images,
-                split=_judged(self.spec, name, "test"),
+                split=study_images.judged(self.spec, name, "test"),
                 data_dir=self._config.data_dir,
                 download=self._config.download,
                 image_shape=self.spec.image_shape,
                 division=self.spec.division,
+                skip_unreadable=self.spec.skip_unreadable,
             )
             predicted = np.full(len(sets), np.nan)
             if self.is_flow:
@@ -272,6 +252,7 @@ class RunStudy:
             "contrast",
             compute,
             dataset=self._identify(name),
+            training=self._identify(self.spec.dataset, "train"),
             images=self._config.sweep_images,
             covariance_images=self._config.covariance_images,
             seed=self._config.seed,
@@ -280,8 +261,13 @@ class RunStudy:
 
     def faded(self) -> list[str]:
         """The sets, the run's own first, whose contrast can be changed; see `sweeps.has_contrast`."""
-        config = self._config
-        where = dict(data_dir=config.data_dir, download=config.download, division=self.spec.division)
+        config, spec = self._config, self.spec
+        where = dict(
+            data_dir=config.data_dir,
+            download=config.download,
+            division=spec.division,
+            skip_unreadable=spec.skip_unreadable,
+        )
         return [n for n in [self.spec.dataset, *self.others] if sweeps.has_contrast(n, **where)]
 
     def constants(self) -> tuple[np.ndarray, np.ndarray]:
@@ -319,55 +305,12 @@ class RunStudy:
     def _cached(self, stage: str, compute: Callable[[], dict], **key: Any) -> dict[str, np.ndarray]:
         return self._cache.get(stage, {"run": self._identity, **key}, compute)
 
-    def _identify(self, name: str) -> dict:
-        return _identify(self._config, self.spec, name, "test")
+    def _identify(self, name: str, split: str = "test") -> dict:
+        return study_images.identify(self._config, self.spec, name, split)
 
-
-def _judged(spec: runs.RunSpec, name: str, split: str) -> str:
-    """The split that is loaded: "all" of a set that is only judged on and has no test images of its own."""
-    return data.evaluation_split(name, evaluation.names_trained_on(spec)) if split == "test" else split
-
-
-def _load(
-    config: StudyConfig, spec: runs.RunSpec, name: str, split: str, most: int | None = None
-) -> data.ImageSet:
-    return data.load(
-        name,
-        _judged(spec, name, split),
-        data_dir=config.data_dir,
-        download=config.download,
-        image_shape=spec.image_shape,
-        max_images=config.max_images if split == "test" else most,
-        division=spec.division,
-    )
-
-
-def _identify(config: StudyConfig, spec: runs.RunSpec, name: str, split: str) -> dict:
-    """What the images of a data set depend on."""
-    return {
-        "name": names.understood(name).text,
-        "split": _judged(spec, name, split),
-        "division": spec.division,
-        "data_dir": str(config.data_dir),
-        "shape": list(spec.image_shape),
-        "max_images": config.max_images if split == "test" else None,
-        "fingerprint": data.fingerprint(name),
-    }
-
-
-def _moments(
-    results: cache.Cache, config: StudyConfig, spec: runs.RunSpec, name: str, split: str
-) -> Moments:
-    def compute() -> dict:
-        images = _load(config, spec, name, split)
-        try:
-            found = moments.moments_of(images)
-        except AnalysisError as error:
-            raise AnalysisError(f"{name} ({split}): {error}") from error
-        return {"count": found.count, "mean": found.mean, "variance": found.variance}
-
-    found = results.get("moments", _identify(config, spec, name, split), compute)
-    return Moments(int(found["count"]), found["mean"], found["variance"])
+    def _with_own(self, name: str) -> dict[str, dict]:
+        """What compares a set with the run's own images depends on."""
+        return {"dataset": self._identify(name), "own": self._identify(self.spec.dataset)}
 
 
 def compute_all(studies: Sequence[RunStudy], progress: bool = True) -> None:

@@ -21,7 +21,7 @@ def has_contrast(name: str, **where: Any) -> bool:
 
     Args:
       name: As in `tfp_flows.data`.
-      **where: `data_dir`, `download` and `division` of `data.contrast_means`.
+      **where: `data_dir`, `download`, `division` and `skip_unreadable` of `data.contrast_means`.
     """
     if names.is_synthetic(name):
         return False
@@ -48,7 +48,7 @@ def contrast_sweep(
       contrasts: The k.
       max_images: How many of its images, a fixed random sample.
       split: The split that is scored.
-      **where: `data_dir`, `download`, `image_shape` and `division` of `data.load`.
+      **where: `data_dir`, `download`, `image_shape`, `division` and `skip_unreadable` of `data.load`.
 
     Returns:
       (means `[K]`, standard errors `[K]`, list of the image arrays).

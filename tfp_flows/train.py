@@ -17,6 +17,7 @@ from absl import flags
 
 from tfp_flows import commands, data, evaluation, numerics, reporting, runs, tables, training
 from tfp_flows.checks.errors import UserError
+from tfp_flows.detectors.names import DEFAULT
 from tfp_flows.models import registry
 from tfp_flows.training import command_flags
 from tfp_flows.training.command_flags import CODE_SIZE, NO_DETECTOR, OF_TABLES
@@ -260,7 +261,8 @@ def _judge(run: "runs.Run", read: _Read) -> None:
     told: dict[str, Any] = dict(spec=read.located, **read.source, progress=FLAGS.progress)
     reported = None
     if FLAGS.report:
-        written = reporting.write(run, read.sets, rows, overview=read.overview, **told)
+        name = DEFAULT if FLAGS.detector == NO_DETECTOR else FLAGS.detector  # a report shows what one finds
+        written = reporting.write(run, read.sets, rows, detector_name=name, overview=read.overview, **told)
         reported = written.found
         print("\n".join(written.lines))
         print(f"The report is {written.index}; its detector is in {written.detector}.")

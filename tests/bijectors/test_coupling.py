@@ -298,3 +298,12 @@ def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_a_mask_of_as_many_positions_as_channels_is_one_of_positions():
+    mask = np.array([[True, False], [False, True]])[..., np.newaxis]
+    coupling = bijectors.AdditiveCoupling(4, lambda i, o: lambda x: tf.ones_like(x)[..., :o], split=mask)
+    with pytest.raises(ValueError, match="6"):
+        coupling.forward(tf.zeros([1, 6, 6, 4]))
+    moved = coupling.forward(tf.zeros([1, 2, 2, 4])).numpy()
+    assert (np.ptp(moved, axis=-1) == 0).all() and np.ptp(moved) > 0  # whole positions move, or stay

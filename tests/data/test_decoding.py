@@ -230,3 +230,24 @@ def test_a_preparation_without_its_means_or_of_another_shape_says_so(preparation
         data.Preparation((), (8, 8, 3)).prepared(image)
     with pytest.raises(data.DataError, match="there is no picture"):
         data.read_pictures([], preparation)
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "CMYK", "RGB"])
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+def test_a_turned_tiff_without_compression_is_the_same_from_its_path_and_from_its_bytes(
+    rng, tmp_path, mode, orientation
+):
+    shape = (5, 9, len(mode)) if mode in ("CMYK", "RGB") else (5, 9)
+    levels = rng.integers(0, 256, shape, np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(levels.astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(levels, mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "turned.tiff", exif=exif)
+    found = decode(tmp_path / "turned.tiff").image
+    np.testing.assert_array_equal(found, decode((tmp_path / "turned.tiff").read_bytes()).image)
+    if mode != "CMYK":
+        upright = {1: levels, 6: np.rot90(levels, -1), 8: np.rot90(levels)}[orientation]
+        np.testing.assert_array_equal(found, upright.reshape(found.shape))

@@ -86,3 +86,11 @@ def test_p_values_of_a_graph_are_the_quotients(count):
     scores = np.arange(count + 1, dtype=np.float32)
     ranks = np.arange(count + 1, 0, -1, dtype=np.float32)
     np.testing.assert_array_equal(compiled(tf.constant(scores)), ranks / np.float32(count + 1))
+
+
+def test_a_score_that_is_no_number_is_as_strange_as_can_be():
+    conformal = Conformal("owner")
+    conformal.calibrate([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(conformal.p_values([np.nan, 2.5]), [0.25, 0.5])
+    conformal.calibrate([1.0, np.nan, 2.0])
+    np.testing.assert_allclose(conformal.p_values([np.inf, 1.5]), [0.5, 0.75])

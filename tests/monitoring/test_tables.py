@@ -148,3 +148,16 @@ def test_labels_and_patterns():
     for pattern in ("%Y%m", "%Y%m%d%d", "%Y%m%d%q"):
         with pytest.raises(monitoring.MonitoringError, match="`time_pattern`"):
             monitoring.compiled(pattern)
+
+
+@pytest.mark.parametrize("key", ["20261128_0060.jpg", "2026-11-28_9999.jpg"])
+def test_a_number_behind_a_date_is_no_time_of_day(key):
+    time = monitoring.Clock("day").time(key, "")
+    assert monitoring.Clock("day").label(time) == "2026-11-28"
+    assert monitoring.Clock("hour").time(key, "") is None
+
+
+def test_a_date_alone_has_no_hour():
+    assert monitoring.Clock("hour").time("2026-11-28/cut.jpg", "") is None
+    found = monitoring.Clock("hour").time("2026-11-28/2026-11-28_1430.jpg", "")
+    assert found is not None and found.hour == 14

@@ -96,3 +96,12 @@ def test_signs(dtype):
     np.testing.assert_array_equal(found, 2 * kernel - 1)
     parts = [noise.signs([2, 400], Seed.of((1, 2)).part(i, 3), dtype) for i in range(3)]
     np.testing.assert_array_equal(tf.concat(parts, 0), found)
+
+
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
+def test_half_precision_has_no_one(dtype):
+    found = tf.cast(noise.uniform([100_000], 3, dtype), tf.float32).numpy()
+    assert found.max() < 1.0 and found.min() >= 0.0
+    np.testing.assert_allclose(found.mean(), 0.5, atol=0.01)
+    whole, bits = noise.uniform([100_000], 3).numpy(), noise.HALF_BITS[dtype]
+    np.testing.assert_array_equal(found, np.floor(whole * 2.0**bits) / 2.0**bits)  # the same, to fewer bits

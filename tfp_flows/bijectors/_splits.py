@@ -265,7 +265,7 @@ def _masked(
     if mask.all() or not mask.any():
         raise UserError(f"{owner}: `split` must be True for some elements, and not for all.")
     mask = mask ^ swap
-    if mask.size == num_channels:
+    if mask.size == num_channels == mask.shape[-1]:  # and not [H, W, 1] of as many positions
         return ChosenChannels(mask.reshape([-1]), event_ndims)
     return Mask(mask, num_channels, owner)
 

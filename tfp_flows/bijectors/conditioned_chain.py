@@ -55,6 +55,7 @@ class ConditionedChain(fused_chain.FusedChain):
         Raises:
           ValueError: As `FusedChain`; or if `condition_size` is no count, or a member's event is no vector.
         """
+        bijectors = list(bijectors)
         parameters = dict(locals())
         super().__init__(bijectors, validate_args=validate_args, name=name)
         if self.forward_min_event_ndims != 1:

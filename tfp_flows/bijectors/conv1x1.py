@@ -168,7 +168,9 @@ class InvertibleConv1x1(_one_pass.OnePassBijector):
         for name in ("lower_upper", "log_diagonal"):
             value = getattr(self, name)
             yield value, tf.reduce_all(tf.math.is_finite(value)), f"`{name}` must be finite."
-        each_once = tf.reduce_all(tf.sort(self._permutation) == tf.range(self._num_channels))
+        each_once = tf.reduce_all(
+            tf.sort(self._permutation) == tf.range(self._num_channels, dtype=self._permutation.dtype)
+        )
         message = f"`permutation` must hold each of 0 ... {self._num_channels - 1} once."
         yield self._permutation, each_once, message
         yield self._sign, tf.reduce_all(tf.abs(self._sign) == 1.0), "every `sign` must be +1 or -1."
@@ -203,7 +205,9 @@ def _factors(convolutions: Sequence[InvertibleConv1x1]) -> tuple[tf.Tensor, tf.T
     diagonal = tf.stack([c._sign for c in convolutions]) * tf.exp(
         tf.stack([c.log_diagonal for c in convolutions])
     )
-    permutation = tf.one_hot(tf.stack([c._permutation for c in convolutions]), size, dtype=dtype)
+    permutation = tf.one_hot(
+        tf.stack([tf.cast(c._permutation, tf.int32) for c in convolutions]), size, dtype=dtype
+    )
     # Products with constants: tf.eye, diag and band_part are several operations each.
     identity, below = np.eye(size), np.tril(np.ones([size, size]), -1)
     lower = lower_upper * tf.constant(below, dtype) + tf.constant(identity, dtype)

@@ -70,8 +70,8 @@ class FusedChain(_one_pass.OnePassBijector):
           ValueError: If there is no bijector, one is not a bijector, one changes the rank of its
             event, one has a batch of parameters, or two dtypes clash.
         """
-        parameters = dict(locals())
         bijectors = list(bijectors)
+        parameters = dict(locals())
         _members.check_members(bijectors, name)
         event_ndims = max(b.forward_min_event_ndims for b in bijectors)
         _members.check_no_batch_of_parameters(bijectors, event_ndims, name)

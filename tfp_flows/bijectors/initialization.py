@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import actnorm, conditioned_chain, factor_out, fused_chain, glow
+from tfp_flows.bijectors import _members, actnorm, conditioned_chain, factor_out, fused_chain, glow
 from tfp_flows.checks.errors import UserError
 
 
@@ -34,6 +34,7 @@ def initialize_actnorms(bijector: tfb.Bijector, x: tf.Tensor, **conditions: Any)
     if isinstance(bijector, glow.Glow | conditioned_chain.ConditionedChain):
         conditions = bijector._routed(x, conditions.pop("condition", None), conditions)
     if fused_chain.is_chain(bijector):
+        _members.check_names(conditions, bijector.bijectors, bijector.name)
         for member in bijector.bijectors:
             x = initialize_actnorms(member, x, **conditions.get(member.name, {}))
         return x

@@ -15,10 +15,11 @@ would start another program, such as EPS or PDF, is none.) What is made of it:
 An ICC profile is left aside: the values are taken as they are stored, whatever colour space they are of.
 """
 
+import contextlib
 import io
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -116,7 +117,9 @@ def decode(picture: Picture, over: Colour | None = None) -> Decoded:
         if isinstance(picture, Image.Image):
             return _decoded(picture, over, _png_of(picture))
         opened = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-        with Image.open(opened, formats=FORMATS) as image:
+        # An open file and not its path: Pillow maps what has a path into memory, and takes the pixels of a
+        # TIFF without compression that is turned (EXIF) for those of the turned picture.
+        with _open(opened) as file, Image.open(file, formats=FORMATS) as image:
             return _decoded(image, over, lambda: _contents(opened))
     except Unfit:
         raise
@@ -248,6 +251,10 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF says nothing
         return 1
+
+
+def _open(opened: str | os.PathLike | io.BytesIO) -> contextlib.AbstractContextManager[IO[bytes]]:
+    return contextlib.nullcontext(opened) if isinstance(opened, io.BytesIO) else open(opened, "rb")
 
 
 def _contents(opened: str | os.PathLike | io.BytesIO) -> bytes:

@@ -21,6 +21,7 @@ from tfp_flows.data.sources import fingerprint as source_fingerprint
 from tfp_flows.data.sources import has_own_test, read_split
 from tfp_flows.data.splits import DIVISION, DIVISIONS, in_order_of_chance
 from tfp_flows.data.tfds import TfdsOptions
+from tfp_flows.data.tfds import fingerprint as tfds_fingerprint
 
 _NUM_CACHED_MEANS = 64
 _OF_PICTURES = ("folder", "tfrecord")  # whose operations are applied image by image
@@ -163,15 +164,24 @@ def evaluation_split(name: str, trained_on: Iterable[str] = ()) -> str:
     return "test" if own or has_own_test(parse_name(name)[0]) else ALL
 
 
-def fingerprint(name: str) -> str:
+def fingerprint(name: str, data_dir: str | os.PathLike | None = None, download: bool = False) -> str:
     """A string that changes when the files behind a name do, for the keys of caches.
 
-    Empty for sources whose contents do not change: the embedded and synthetic ones and TFDS's.
+    Empty for sources whose contents do not change: the embedded and synthetic ones.
+
+    Args:
+      name: The name.
+      data_dir: As for `load`.
+      download: Likewise.
 
     Raises:
-      DataError: If the name makes no sense.
+      DataError: If the name makes no sense, or a TFDS set is not to be had.
     """
-    return source_fingerprint(parse_name(name)[0])
+    source = parse_name(name)[0]
+    if source.kind == "tfds":
+        options = TfdsOptions("" if data_dir is None else os.fspath(data_dir), download)
+        return tfds_fingerprint(source.argument, options)
+    return source_fingerprint(source)
 
 
 @dataclasses.dataclass(frozen=True)

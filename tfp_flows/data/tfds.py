@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import difflib
 import glob
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -152,19 +153,32 @@ def describe(name: str, split: str, options: TfdsOptions) -> Description:
     with _quiet():
         builder = _builder(name, options)
         own = _check_contents(builder, name, split)
-    import tensorflow as tf
-
     info = builder.info.splits[own]
-    files = []
-    for file in info.filepaths:
-        status = tf.io.gfile.stat(os.fspath(file))
-        files.append(f"{os.fspath(file)} {status.length} {status.mtime_nsec}")
     feature = _feature(builder, "image")
     assert feature is not None  # it was checked
     shape = tuple(feature.shape)
     if None in shape:
         shape = _first_shape(builder, own)
-    return Description(info.num_examples, shape, "\n".join(files))
+    return Description(info.num_examples, shape, "\n".join(_described(info.filepaths)))
+
+
+def fingerprint(name: str, options: TfdsOptions) -> str:
+    """A string that changes when the files of a set do, of any split. Raises `DataError` as `read_tfds`."""
+    with _quiet():
+        splits = _builder(name, options).info.splits
+    files = [file for split in sorted(splits) for file in splits[split].filepaths]
+    return hashlib.sha256("\n".join(_described(files)).encode(errors="replace")).hexdigest()
+
+
+def _described(files: Iterable[os.PathLike]) -> list[str]:
+    """Names, sizes and times."""
+    import tensorflow as tf
+
+    found = []
+    for file in files:
+        status = tf.io.gfile.stat(os.fspath(file))
+        found.append(f"{os.fspath(file)} {status.length} {status.mtime_nsec}")
+    return found
 
 
 def count_if_one_file(name: str, split: str, options: TfdsOptions) -> int | None:

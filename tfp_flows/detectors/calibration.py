@@ -53,7 +53,7 @@ def tail_fraction(values: "tf.Tensor", ascending: "np.ndarray | tf.Tensor") -> "
 
 
 def sorted_scores(scores: npt.ArrayLike) -> np.ndarray:
-    """`scores` in the form that `p_value` takes: float32, ascending.
+    """`scores` in the form that `p_value` takes: float32, ascending, NaN as infinity.
 
     Raises:
       DetectorError: If there is none.
@@ -61,7 +61,7 @@ def sorted_scores(scores: npt.ArrayLike) -> np.ndarray:
     values = np.asarray(scores, np.float32)
     if not len(values):
         raise DetectorError("calibrate: at least one image is needed.")
-    return np.sort(values)
+    return np.sort(np.where(np.isnan(values), np.float32(np.inf), values))
 
 
 def rank(alpha: float, num_calibration: int) -> int:

@@ -33,12 +33,14 @@ class Conformal:
         self.scores = calibration.sorted_scores(scores)
 
     def p_values(self, scores: npt.ArrayLike) -> np.ndarray:
-        """The p-value of each score `[N]`: float32 `[N]`.
+        """The p-value of each score `[N]`: float32 `[N]`; of one that is no number the smallest.
 
         Raises:
           DetectorError: If `calibrate` must come first.
         """
-        return calibration.p_value(tf.constant(scores, tf.float32), self.known_scores()).numpy()
+        values = np.asarray(scores, np.float32)
+        strange = np.where(np.isnan(values), np.float32(np.inf), values)
+        return calibration.p_value(tf.constant(strange), self.known_scores()).numpy()
 
     def predict(self, scores: npt.ArrayLike, alpha: float) -> np.ndarray:
         """Whether each score is called out of distribution: bool `[N]`, p <= alpha.

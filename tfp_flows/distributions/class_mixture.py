@@ -28,7 +28,7 @@ class ClassMixture(ImageDistribution):
     #### Example
 
     ```python
-    flow = tfp_flows.glow(tfp_flows.GlowConfig(), (28, 28, 1), condition_channels=10)
+    flow = tfp_flows.glow(tfp_flows.GlowConfig(levels=2), (28, 28, 1), condition_channels=10)
     model = tfp_flows.ClassMixture(tfp_flows.Dequantized(flow), probs=np.bincount(labels), class_names=names)
     tfp_flows.fit(model, images, conditions=labels, steps=2_000)    # maximises log p(x | y)
     model.log_prob(images)                          # [B], log p(x)

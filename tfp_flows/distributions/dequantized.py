@@ -303,9 +303,15 @@ class Dequantized(ImageDistribution):
         self, images: tf.Tensor, seed: SeedLike, conditions: dict[str, Any]
     ) -> tf.Tensor:
         """`[S, N]`."""
+        draws = self.evaluation_noise(seed)
+        if getattr(getattr(self._flow, "bijector", None), "reversible", False):
+            # Its gradient, which asks for intermediate values anew, is not to be had inside a graph's loop.
+            return tf.stack(
+                [self.log_prob_of_draw(images, noise, **conditions) for noise in tf.unstack(draws)]
+            )
         return tf.map_fn(
             lambda noise: self.log_prob_of_draw(images, noise, **conditions),
-            self.evaluation_noise(seed),
+            draws,
             parallel_iterations=1,
             fn_output_signature=self.dtype,
         )

@@ -18,12 +18,20 @@ from tfp_flows.numerics import noise
 
 
 class _ByQuantile:
-    """Draws x = F^-1(u), with u uniform in (0, 1), a multiple of half of `noise.uniform`'s smallest step."""
+    """Draws x = F^-1(u), with u uniform in (0, 1), a multiple of half of `noise.uniform`'s smallest step.
+
+    In half precision of float32's: few of its own u are near 0, and would stand for all of them.
+    """
 
     def _sample_n(self, n, seed=None):
-        half_a_step = 2.0**-53 if self.dtype == tf.float64 else 2.0**-24
+        of_draws = tf.float64 if self.dtype == tf.float64 else tf.float32
+        half_a_step = 2.0**-53 if of_draws == tf.float64 else 2.0**-24
         shape = tf.concat([[n], self.batch_shape_tensor()], 0)
-        return self.quantile(noise.uniform(shape, seed, self.dtype) + half_a_step)
+        u = noise.uniform(shape, seed, of_draws) + half_a_step
+        if of_draws == self.dtype:
+            return self.quantile(u)
+        wide = type(self)(tf.cast(self.loc, of_draws), tf.cast(self.scale, of_draws))
+        return tf.cast(wide.quantile(u), self.dtype)
 
 
 class Normal(tfd.Normal):

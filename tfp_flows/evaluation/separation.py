@@ -16,7 +16,8 @@ def auroc(
 ) -> tuple[float, float | None, float | None]:
     """Area under the ROC curve of a score, higher meaning out of distribution.
 
-    P[s' > s] + P[s' = s] / 2 for s, s' drawn from the two sets.
+    P[s' > s] + P[s' = s] / 2 for s, s' drawn from the two sets. A score that is NaN, of an image on which
+    the model's numbers broke, is above every other: as foreign as can be.
 
     Args:
       in_distribution: Scores `[N]`.
@@ -29,13 +30,13 @@ def auroc(
       either set has fewer than `FEWEST` images.
 
     Raises:
-      UserError: If a set is empty, or a score is NaN.
+      UserError: If a set is empty.
     """
     scores = np.concatenate([in_distribution, out_of_distribution])
     count = len(in_distribution)
-    if not 0 < count < len(scores) or np.isnan(scores).any():
-        raise UserError("auroc: there must be scores of both sets, none of them NaN.")
-    _, places = np.unique(scores, return_inverse=True)
+    if not 0 < count < len(scores):
+        raise UserError("auroc: there must be scores of both sets.")
+    _, places = np.unique(scores, return_inverse=True)  # NaN are equal, and the largest
     value = _area(places, np.ones(len(scores)), count)
     if not (num_bootstrap and enough(len(in_distribution), len(out_of_distribution))):
         return value, None, None

@@ -22,6 +22,7 @@ from tfp_flows.monitoring.errors import MonitoringError
 STANDARD_INPUT = "-"
 POLL = 1.0  # seconds between looks at tables that are followed
 ERRORS = ["key", "error"]  # the columns of a table of errors
+GROUPS = ["group", "images"]  # the first columns of a table of groups
 NO_UTF8 = "backslashreplace"  # a byte that is none is written as keys have it: \xHH
 CALIBRATE = (
     "calibrate a detector (python -m tfp_flows.detect), give it to --detector of tfp_flows.export or "
@@ -173,10 +174,12 @@ class _Csv:
             fields = self._fields(line)
             if self._header is None:
                 self._header = [field.strip() for field in fields]
-                if self._header != ERRORS:
+                if self._header != ERRORS and self._header[:2] != GROUPS:
                     _check_columns(self._header, self._name, self._time_column)
             elif self._header == ERRORS:
                 self._note("rows of tables of errors")
+            elif self._header[:2] == GROUPS:
+                self._note("rows of tables of groups")
             elif fields and len(fields) != len(self._header):
                 self._note("lines that are no rows")
             elif fields:

@@ -43,8 +43,8 @@ class Clock(NamedTuple):
         """
         source = text if self.column else key
         if self.pattern is None and self.column:
-            return _iso(source.strip()) or _searched(_DATE, source)
-        return _searched(_DATE if self.pattern is None else compiled(self.pattern), source)
+            return _iso(source.strip()) or _searched(_DATE, source, self.by == HOUR)
+        return _searched(_DATE if self.pattern is None else compiled(self.pattern), source, self.by == HOUR)
 
     def label(self, time: datetime.datetime | None) -> str:
         """Of the day or hour."""
@@ -77,14 +77,22 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _searched(expression: re.Pattern[str], text: str) -> datetime.datetime | None:
+def _searched(expression: re.Pattern[str], text: str, with_hour: bool) -> datetime.datetime | None:
+    """The first time in a text; `with_hour`: the first that has an hour."""
     for match in expression.finditer(text):
         values = match.groupdict()
-        try:
-            return datetime.datetime(*(int(values.get(name) or 0) for name in "YmdHMS"))  # type: ignore[arg-type]
-        except ValueError:  # month 13: something else
-            continue
+        of_day = None if values.get("H") is None else _time(values, "YmdHMS")
+        found = of_day or (None if with_hour else _time(values, "Ymd"))  # 2026-11-28_9999: a number, no time
+        if found is not None:
+            return found
     return None
+
+
+def _time(values: dict[str, str | None], names: str) -> datetime.datetime | None:
+    try:
+        return datetime.datetime(*(int(values.get(name) or 0) for name in names))  # type: ignore[arg-type]
+    except ValueError:  # month 13: something else
+        return None
 
 
 def _iso(text: str) -> datetime.datetime | None:

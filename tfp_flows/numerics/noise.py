@@ -16,12 +16,16 @@ from tfp_flows.numerics import philox
 from tfp_flows.numerics.seed import Seed, SeedLike
 
 SMALLEST_UNIFORM = 1e-7  # of the kernels' Box-Muller transform
+HALF_BITS = {tf.bfloat16: 8, tf.float16: 11}  # of their significands: more would round up to 1
 
 Shape: TypeAlias = tf.Tensor | tf.TensorShape | Sequence[int | tf.Tensor]
 
 
 def uniform(shape: Shape, seed: SeedLike, dtype: tf.DType = tf.float32) -> tf.Tensor:
-    """Uniform noise in [0, 1), a multiple of 2^-23 (float64: 2^-52); images are along the first axis."""
+    """Uniform noise in [0, 1); images are along the first axis.
+
+    A multiple of 2^-23; float64: 2^-52, float16: 2^-11, bfloat16: 2^-8.
+    """
     return _draw(_uniform, shape, seed, tf.as_dtype(dtype))
 
 
@@ -57,7 +61,9 @@ def _signs(start, size, pair, dtype):
 
 def _uniform(start, size, pair, dtype):
     if dtype != tf.float64:
-        mantissa = tf.bitwise.bitwise_and(philox.integers(start, size, pair), 0x7FFFFF)
+        mantissa = tf.bitwise.bitwise_and(
+            philox.integers(start, size, pair), _mask(HALF_BITS.get(dtype, 23))
+        )
         return tf.cast(tf.cast(mantissa, tf.float32) * 2.0**-23, dtype)
     high, low = tf.unstack(tf.reshape(philox.integers(2 * start, 2 * size, pair), [-1, 2]), axis=-1)
     high = tf.cast(tf.bitwise.bitwise_and(high, 0xFFFFF), tf.float64)
@@ -65,8 +71,15 @@ def _uniform(start, size, pair, dtype):
     return high * 2.0**-20 + low * 2.0**-52
 
 
+def _mask(bits: int) -> int:
+    """The first of a mantissa's 23 bits."""
+    return 0x7FFFFF & ~((1 << (23 - bits)) - 1)
+
+
 def _normal(start, size, pair, dtype):
-    """Each two of them come from two uniform numbers."""
+    """Each two of them come from two uniform numbers; in half precision from those of float32."""
+    if dtype in HALF_BITS:
+        return tf.cast(_normal(start, size, pair, tf.float32), dtype)
     skipped = start % 2
     num_pairs = (skipped + size + 1) // 2
     uniforms = tf.reshape(_uniform(start - skipped, 2 * num_pairs, pair, dtype), [-1, 2])

@@ -5,6 +5,7 @@ evaluation and export all come here.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -35,14 +36,21 @@ def dequantize(images: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     Returns:
       Floating tensor of `noise`'s dtype.
     """
-    return (tf.cast(images, noise.dtype) + noise) / NUM_LEVELS
+    y = (tf.cast(images, noise.dtype) + noise) / NUM_LEVELS
+    return tf.minimum(y, largest_below_one(noise.dtype))  # 255 + u may have been rounded to 256
+
+
+def largest_below_one(dtype: tf.DType) -> Any:
+    """The largest number of a floating dtype that is smaller than 1."""
+    number = dtype.as_numpy_dtype
+    return np.nextafter(number(1), number(0))
 
 
 def quantize(values: tf.Tensor) -> tf.Tensor:
     """floor(256 * y), clipped to 0..255: the grey levels that `dequantize` came from.
 
-    NaN becomes 0: a few samples of an affine flow overflow, where the inverse of its scale is large
-    (Behrmann et al. 2021, https://arxiv.org/abs/2006.09347).
+    What is not finite becomes 0: a few samples of an affine flow overflow, where the inverse of its scale is
+    large (Behrmann et al. 2021, https://arxiv.org/abs/2006.09347).
     """
     grey = tf.clip_by_value(tf.floor(values * NUM_LEVELS), 0.0, NUM_LEVELS - 1.0)
-    return tf.where(tf.math.is_nan(grey), tf.zeros_like(grey), grey)
+    return tf.where(tf.math.is_finite(values), grey, tf.zeros_like(grey))

@@ -137,7 +137,7 @@ def alarms(page: Page, found: Findings) -> None:
 
 
 def _alarm_row(each: Judged, own: Judged) -> dict[str, Any]:
-    area = "" if each is own else evaluation.auroc(own.scores, each.scores)[0]
+    area = "" if each is own else evaluation.auroc(own.scores, each.scores, num_bootstrap=0)[0]
     count = int(each.foreign.sum())
     return {
         "images of": each.label,

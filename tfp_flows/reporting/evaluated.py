@@ -73,9 +73,7 @@ class Evaluated:
         """{label of another set: AUROC of the detector's score against the own test images}."""
         if not self.judged:
             return {}
-        # What is no number is as strange as can be.
-        most = np.finfo(np.float64).max
-        own, *others = (np.nan_to_num(np.asarray(e.scores, np.float64), nan=most) for e in self.judged)
+        own, *others = (np.asarray(e.scores, np.float64) for e in self.judged)
         pairs = zip(self.judged[1:], others, strict=True)
         return {each.label: evaluation.auroc(own, scores, 0)[0] for each, scores in pairs}
 

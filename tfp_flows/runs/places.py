@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from tfp_flows.checks.files import is_remote
 from tfp_flows.data import DataError, names
 from tfp_flows.runs.errors import RunError
 
@@ -88,8 +89,8 @@ def same(one: str, other: str, folder: str | os.PathLike, known: Places) -> bool
 
 
 def is_there(path: str) -> bool:
-    """Whether there is a file or folder, or one of a pattern."""
-    return os.path.exists(path) or bool(glob.glob(path))
+    """Whether there is a file or folder, or one of a pattern; what is remote is not asked for."""
+    return is_remote(path) or os.path.exists(path) or bool(glob.glob(path))
 
 
 def sound(places: Any) -> Places:

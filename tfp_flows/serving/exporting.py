@@ -82,12 +82,14 @@ def export(
 def detector_of(path: str | os.PathLike, model: Any) -> detectors.Detector:
     """A saved detector, with `model` in the place of its own copy of the same run.
 
+    A copy that estimates log-probabilities by another protocol stays: the detector was calibrated with it.
+
     Args:
       path: Its folder.
       model: As from `runs.load_model`.
 
     Raises:
-      DetectorError: If there is none, it does not run inside a graph, or is of another run.
+      DetectorError: If there is none, it does not run inside a graph, or is of another run or image shape.
     """
     detector = detectors.load(path)
     detector.check_exportable()
@@ -95,12 +97,19 @@ def detector_of(path: str | os.PathLike, model: Any) -> detectors.Detector:
         raise detectors.DetectorError(f"`detector`: {path} is not of a run, but of a stored model.")
     own = model.run_reference
     loaded: list[Any] = detector.models
-    same = [m.run_reference.digest == own.digest for m in loaded]
-    if loaded and not any(same):
+    if loaded and not any(m.run_reference.digest == own.digest for m in loaded):
         raise detectors.DetectorError(
             f"`detector`: {path} is of {loaded[0].run_reference.folder}, not of {own.folder}."
         )
-    detector.models = [model if s else m for m, s in zip(loaded, same, strict=True)]
+    shape = tuple(model.event_shape)
+    if detector.image_shape is not None and tuple(detector.image_shape) != shape:
+        raise detectors.DetectorError(
+            f"`detector`: {path} is for images {detector.image_shape}, and the model for images {shape}."
+        )
+    way = (own.digest, own.protocol)
+    detector.models = [
+        model if (m.run_reference.digest, m.run_reference.protocol) == way else m for m in loaded
+    ]
     return detector
 
 

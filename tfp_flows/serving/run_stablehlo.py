@@ -135,7 +135,8 @@ class Model:
         for number, (start, size) in enumerate(self._batches(function, count)):
             given = {name: _filled(array[start : start + size], size) for name, array in batched.items()}
             given.update(scalars)
-            if not batched:
+            if "seed" in scalars and (not batched or "images" in self._methods[function]["outputs"]):
+                # Draws, also those that are given something for each: no two batches have the same.
                 given["seed"] = _seed_of_batch(scalars["seed"], number)
             found = self.run(function, size, {name: self.put(value) for name, value in given.items()})
             chunks.append({name: np.asarray(value)[: count - start] for name, value in found.items()})

@@ -183,6 +183,7 @@ class ExportedVectors:
         try:
             described = files.read_json(os.path.join(folder, SIGNATURE_FILE))
             self.size, self.columns, self.num_calibration = _described(described)
+            files.check_folder(folder)
             if not trust:
                 graphs.check_saved_model(folder)
             self._loaded = tf.saved_model.load(str(folder))

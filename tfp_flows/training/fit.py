@@ -69,7 +69,7 @@ def fit(
     #### Example
 
     ```python
-    model = tfp_flows.Dequantized(tfp_flows.glow(tfp_flows.GlowConfig(), (28, 28, 1)))
+    model = tfp_flows.Dequantized(tfp_flows.glow(tfp_flows.GlowConfig(levels=2), (28, 28, 1)))
     history = tfp_flows.fit(model, images, held_out, steps=2_000, run="runs/mine")
     history.validation[-1].loss                    # bits/dim
     same = tfp_flows.load("runs/mine")
