@@ -70,7 +70,7 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_finish():
-    """Python's garbage collector looks at what was imported no more, and less often: 10 to 17 % of the work."""
+    """The garbage collector leaves what was imported alone, and comes less often: 10 to 17 % of the work."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 50, 50)

@@ -304,3 +304,13 @@ def test_a_copy_cannot_have_other_networks(settings):
     with pytest.raises(ValueError, match=f"vae: a copy has the weights of the model, whose `{argument}` is"):
         model.copy(**settings)
     assert model.copy(latent_size=3).encode(_images((4, 4, 1))).event_shape == [3]
+
+
+def test_the_map_of_an_impossible_image_is_finite():
+    model = vae.VAE((8, 8, 1), architecture="small", latent_size=2, likelihood="bernoulli")
+    images = np.zeros([2, 8, 8, 1], np.uint8)
+    images[1, 0, 0] = 7  # neither 0 nor 255
+    shares, log_prob = model.log_prob_map(images).numpy(), model.log_prob(images).numpy()
+    assert not np.isnan(shares).any() and np.isfinite(np.delete(shares[1].reshape(-1), 0)).all()
+    np.testing.assert_allclose(shares.sum(axis=(1, 2)), log_prob, rtol=1e-5)
+    assert log_prob[1] == -np.inf
