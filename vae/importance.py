@@ -128,7 +128,7 @@ def importance_weighted_map(
         log_weight = tf.reduce_sum(by_pixel, [1, 2]) + prior.log_prob(z) - posterior.log_prob(z)
         log_total = tf.reduce_logsumexp(tf.stack([log_sum, log_weight]), 0)
         # Of an image that is impossible under all samples so far no weight is larger than another.
-        possible = log_total > -np.inf
+        possible = tf.not_equal(log_total, -np.inf)
         share = tf.where(possible, tf.exp(log_weight - log_total), 1.0 / tf.cast(k + 1, x.dtype))
         share = share[:, tf.newaxis, tf.newaxis]
         moved = (1.0 - share) * tf.where(share < 1.0, mean, 0.0) + share * tf.where(
@@ -140,7 +140,7 @@ def importance_weighted_map(
     first = (0, tf.reduce_sum(nothing, [1, 2]) - np.inf, nothing)
     _, log_sum, mean = tf.while_loop(lambda k, *_: k < num_samples, add, first, parallel_iterations=1)
     rest = log_sum - np.log(num_samples) - tf.reduce_sum(mean, [1, 2])
-    rest = tf.where(tf.math.is_finite(log_sum), rest, 0.0)
+    rest = tf.where(tf.equal(log_sum, -np.inf), tf.zeros_like(rest), rest)
     return mean + positions.evenly(rest, x.shape[1:3])[..., 0]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfp_flows
-from analysis import cache
+from analysis import cache, study
 from tests import forked
 from tests.pages import browser, walk
 from tfp_flows import data, training
@@ -183,3 +183,26 @@ def test_models_that_are_no_flows_are_reported_as_far_as_they_go(made, tmp_path)
     alone = _report(f"--runs={tmp_path / 'vae'}", "--datasets=noise", f"--out={tmp_path / 'o2'}", *SMALL)
     assert alone.returncode == 0, alone.stderr
     assert "There is nothing to compare with." in alone.stdout
+
+
+def test_log_p_of_a_run_with_variational_noise_is_that_of_its_model(tmp_path):
+    config = tfp_flows.GlowConfig(
+        levels=2,
+        steps_per_level=1,
+        hidden_channels=4,
+        dequantization="variational",
+        dequantization_steps=1,
+        dequantization_channels=4,
+    )
+    settings = training.TrainingConfig(steps=2, batch_size=32, validate_every=0)
+    spec = RunSpec("glow", config, vars(settings), "digits", (8, 8, 1))
+    images = data.load("digits", "train").images
+    training.train(Run(tmp_path / "run"), spec, "", images, images[:32], progress=False)
+    chosen = study.StudyConfig(("noise",), max_images=20)
+    model, _ = load_model(Run(tmp_path / "run"))
+    for _ in range(2):  # computed, then found
+        of_run = study.RunStudy(Run(tmp_path / "run"), chosen, cache.Cache(tmp_path / "cache"))
+        terms = of_run.terms("digits")
+        assert np.ptp(np.asarray(terms.log_q)) > 0
+        expected = model.log_prob(of_run.images("digits", "test").images)
+        np.testing.assert_allclose(of_run.log_probs("digits"), expected, rtol=1e-5)

@@ -53,3 +53,14 @@ def test_a_copy_on_the_disk_is_the_same(folder, tmp_path):
 def test_images_of_several_shapes_are_refused(folder):
     message = error_of("downsampled_imagenet/64x64", "train", data_dir=folder)
     assert "differ in shape" in message
+
+
+def test_the_fingerprint_is_of_the_files(tmp_path):
+    for place in ("one", "other"):
+        tfds_layouts.write_imagenet32(tmp_path / place)
+    prints = {data.fingerprint(IMAGENET32, tmp_path / place) for place in ("one", "other")}
+    assert len(prints) == 2
+    assert data.fingerprint(IMAGENET32, tmp_path / "one") in prints
+    file = next(path for path in (tmp_path / "one").rglob("*.tfrecord*") if path.is_file())
+    file.write_bytes(file.read_bytes() + b"more")
+    assert data.fingerprint(IMAGENET32, tmp_path / "one") not in prints

@@ -8,6 +8,7 @@ import pytest
 
 from tests.monitoring import streams
 from tfp_flows import monitoring
+from tfp_flows.scoring import groups
 
 GOOD = "key,log_prob,bits_per_dim,score,p_value,verdict\n"
 
@@ -161,3 +162,10 @@ def test_a_date_alone_has_no_hour():
     assert monitoring.Clock("hour").time("2026-11-28/cut.jpg", "") is None
     found = monitoring.Clock("hour").time("2026-11-28/2026-11-28_1430.jpg", "")
     assert found is not None and found.hour == 14
+
+
+def test_tables_of_groups_are_passed_over(tmp_path):
+    (tmp_path / "t.csv.groups.csv").write_text(",".join(groups.COLUMNS) + "\ncam1,3,0,0.5,0.5,in\n")
+    faults = monitoring.Faults()
+    assert _read(tmp_path / "t.csv.groups.csv", faults=faults) == []
+    assert "rows of tables of groups" in str(vars(faults))

@@ -106,3 +106,10 @@ def test_a_report_takes_the_new_place_of_the_runs_data(run, tmp_path, monkeypatc
     report_page.check_moved([run, run], "npz:b.npz")
     with pytest.raises(AnalysisError, match="`dataset`: these runs"):
         report_page.check_moved([run, other], "npz:b.npz")
+
+
+def test_what_is_remote_is_where_it_was(run):
+    remote = runs.Run(run.folder.parent / "remote")
+    remote.named = ("folder:gs://bucket/tfds/",)
+    remote.create(run.spec(), None)
+    assert runs.Run(remote.folder).find_folder("gs://bucket/tfds") == "gs://bucket/tfds/"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pyarrow.parquet
@@ -22,6 +23,7 @@ from tfp_flows import data, detectors, scoring, serving
 from tfp_flows.data import DataError, streams
 from tfp_flows.models import registry
 from tfp_flows.runs import Run, RunError, load_model
+from tfp_flows.serving import exporting
 from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 
 SHAPE = (8, 8, 1)
@@ -388,3 +390,23 @@ def test_what_is_no_export_is_refused(tmp_path):
     result = _score(f"--model={tmp_path}", "--images=digits", f"--out={tmp_path / 's.csv'}")
     assert result.returncode == 1 and "is no exported model" in result.stderr
     assert result.stderr.strip().count("\n") == 0 and not list(tmp_path.iterdir())
+
+
+def test_a_detector_keeps_the_protocol_that_it_was_calibrated_with(runs, tmp_path):
+    images = data.load("digits", "validation").images[:40]
+    other = tfp_flows.load(runs / "glow", num_dequantization_samples=2)
+    detectors.Likelihood(other).fit(images[:20]).calibrate(images[20:]).save(tmp_path / "other")
+    model, _ = load_model(Run(runs / "glow"))
+    assert exporting.detector_of(tmp_path / "other", model).models[0].num_samples == 2
+    detectors.Likelihood(model).fit(images[:20]).calibrate(images[20:]).save(tmp_path / "same")
+    assert exporting.detector_of(tmp_path / "same", model).models[0] is model
+
+
+def test_a_detector_of_another_shape_is_refused(runs, tmp_path, monkeypatch):
+    model, _ = load_model(Run(runs / "glow"))
+    without_model = types.SimpleNamespace(
+        check_exportable=lambda: None, models=[], needs_model=False, image_shape=(28, 28, 1)
+    )
+    monkeypatch.setattr(detectors, "load", lambda path: without_model)
+    with pytest.raises(detectors.DetectorError, match=r"is for images \(28, 28, 1\), and the model for"):
+        exporting.detector_of(tmp_path, model)

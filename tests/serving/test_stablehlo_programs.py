@@ -150,3 +150,25 @@ def test_every_operation_of_the_dialect_either_computes_or_is_refused():
     allowed = {name for name in stablehlo_check.OPERATIONS if name.startswith("stablehlo.")}
     assert there == allowed | {f"stablehlo.{name}" for name in refused}
     assert not allowed & {f"stablehlo.{name}" for name in refused}
+
+
+def test_no_two_batches_of_draws_have_the_same_seed(monkeypatch):
+    """Nor those that are given a class for each image; noise that all images share stays one."""
+    scalar, rows = {"dtype": "int64", "shape": []}, {"dtype": "int32", "shape": [None]}
+    model = object.__new__(run_stablehlo.Model)
+    model._described = {name: {1: {}, 4: {}} for name in ("sample_given", "log_prob_seeded")}
+    model._methods = {
+        "sample_given": {"inputs": {"classes": rows, "seed": scalar}, "outputs": {"images": {}}},
+        "log_prob_seeded": {"inputs": {"classes": rows, "seed": scalar}, "outputs": {"log_prob": {}}},
+    }
+    seeds = []
+    monkeypatch.setattr(model, "_check_function", lambda function: None)
+    monkeypatch.setattr(model, "put", np.asarray)
+    monkeypatch.setattr(
+        model, "run", lambda f, size, x: seeds.append(int(x["seed"])) or {"y": np.zeros(size)}
+    )
+    model("sample_given", classes=np.zeros(9, np.int32), seed=5)
+    assert seeds[0] == 5 and len(set(seeds)) == 3
+    seeds.clear()
+    model("log_prob_seeded", classes=np.zeros(9, np.int32), seed=5)
+    assert seeds == [5, 5, 5]

@@ -135,7 +135,7 @@ class Model:
         for number, (start, size) in enumerate(self._batches(function, count)):
             given = {name: _filled(array[start : start + size], size) for name, array in batched.items()}
             given.update(scalars)
-            if "seed" in scalars and (not batched or "images" in self._methods[function]["outputs"]):
+            if "seed" in scalars and (not batched or "images" in self._methods[function].get("outputs", ())):
                 # Draws, also those that are given something for each: no two batches have the same.
                 given["seed"] = _seed_of_batch(scalars["seed"], number)
             found = self.run(function, size, {name: self.put(value) for name, value in given.items()})
