@@ -56,11 +56,12 @@ def limit_file_size(size: int) -> None:
 def _watch(folder: str | os.PathLike, act: Callable[[int, str], object]) -> None:
     prefix = os.path.realpath(folder)
     process = os.getpid()
+    ending = sys.is_finalizing  # by then this module's names are None, and Python still opens files
     count = 0
 
     def hook(event: str, arguments: tuple) -> None:
         nonlocal count
-        if event not in _CHANGES and event != "open" or os.getpid() != process:
+        if ending() or event not in _CHANGES and event != "open" or os.getpid() != process:
             return
         path = arguments[0]
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & _WRITING):
