@@ -158,6 +158,11 @@ def test_an_array_that_cannot_be_read_in_rows_stays_in_memory(sources, tmp_path)
     whole = data.load(sources["fortran npz"], "all", **where)
     np.testing.assert_array_equal(whole.images, data.load(sources["fortran npz"], "all").images)
     assert isinstance(data.load(sources["fortran npz"], "train", **where).images, np.ndarray)
+    for split in data.SPLITS:
+        name = sources["fortran npz"] + "@luminance@crop=4@contrast=0.5"
+        data.clear_cache()
+        there = data.load(name, split, **where).images
+        np.testing.assert_array_equal(there, data.load(name, split).images)
 
 
 def test_sets_of_tfds(shared_images, tmp_path):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tfp_flows.data.copying import applied
 from tfp_flows.data.embedded import digit_images
 from tfp_flows.data.errors import DataError
 from tfp_flows.data.folder import list_images, read_files, with_images
@@ -82,7 +83,7 @@ def read_official(
     if reading.copying is not None and is_copied(source, part, reading):
         whole = read_copy(source, part, split, options, reading, reading.copying)
     elif source.kind == "npz":
-        whole = read_npz(source.argument, split)
+        whole = _operated(read_npz(source.argument, split), source, reading)
     elif source.kind == "tfrecord":
         whole = read_tfrecords(source, split, reading)
     elif source.kind == "digits":
@@ -104,6 +105,14 @@ def read_all(source: Source, options: TfdsOptions, reading: ReadingOptions) -> I
         listing = with_images(source.argument, list_folder(source.argument))
         return read_files(source.argument, listing.images, ALL, reading, listing)
     return joined([read_official(source, split, options, reading) for split in official_splits(source)], ALL)
+
+
+def _operated(whole: ImageSet, source: Source, reading: ReadingOptions) -> ImageSet:
+    """An array that has no copy, being in Fortran's order, after what is done to each image of those that have."""
+    if reading.copying is None:
+        return whole
+    images = applied(reading.operations, whole.images, source.text, (), reading.copying.storage)
+    return dataclasses.replace(whole, images=images)
 
 
 def _part(source: Source, split: str) -> str:
