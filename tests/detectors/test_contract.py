@@ -8,7 +8,14 @@ import pytest
 from tests.detectors.models import DIGITS, HELD_OUT, SHAPE, gaussian, small_glow, small_vae
 from tfp_flows import detect, detectors, testing
 from tfp_flows.detectors.detector import Detector
-from tfp_flows.detectors.names import CHOICES, SETTINGS, check_settings
+from tfp_flows.detectors.names import (
+    CHOICES,
+    LEAST,
+    OF_SEVERAL_MODELS,
+    POSITIVE,
+    SETTINGS,
+    check_settings,
+)
 from tfp_flows.numerics import parts
 
 # A new detector, for each name of the registry.
@@ -173,11 +180,42 @@ def test_statistics_are_shared_by_what_is_declared():
     assert Stranger.identity_of_statistics({"a": 1}) == ("stranger", {"a": 1}), "nothing is guessed"
 
 
+@pytest.mark.parametrize(("name", "setting"), [
+    (name, setting) for name, settings in SETTINGS.items() for setting in settings
+    if setting in LEAST or setting in POSITIVE
+])  # fmt: skip
+def test_a_number_that_makes_no_sense_is_refused_before_tensorflow_and_in_every_detector(name, setting):
+    for wrong in (-1, 0.0, float("nan"), "many", True, [2]):
+        message = f"{name}: `{setting}` must be "
+        with pytest.raises(detectors.DetectorError, match=message):
+            check_settings(name, {setting: wrong})
+        kind = detectors.DETECTORS[name]
+        make = small_vae if name in ("likelihood_regret", "likelihood_path") else small_glow
+        models = [make(), make(1)] if name in OF_SEVERAL_MODELS else [make()]
+        needed = {} if kind.needs_model else {"image_shape": SHAPE}
+        with pytest.raises(detectors.DetectorError, match=message):
+            kind.of_models(models if kind.needs_model else [], {**needed, setting: wrong})
+
+
+def test_numbers_of_numpy_become_those_of_python(tmp_path):
+    detector = detectors.LocalIntrinsicDimension(
+        small_glow(), np.float32(0.5), np.int64(3), batch_size=np.int32(8)
+    )
+    assert detector.settings == {"threshold": 0.5, "num_probes": 3, "num_steps": 30, "seed": 0}
+    assert [type(value) for value in detector.settings.values()] == [float, int, int, int]
+    assert type(detector.batch_size) is int
+    with pytest.raises(detectors.DetectorError, match="`batch_size` must be a positive integer, got 0"):
+        detector.batch_size = 0
+
+
 def test_a_detector_of_another_number_of_models_is_refused():
     with pytest.raises(detectors.DetectorError, match="typicality: takes one model, got 2"):
         detectors.Typicality.of_models([small_glow(), small_glow(1)], {})
     with pytest.raises(detectors.DetectorError, match="needs at least one background"):
         detectors.LikelihoodRatio.of_models([small_glow()], {})
+    for several in (detectors.LikelihoodRatio, detectors.WAIC):
+        with pytest.raises(detectors.DetectorError, match="needs at least"):
+            several.of_models([], {})
     with pytest.raises(detectors.DetectorError, match="differ in shape"):
         detectors.WAIC([small_glow(), gaussian()])
     with pytest.raises(detectors.DetectorError, match="'alpha' is not NAME=VALUE"):

@@ -21,7 +21,7 @@ def test_local_intrinsic_dimension_of_a_linear_flow():
     np.testing.assert_allclose(estimated.statistics(HELD_OUT[:4])[:, 1], glow, atol=2.0)
     with pytest.raises(detectors.DetectorError, match="needs a flow"):
         detectors.LocalIntrinsicDimension(gaussian())
-    with pytest.raises(detectors.DetectorError, match="`num_probes` must be positive"):
+    with pytest.raises(detectors.DetectorError, match="`num_probes` must be a positive integer"):
         detectors.LocalIntrinsicDimension(model, num_probes=0)
 
 

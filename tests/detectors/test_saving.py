@@ -119,6 +119,22 @@ def _with_reference(model):
     return runs.load_model(runs.Run(model.run_reference.folder))[0]
 
 
+@pytest.mark.parametrize("kind", ["critics", "foreign_patches"])
+def test_weights_that_are_missing_or_of_another_shape_are_refused_when_it_is_loaded(kind, tmp_path):
+    images = random_images()
+    detector = detectors.DETECTORS[kind](images.shape[1:], num_steps=1, batch_images=2, width=4).fit(images)
+    detector.save(tmp_path / "d")
+    whole = dict(np.load(tmp_path / "d" / "arrays.npz"))
+    names = [name for name in whole if "critic" in name or name == "network"]
+    for name in (names[0], names[-1]):
+        np.savez(tmp_path / "d" / "arrays.npz", **{**whole, name: whole[name][..., :-1]})
+        with pytest.raises(detectors.DetectorError, match="is damaged: .*; fit"):
+            detectors.load(tmp_path / "d")
+        np.savez(tmp_path / "d" / "arrays.npz", **{n: a for n, a in whole.items() if n != name})
+        with pytest.raises(detectors.DetectorError, match="is damaged: .* fit"):
+            detectors.load(tmp_path / "d")
+
+
 def test_damaged_detectors_are_refused_in_one_line(tmp_path):
     detector = detectors.Typicality(gaussian()).fit(random_images())
     detector.save(tmp_path / "d")

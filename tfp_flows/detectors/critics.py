@@ -71,10 +71,6 @@ class Critics(Detector):
         Raises:
           DetectorError: If a number makes no sense.
         """
-        if num_members < 2 or num_steps < 1 or width < 1 or batch_images < 1:
-            raise DetectorError(
-                f"{self.name}: needs at least 2 members and positive numbers of steps, channels and images."
-            )
         settings: dict[str, Any] = dict(
             image_shape=[int(n) for n in image_shape],
             num_members=num_members,
@@ -135,13 +131,19 @@ class Critics(Detector):
     def _restored(self) -> list[tf_keras.Model]:
         """The critics with their trained weights, made once."""
         if self._networks is None:
-            self._networks = []
-            for k in range(self.settings["num_members"]):
-                network = make_critic(self.statistics.known_image_shape(), self.settings["width"], seed=0)
-                count = len(network.get_weights())
-                network.set_weights([self.fitted[f"critic_{k}_{i}"] for i in range(count)])
-                self._networks.append(network)
+            self._networks = [self._restore(k) for k in range(self.settings["num_members"])]
         return self._networks
+
+    def _restore(self, k: int) -> tf_keras.Model:
+        network = make_critic(self.statistics.known_image_shape(), self.settings["width"], seed=0)
+        try:
+            weights = [self.fitted[f"critic_{k}_{i}"] for i in range(len(network.get_weights()))]
+            network.set_weights(weights)
+        except (KeyError, ValueError) as error:
+            raise DetectorError(
+                f"{self.name}: the weights of critic {k} do not fit it; fit again."
+            ) from error
+        return network
 
 
 def make_critic(image_shape: Sequence[int], width: int, seed: int) -> tf_keras.Sequential:

@@ -16,6 +16,7 @@ from tfp_flows.detectors.explanation import Explanation, Explanations
 from tfp_flows.detectors.formula import Formula
 from tfp_flows.detectors.hooks import Hooks
 from tfp_flows.detectors.maps import Maps
+from tfp_flows.detectors.names import check_batch_size, checked_settings
 from tfp_flows.detectors.pictures import Pictures
 from tfp_flows.detectors.statistics import Images, Statistics
 from tfp_flows.distributions.protocols import DensityModel
@@ -79,10 +80,11 @@ class Detector(Hooks):
           batch_size: Images at once; has no influence on the result but for rounding.
 
         Raises:
-          DetectorError: If one has no `log_prob`, or their images differ in shape.
+          DetectorError: If one has no `log_prob`, their images differ in shape, or a setting makes no sense.
         """
         self.models = [models.need_density(model, self.name) for model in density_models]
-        self.settings = dict(settings or {})
+        self.settings = checked_settings(self.name, settings or {})
+        batch_size = check_batch_size(self.name, batch_size)
         shape = models.common_shape(self.models, self.name)
         if events.are_vectors(shape):
             events.refuse_vectors(self)
@@ -156,7 +158,7 @@ class Detector(Hooks):
 
     @batch_size.setter
     def batch_size(self, count: int) -> None:
-        self.statistics.batch_size = self.formula.block_size = count
+        self.statistics.batch_size = self.formula.block_size = check_batch_size(self.name, count)
 
     @property
     def fitted(self) -> dict[str, np.ndarray]:

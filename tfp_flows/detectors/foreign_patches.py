@@ -75,8 +75,6 @@ class ForeignPatches(Detector):
         Raises:
           DetectorError: If a number makes no sense.
         """
-        if num_steps < 1 or width < 1 or batch_images < 1:
-            raise DetectorError(f"{self.name}: needs positive numbers of steps, channels and images.")
         settings: dict[str, Any] = dict(
             image_shape=[int(n) for n in image_shape],
             num_steps=num_steps,

@@ -133,8 +133,15 @@ class ScoreTest(Detector):
         return ("entropy",)
 
     def _check_prepared(self) -> None:
-        if "inverse_fisher_0" not in self.fitted:
+        names = [f"inverse_fisher_{i}" for i in range(self._num_variables)]
+        if not any(name in self.fitted for name in names):
             raise DetectorError(f"{self.name}: call fit first, with in-distribution images.")
+        for name, variable in zip(names, _variables(self.models[0], self.name), strict=True):
+            found = self.fitted[name].shape if name in self.fitted else None
+            if found != tuple(variable.shape):
+                raise DetectorError(
+                    f"{self.name}: {name} must have shape {tuple(variable.shape)}, got {found}; fit again."
+                )
 
 
 def squared_norms(

@@ -52,6 +52,8 @@ class LikelihoodRatio(Detector):
     @classmethod
     def of_models(cls, density_models: Sequence[DensityModel], settings: Mapping) -> Detector:
         """The detector of a model and the backgrounds after it."""
+        if len(density_models) < 2:
+            raise DetectorError(f"{cls.name}: needs at least one background model.")
         return cls(density_models[0], density_models[1:], **settings)
 
     def _graph_statistics(self, images: tf.Tensor) -> tf.Tensor:

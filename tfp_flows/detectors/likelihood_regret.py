@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from tfp_flows.detectors import latent, models
 from tfp_flows.detectors.detector import Detector
-from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions.protocols import LatentVariableModel
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -56,11 +55,9 @@ class LikelihoodRegret(Detector):
           batch_size: Images at once.
 
         Raises:
-          DetectorError: If the model is no such thing.
+          DetectorError: If the model is no such thing, or a number makes no sense.
         """
         models.need_latent_variables(model, self.name)
-        if num_steps < 1 or num_samples < 1:
-            raise DetectorError(f"{self.name}: `num_steps` and `num_samples` must be positive.")
         settings = dict(num_steps=num_steps, learning_rate=learning_rate, num_samples=num_samples, seed=seed)
         super().__init__([model], settings, batch_size)
 

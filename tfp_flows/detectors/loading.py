@@ -58,6 +58,10 @@ def load(
     scores = arrays.pop(CALIBRATION, None)
     detector.fitted = arrays
     detector.formula.check_fitted()
+    if not detector.statistics.alone:
+        with _damage(path, "what `fit` found:"):
+            detector._check_prepared()
+            detector._before_tracing()
     with _damage(path, "its fitted"):
         soundness.check_fitted(detector, detector.formula, detector.statistics.stored_size())
     with _damage(path, "its map:"):

@@ -6,7 +6,6 @@ import tensorflow as tf
 from tfp_flows.detectors import models
 from tfp_flows.detectors.calibration import tail_fraction
 from tfp_flows.detectors.detector import Detector
-from tfp_flows.detectors.errors import DetectorError
 from tfp_flows.distributions.protocols import FlowModel
 from tfp_flows.numerics import Seed, noise, quantization
 
@@ -63,12 +62,9 @@ class LocalIntrinsicDimension(Detector):
           batch_size: Images at once.
 
         Raises:
-          DetectorError: If the model is no flow.
+          DetectorError: If the model is no flow, or a number makes no sense.
         """
         models.need_any_flow(model, self.name)
-        for name, value in (("num_probes", num_probes), ("num_steps", num_steps)):
-            if value is not None and value < 1:
-                raise DetectorError(f"{self.name}: `{name}` must be positive, got {value}.")
         settings = dict(threshold=threshold, num_probes=num_probes, num_steps=num_steps, seed=seed)
         super().__init__([model], settings, batch_size)
 

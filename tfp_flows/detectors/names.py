@@ -3,7 +3,10 @@
 The classes are in `registry`.
 """
 
+import math
+import operator
 from collections.abc import Mapping
+from typing import SupportsFloat, cast
 
 from tfp_flows.detectors.errors import DetectorError
 
@@ -52,6 +55,21 @@ CHOICES = {  # of a detector's setting
     ("likelihood_path", "density"): ("copod", "mahalanobis"),
 }
 
+LEAST = {  # whole numbers, by setting
+    "batch_size": 1,
+    "batch_images": 1,
+    "num_fisher_images": 1,
+    "num_members": 2,
+    "num_probes": 1,
+    "num_samples": 1,
+    "num_steps": 1,
+    "seed": 0,
+    "width": 1,
+}
+_WHOLE = {0: "an integer of 0 or more", 1: "a positive integer", 2: "an integer of 2 or more"}
+POSITIVE = ("learning_rate", "threshold")
+MAY_BE_NONE = ("num_probes",)
+
 
 def check_settings(name: str, settings: Mapping[str, object]) -> None:
     """Looks at settings of the detector `name`, as far as that needs no TensorFlow.
@@ -65,6 +83,52 @@ def check_settings(name: str, settings: Mapping[str, object]) -> None:
                 f"`set`: {name} has no such setting: {setting!r}; there are {', '.join(SETTINGS[name])}."
             )
         check_choice(name, setting, value)
+        check_number(name, setting, value)
+
+
+def checked_settings(name: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """Settings of the detector `name` with Python's numbers for NumPy's; those of a stranger's as they are.
+
+    Raises:
+      DetectorError: If one is no value of that setting.
+    """
+    known = SETTINGS.get(name, ("batch_size",))
+    return {
+        key: check_number(name, key, value) if key in known else value for key, value in settings.items()
+    }
+
+
+def check_batch_size(name: str, value: object) -> int:
+    """Images at once, as `check_number`."""
+    return cast(int, check_number(name, "batch_size", value))
+
+
+def check_number(name: str, setting: str, value: object) -> object:
+    """A setting of the detector `name` as a number of Python's, where it is to be a number.
+
+    Raises:
+      DetectorError: If it is none, or too small.
+    """
+    if value is None and setting in MAY_BE_NONE:
+        return value
+    if setting in LEAST:
+        least = LEAST[setting]
+        try:
+            number = least - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            number = least - 1
+        if number < least:
+            raise DetectorError(f"{name}: `{setting}` must be {_WHOLE[least]}, got {value!r}.")
+        return number
+    if setting in POSITIVE:
+        try:
+            real = math.nan if isinstance(value, bool | str) else float(cast(SupportsFloat, value))
+        except (TypeError, ValueError):
+            real = math.nan
+        if not 0 < real < math.inf:
+            raise DetectorError(f"{name}: `{setting}` must be positive and finite, got {value!r}.")
+        return real
+    return value
 
 
 def check_choice(name: str, setting: str, value: object) -> None:
