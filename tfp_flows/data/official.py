@@ -108,7 +108,7 @@ def read_all(source: Source, options: TfdsOptions, reading: ReadingOptions) -> I
 
 
 def _operated(whole: ImageSet, source: Source, reading: ReadingOptions) -> ImageSet:
-    """An array in Fortran's order, which has no copy, after what is done to each image of those that have."""
+    """An array in Fortran's order has no copy: it takes here what is done to each image of one."""
     if reading.copying is None:
         return whole
     images = applied(reading.operations, whole.images, source.text, (), reading.copying.storage)
