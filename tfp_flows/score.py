@@ -41,6 +41,7 @@ FLAGS = flags.FLAGS
 TABLES = (".csv", ".npy", ".npz")  # of vectors, for which these flags mean nothing:
 OF_IMAGES = ("fdr", "group_by", "runner", "beam_args", "num_shards", "maps", "maps_of", "data_dir")
 KINDS_WITH_FOLDERS = ("folder", "tfrecord")
+WITHOUT_SPLITS = ("folder", "npz", "tfrecord")
 GROUPS = {  # of --help
     commands.FIRST: ("model", "detector", "images", "out", "alpha", "data_dir", "batch_size"),
     "verdicts": ("fdr", "storey", "group_by", "allow_unattainable"),
@@ -101,6 +102,12 @@ def main() -> None:
         _score_vectors(data.names.take_apart(table).source.argument if table else FLAGS.images)
         return
     data.check_stream(FLAGS.images, FLAGS.data_dir, FLAGS.split)
+    if data.names.take_apart(FLAGS.images).source.kind in WITHOUT_SPLITS:
+        commands.refuse_flags(
+            ["split"], f"is for sets that have splits by name; {FLAGS.images} is scored whole"
+        )
+    if not FLAGS.maps:
+        commands.refuse_flags(["maps_of"], "is for heat maps: give --maps too")
     if FLAGS.group_by and data.names.take_apart(FLAGS.images).source.kind not in KINDS_WITH_FOLDERS:
         raise scoring.ScoringError(
             f"--group_by=folder: images of {FLAGS.images} have no folders; take folder:PATH, or "

@@ -38,7 +38,8 @@ def main(flag_names: list[str]) -> None:
         _train_on_table(table, flag_names)
         return
     _check_of_images()
-    _choose_end()
+    run = runs.Run(FLAGS.run)
+    _choose_end(run.spec().training if run.exists() else None)
     asked = _Asked.by_flags()
     try:
         parts_per_replica = 1
@@ -81,12 +82,22 @@ def _train_on_table(name: str, flag_names: list[str]) -> None:
     outcome = tables.train(found, text, FLAGS.progress, parts, FLAGS.allow_changed_images)
     _leave_if_interrupted(outcome)
     print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
+    if outcome.improving:
+        print(f"It was still improving: the same command with --steps={2 * outcome.step} goes on.")
     print(tables.judge(found, judge, FLAGS.progress))
 
 
-def _choose_end() -> None:
-    """Where nothing says how long to train: as long as it helps, within the default of `--steps`."""
-    if not any(FLAGS[name].present for name in ("steps", "early_stopping", "validate_every")):
+def _choose_end(own: "dict[str, Any] | None") -> None:
+    """Where nothing says how long to train: as long as it helps, within the default of `--steps`.
+
+    Args:
+      own: The settings of a run that is there, which goes on as it began; None for a new one.
+    """
+    if own is not None:
+        commands.default_flags(
+            {name: own[name] for name in ("early_stopping", "validate_every") if name in own}
+        )
+    elif not any(FLAGS[name].present for name in ("steps", "early_stopping", "validate_every")):
         FLAGS["early_stopping"].value, FLAGS["validate_every"].value = PATIENCE, VALIDATE_EVERY
 
 
@@ -240,6 +251,8 @@ def _train(
     _leave_if_interrupted(outcome, is_chief)
     if is_chief:
         print(f"Trained to step {outcome.step:,}; the run is in {run.folder}.")
+        if outcome.improving:
+            print(f"It was still improving: the same command with --steps={2 * outcome.step} goes on.")
         _judge(run, read)
 
 

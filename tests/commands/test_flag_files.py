@@ -51,6 +51,7 @@ def test_flag_files_of_people(tmp_path):
         (lambda path: os.mkfifo(path), "is no regular file"),
         (lambda path: path.write_text(f"--flagfile={path}\n"), "includes itself"),
         (lambda path: path.write_text("--steps=3\n", encoding="utf-16"), "is no text in UTF-8"),
+        (lambda path: path.write_text(f'{flag_files.ESCAPED}\n--a=b\n--a="c"\n'), "line 3 is none"),
     ],
 )
 def test_what_is_no_flag_file_is_refused(tmp_path, make, message):

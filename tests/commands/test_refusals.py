@@ -131,6 +131,7 @@ CASES = [
         (*DETECT, "--detector=sitn", "--set=tests=none"),
         "sitn: `tests` must be one of paper, all, got 'none'",
     ),
+    ((*DETECT, "--set=batch_size=0"), "default: `batch_size` must be a positive integer, got 0"),
     ((*DETECT, "--detector=waic"), "waic: needs at least one other member, as --with"),
     ((*DETECT, f"--with={MODEL}"), "default: takes one model, got 2"),
     ((*DETECT, "--detector=none"), "--detector=none: value should be one of <default|"),
@@ -147,6 +148,8 @@ CASES = [
     ((*SCORE, "--alpha=2"), "--alpha must be in (0, 1)"),
     ((*SCORE, "--split=none"), "digits: has no split 'none': choose from train"),
     ((*SCORE, "--group_by=folder"), "--group_by=folder: images of digits have no folders"),
+    ((*SCORE, "--images=npz:cube.npz", "--split=train"), "--split is for sets that have splits by name"),
+    ((*SCORE, "--maps_of=all"), "--maps_of is for heat maps: give --maps too"),
     ((*SCORE, "--images=digits@none"), "unknown operation '@none'"),
     ((*SCORE, "--none=1"), "there is no flag --none"),
     (SCORE, "0.05"),  # ten calibration images are too few
@@ -175,6 +178,7 @@ def _write_tables(folder):
     for name, lines in texts.items():
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
     np.save(folder / "cube.npy", np.zeros([2, 3, 4]))
+    np.savez(folder / "cube.npz", images=np.zeros([2, 3, 4], np.uint8))
     config = dataclasses.asdict(training.TrainingConfig())
     model = registry.settings(registry.VECTORS).config_class()
     place = f"table:{folder / 'table.csv'}"

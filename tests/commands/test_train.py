@@ -27,5 +27,5 @@ class Flags(dict):
 )
 def test_without_a_word_it_trains_as_long_as_it_helps(monkeypatch, given, expected):
     monkeypatch.setattr(train, "FLAGS", Flags(given))
-    train._choose_end()
+    train._choose_end(None)
     assert tuple(train.FLAGS[name].value for name in ("early_stopping", "validate_every")) == expected

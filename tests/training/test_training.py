@@ -146,6 +146,18 @@ def test_evaluate_command_gives_the_numbers_of_train(finished):
         )
 
 
+def test_a_run_that_stops_early_grows_by_steps_alone_and_says_that_it_would_help(tmp_path):
+    tiny = ("--dataset=digits", "--levels=1", "--steps_per_level=1", "--hidden_channels=4", "--noprogress")
+    command = ("tfp_flows.train", f"--run={tmp_path / 'run'}", *tiny, "--batch_size=8", "--evaluate_on=")
+    first = forked.command(*command, "--steps=4", "--early_stopping=2", "--validate_every=2")
+    assert first.returncode == 0, first.stderr
+    assert "still improving: the same command with --steps=8 goes on" in first.stdout
+    grown = forked.command(*command, "--steps=6")
+    assert grown.returncode == 0 and "Trained to step 6" in grown.stdout, grown.stderr
+    own = json.loads((tmp_path / "run" / "run.json").read_text())["training"]
+    assert (own["steps"], own["early_stopping"], own["validate_every"]) == (6, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -68,7 +68,7 @@ def _of_file(path: str, within: tuple[str, ...]) -> Iterator[str]:
     place = os.path.realpath(found)
     if place in map(os.path.realpath, within):
         raise UserError(f"`flagfile`: {path} includes itself.")
-    lines = list(_parsed(text))
+    lines = list(_parsed(text, path))
     yield from _expanded(lines, (*within, found))
     folder = os.path.dirname(found) or os.curdir
     if os.path.basename(found) != OF_A_RUN or not os.path.isfile(os.path.join(folder, BESIDE_IT)):
@@ -96,13 +96,23 @@ def _read(path: str, given: str) -> str:
     return content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
-def _parsed(text: str) -> Iterator[str]:
+def _parsed(text: str, given: str = "") -> Iterator[str]:
     """The arguments in the text of a flag file."""
     lines = [line.strip() for line in text.split("\n")]
     escaped = lines[0] == ESCAPED
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         if line and not line.startswith(("#", "//")):
-            yield json.loads(f'"{line}"') if escaped else line
+            yield _unescaped(line, number, given) if escaped else line
+
+
+def _unescaped(line: str, number: int, given: str) -> str:
+    try:
+        return json.loads(f'"{line}"')
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"`flagfile`: {given} line {number} is none of escaped values ({error.msg}), and its first line "
+            f"says that all are: {line!r}."
+        ) from error
 
 
 def _escaped(argument: str) -> str:

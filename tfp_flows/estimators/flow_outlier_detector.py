@@ -11,6 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_flows.checks.errors import UserError
 from tfp_flows.detectors import DETECTORS, Detector
+from tfp_flows.detectors.names import OF_SEVERAL_MODELS
 from tfp_flows.detectors.outlier_estimator import OutlierEstimator, check_level, divided
 from tfp_flows.models.vectors import FAMILY, vector_flow
 from tfp_flows.training.fit import fit
@@ -117,9 +118,10 @@ class FlowOutlierDetector(OutlierEstimator):
         self._fitted_with = self.get_params()  # which `set_params` may change later
         self._flow_seed = int(random.randint(2**31 - 1))
         flow = self._new_flow(rows.shape[1])
+        detector = self._new_detector(flow)
         self.n_iter_ = self._train(flow, train, validation, int(random.randint(2**31 - 1)))
         self.flow_ = flow
-        self._set_threshold(self._new_detector(flow).fit(validation).calibrate(held_out_rows))
+        self._set_threshold(detector.fit(validation).calibrate(held_out_rows))
         return self
 
     def score(self, X: npt.ArrayLike, y: object = None) -> float:
@@ -167,7 +169,10 @@ class FlowOutlierDetector(OutlierEstimator):
     def _new_detector(self, flow: tfd.TransformedDistribution) -> Detector:
         if self.detector not in DETECTORS:
             raise UserError(f"`detector` must be one of {', '.join(DETECTORS)}, got {self.detector!r}.")
-        return DETECTORS[self.detector].of_models([flow], {})
+        kind = DETECTORS[self.detector]
+        if self.detector in OF_SEVERAL_MODELS or not (kind.takes_vectors and kind.needs_model):
+            raise UserError(f"`detector`: {self.detector} is not one of a single flow over vectors.")
+        return kind.of_models([flow], {})
 
     def __getstate__(self) -> dict[str, Any]:
         """Arrays and numbers alone, for a pickle: no graph of TensorFlow's can be in one."""

@@ -40,10 +40,12 @@ class Outcome(NamedTuple):
     Attributes:
       step: The step it reached.
       interrupted: Number of the signal that ended it; 0 where none did.
+      improving: Whether it stops early, and has not yet: the last validation was the best.
     """
 
     step: int
     interrupted: int = 0
+    improving: bool = False
 
 
 class Record(Protocol):
@@ -155,7 +157,8 @@ class Loop:
             if end:
                 break
         # Another host's signal is taken for the one that a cluster's manager sends.
-        return Outcome(self._step(), [*self.signals, signal.SIGTERM][0] if leaving else 0)
+        improving = config.early_stopping > 0 and int(self._state.since_best.numpy()) == 0
+        return Outcome(self._step(), [*self.signals, signal.SIGTERM][0] if leaving else 0, improving)
 
     def _step(self) -> int:
         return int(self._state.step.numpy())
