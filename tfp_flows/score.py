@@ -101,13 +101,13 @@ def main() -> None:
     if (table or FLAGS.images.lower().endswith(TABLES)) and _of_vectors():
         _score_vectors(data.names.take_apart(table).source.argument if table else FLAGS.images)
         return
-    data.check_stream(FLAGS.images, FLAGS.data_dir, FLAGS.split)
     if data.names.take_apart(FLAGS.images).source.kind in WITHOUT_SPLITS:
         commands.refuse_flags(
             ["split"], f"is for sets that have splits by name; {FLAGS.images} is scored whole"
         )
     if not FLAGS.maps:
         commands.refuse_flags(["maps_of"], "is for heat maps: give --maps too")
+    data.check_stream(FLAGS.images, FLAGS.data_dir, FLAGS.split)
     if FLAGS.group_by and data.names.take_apart(FLAGS.images).source.kind not in KINDS_WITH_FOLDERS:
         raise scoring.ScoringError(
             f"--group_by=folder: images of {FLAGS.images} have no folders; take folder:PATH, or "

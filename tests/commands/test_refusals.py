@@ -148,7 +148,7 @@ CASES = [
     ((*SCORE, "--alpha=2"), "--alpha must be in (0, 1)"),
     ((*SCORE, "--split=none"), "digits: has no split 'none': choose from train"),
     ((*SCORE, "--group_by=folder"), "--group_by=folder: images of digits have no folders"),
-    ((*SCORE, "--images=npz:cube.npz", "--split=train"), "--split is for sets that have splits by name"),
+    ((*SCORE, "--images=folder:none", "--split=train"), "--split is for sets that have splits by name"),
     ((*SCORE, "--maps_of=all"), "--maps_of is for heat maps: give --maps too"),
     ((*SCORE, "--images=digits@none"), "unknown operation '@none'"),
     ((*SCORE, "--none=1"), "there is no flag --none"),
@@ -178,7 +178,6 @@ def _write_tables(folder):
     for name, lines in texts.items():
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
     np.save(folder / "cube.npy", np.zeros([2, 3, 4]))
-    np.savez(folder / "cube.npz", images=np.zeros([2, 3, 4], np.uint8))
     config = dataclasses.asdict(training.TrainingConfig())
     model = registry.settings(registry.VECTORS).config_class()
     place = f"table:{folder / 'table.csv'}"
