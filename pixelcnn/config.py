@@ -3,10 +3,12 @@
 import dataclasses
 from typing import Any
 
+from tfp_flows.checks import numbers
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.settings import Settings
 
 DTYPES = ("float32", "float64")
+LEAST = {"num_resnet": 1, "num_hierarchies": 1, "num_filters": 1, "num_logistic_mix": 1, "seed": 0}
 
 
 def _field(default: Any, text: str, **metadata: Any) -> Any:
@@ -27,10 +29,7 @@ class PixelCNNConfig:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value makes no sense."""
-        for field in ("num_resnet", "num_hierarchies", "num_filters", "num_logistic_mix"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"`{field}` must be a positive integer, got {value!r}.")
+        numbers.keep_whole(self, LEAST)
         if not 0 <= self.dropout < 1:
             raise UserError(f"`dropout` must be in [0, 1), got {self.dropout!r}.")
         if self.dtype not in DTYPES:

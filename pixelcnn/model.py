@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pixelcnn import mixture, sampler
 from pixelcnn.network import PixelCNNNetwork
+from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 from tfp_flows.checks.images import check_image_shape, check_images
 from tfp_flows.distributions import conditions, copies
@@ -110,15 +111,11 @@ class PixelCNN(ImageDistribution):
           UserError: If an argument is not of this kind, or the image's sides do not halve evenly.
         """
         parameters = dict(locals())
-        _check_positive(
-            name,
-            num_resnet=num_resnet,
-            num_hierarchies=num_hierarchies,
-            num_filters=num_filters,
-            num_logistic_mix=num_logistic_mix,
-            high=high,
+        num_resnet, num_hierarchies, num_filters, num_logistic_mix, high = (
+            arguments.check_count(parameters[argument], argument, name)
+            for argument in ("num_resnet", "num_hierarchies", "num_filters", "num_logistic_mix", "high")
         )
-        conditions.check_size(condition_size, name)
+        condition_size = conditions.check_size(condition_size, name)
         if not 0 <= dropout_p < 1:
             raise UserError(f"{name}: `dropout_p` must be in [0, 1), got {dropout_p!r}.")
         if high > 255:
@@ -250,9 +247,3 @@ def _check_halving(name, image_shape, num_hierarchies):
                 f"{name}: the {side} of `image_shape` must halve evenly {num_hierarchies - 1} times "
                 f"(num_hierarchies={num_hierarchies}), got {image_shape}."
             )
-
-
-def _check_positive(name, **values):
-    for argument, value in values.items():
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise UserError(f"{name}: `{argument}` must be a positive integer, got {value!r}.")

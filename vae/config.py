@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from tfp_flows.checks import numbers
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.settings import Settings
 
@@ -42,10 +43,9 @@ class VAEConfig:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value makes no sense."""
-        for field in ("latent_size", "num_mixtures", "num_importance_samples"):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"`{field}` must be a positive integer, got {value!r}.")
+        numbers.keep_whole(
+            self, {"latent_size": 1, "num_mixtures": 1, "num_importance_samples": 1, "seed": 0}
+        )
         for field, choices in (
             ("architecture", ARCHITECTURES),
             ("likelihood", LIKELIHOODS),
@@ -66,10 +66,7 @@ class VAEProtocol:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value makes no sense."""
-        if self.num_importance_samples < 1:
-            raise UserError(f"`num_importance_samples` must be positive, got {self.num_importance_samples}.")
-        if self.noise_seed < 0:
-            raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
+        numbers.keep_whole(self, {"num_importance_samples": 1, "noise_seed": 0})
 
 
 SETTINGS = Settings(VAEConfig, VAEProtocol, ("label",))

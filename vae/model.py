@@ -135,7 +135,7 @@ class VAE(ImageDistribution):
         """
         parameters = dict(locals())
         _check(name, architecture, likelihood, latent_size, num_mixtures, num_importance_samples)
-        conditions.check_size(condition_size, name)
+        condition_size = conditions.check_size(condition_size, name)
         image_shape = check_image_shape(image_shape, name)
         dtype = tf.as_dtype(dtype)
         channels = image_shape[-1]

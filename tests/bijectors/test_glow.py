@@ -153,6 +153,14 @@ def test_a_condition_that_does_not_fit_is_refused(conditional, condition, messag
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("shape", [[1, 16, 8, 1], [1, 8, 8, 3], [8, 8]])
+def test_images_of_another_shape_are_refused(shape):
+    flow = bijectors.Glow((8, 8, 1), levels=1, steps_per_level=1, hidden_channels=4)
+    for call in (flow.forward, flow.inverse):
+        with pytest.raises(ValueError, match=r"must have shape|at least|must be images|event_ndims|rank"):
+            call(tf.zeros(shape))
+
+
 def test_a_needless_condition_or_two_ways_at_once_are_refused(conditional):
     with pytest.raises(ValueError, match="`condition` was given, but condition_channels=0"):
         _inverse(_glow(), VECTORS)

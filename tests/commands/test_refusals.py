@@ -54,9 +54,9 @@ OF_TABLES = [
     ((*TABLE, "--report"), "--report is for images"),
     ((*TABLE, "--outlier_kinds=noise"), "--outlier_kinds is for images"),
     ((*TABLE, "--family=glow"), "--family=glow is for images, and table.csv is a table"),
-    ((*TABLE, "--num_steps=0"), "--num_steps must be an integer >= 1"),
+    ((*TABLE, "--num_steps=0"), "--num_steps must be a positive integer"),
     ((*TABLE, "--coupling=additive"), "--coupling must be one of"),
-    ((*TABLE, "--steps=-1"), "--steps must be positive"),
+    ((*TABLE, "--steps=-1"), "--steps must be a positive integer"),
     ((*TABLE, "--ignore=b,c"), "table.csv: a flow over vectors takes two columns or more, got one"),
     ((*TABLE, "--columns=a,x"), "table.csv: has no column x; there are a, b, c"),
     ((*TABLE, "--evaluate_on=digits"), "digits: the run is of a table, and this is none"),
@@ -97,7 +97,7 @@ OF_TABLES = [
 ]
 # (arguments, what the message has in it)
 CASES = [
-    ((*TRAIN, "--dataset=digits", "--steps=-1"), "--steps must be positive"),
+    ((*TRAIN, "--dataset=digits", "--steps=-1"), "--steps must be a positive integer"),
     ((*TRAIN, "--dataset=digits", "--levels=0"), "--levels must be a positive integer"),
     ((*TRAIN, "--dataset=digits", "--family=vae", "--levels=2"), "--levels is a flag of glow"),
     ((*TRAIN, "--dataset=digits", "--parts=3"), "--batch_size=64 cannot be cut into --parts=3"),

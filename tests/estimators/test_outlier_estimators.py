@@ -211,7 +211,7 @@ def test_what_cannot_be_fitted_is_one_line():
         (make("likelihood_regret", **SMALL), OWN, "needs a VAE|is not one of|is for images"),
         (make(validation_fraction=0.8, **SMALL), OWN, "must be positive and sum to 1"),
         (make(calibration_fraction=0.001, validation_fraction=0.99, **SMALL), OWN[:20], "too few"),
-        (make(num_steps=0, max_iter=0), OWN, "`num_steps` must be an integer"),
+        (make(num_steps=0, max_iter=0), OWN, "`num_steps` must be a positive integer"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             estimator.fit(rows)

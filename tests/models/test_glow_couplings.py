@@ -68,10 +68,10 @@ def test_of_one_channel_there_is_no_1x1_convolution():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("num_bins", 1, "`num_bins` must be an integer of at least 2, got 1"),
+        ("num_bins", 1, "`num_bins` must be an integer of 2 or more, got 1"),
         ("num_components", 0, "`num_components` must be a positive integer, got 0"),
-        ("checkerboard_steps", -1, "`checkerboard_steps` must be an integer of at least 0, got -1"),
-        ("checkerboard_steps", True, "`checkerboard_steps` must be an integer of at least 0, got True"),
+        ("checkerboard_steps", -1, "`checkerboard_steps` must be an integer of 0 or more, got -1"),
+        ("checkerboard_steps", True, "`checkerboard_steps` must be an integer of 0 or more, got True"),
     ],
 )
 def test_bad_configurations_are_named(field, value, message):

@@ -144,13 +144,13 @@ def test_one_with_a_prior_or_network_of_its_own_begins_as_the_others_and_is_rebu
 def test_what_is_no_vector_flow_is_refused():
     for arguments, message in (
         ({"size": 1}, "`size` must be at least 2"),
-        ({"size": 2, "num_steps": 0}, "`num_steps` must be an integer >= 1"),
+        ({"size": 2, "num_steps": 0}, "`num_steps` must be a positive integer"),
         ({"size": 2, "coupling": "cubic"}, "`coupling` must be one of"),
         ({"size": 2, "prior": "cauchy"}, "`prior` must be one of"),
         ({"size": 3, "prior": tfd.Normal(tf.zeros([2]), 1.0)}, "`prior` must be scalar with batch shape"),
         ({"size": 2, "dtype": "foo"}, "vector_flow: `dtype` must be a floating type, got 'foo'"),
         ({"size": 2, "dtype": "float16"}, "`dtype` must be one of"),
-        ({"size": 2, "condition_size": -1}, "`condition_size` must be an integer >= 0"),
+        ({"size": 2, "condition_size": -1}, "`condition_size` must be an integer of 0 or more"),
     ):
         with pytest.raises(UserError, match=message):
             tfp_flows.vector_flow(**arguments)

@@ -23,8 +23,11 @@ def test_choices_are_those_that_exist():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"steps": 0}, "^`steps` must be positive and finite, got 0"),
-        ({"batch_size": -1}, "^`batch_size` must be positive"),
+        ({"steps": 0}, "^`steps` must be a positive integer, got 0"),
+        ({"batch_size": -1}, "^`batch_size` must be a positive integer"),
+        ({"steps": 2.5}, "^`steps` must be a positive integer, got 2.5"),
+        ({"seed": -1}, "^`seed` must be an integer of 0 or more, got -1"),
+        ({"learning_rate": float("nan")}, "^`learning_rate` must be positive and finite, got nan"),
         ({"seed": 2**63}, "^`seed` must be below"),
         ({"ema_decay": 1.0}, "^`ema_decay` must be in"),
         ({"warmup": 0.7, "decay": 0.5}, "^`warmup=0.7` and `decay=0.5` take more than the whole training"),

@@ -176,7 +176,7 @@ def test_resuming_with_other_settings_is_refused(finished, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps=0"], "--steps must be positive and finite, got 0"),
+        (["--steps=0"], "--steps must be a positive integer, got 0"),
         (["--steps=9", "--learning_rate=inf"], "--learning_rate must be positive and finite, got inf"),
         (["--steps=9", f"--seed={2**70}"], "--seed must be below 2**63"),
         (["--steps=9", "--run=README.md/run"], "README.md/run: Not a directory"),

@@ -28,9 +28,9 @@ from vae import config, likelihoods
         (
             config.VAEProtocol,
             {"num_importance_samples": 0},
-            "`num_importance_samples` must be positive,",
+            "`num_importance_samples` must be a positive integer,",
         ),
-        (config.VAEProtocol, {"noise_seed": -1}, "`noise_seed` must not be negative, got -1."),
+        (config.VAEProtocol, {"noise_seed": -1}, "`noise_seed` must be an integer of 0 or more, got -1."),
     ],
 )
 def test_mistakes_name_the_argument(kind, settings, message):

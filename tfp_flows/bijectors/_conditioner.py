@@ -1,5 +1,6 @@
 """Building and calling the network that conditions a coupling or a factor-out."""
 
+import numbers
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -60,7 +61,7 @@ def input_limit(limit: float, owner: str) -> float:
     Raises:
       UserError: If it is none.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < float("inf"):
+    if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not 0 <= limit < float("inf"):
         raise UserError(f"{owner}: `input_limit` must be positive, or 0 for none, got {limit!r}.")
     return float(limit)
 

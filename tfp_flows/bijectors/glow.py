@@ -206,10 +206,19 @@ class Glow(fused_chain.FusedChain):
             sources,
         )
 
+    def _check_image(self, value: tf.Tensor) -> None:
+        shape = value.shape
+        if shape.rank is not None and not shape[-3:].is_compatible_with(self.image_shape):
+            raise UserError(
+                f"{self.name}: images and latents must have shape [..., "
+                f"{', '.join(map(str, self.image_shape))}], got {tuple(shape)}."
+            )
+
     def _routed(
         self, value: tf.Tensor, condition: Condition | None, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         """The members' keyword arguments: `condition` for all of them, or `kwargs`, by their names."""
+        self._check_image(value)
         size = self._plan.condition_channels
         if condition is None:
             if size and not kwargs:

@@ -4,10 +4,10 @@ The classes are in `registry`.
 """
 
 import math
-import operator
 from collections.abc import Mapping
 from typing import SupportsFloat, cast
 
+from tfp_flows.checks import numbers
 from tfp_flows.detectors.errors import DetectorError
 
 NAMES = (
@@ -66,7 +66,6 @@ LEAST = {  # whole numbers, by setting
     "seed": 0,
     "width": 1,
 }
-_WHOLE = {0: "an integer of 0 or more", 1: "a positive integer", 2: "an integer of 2 or more"}
 POSITIVE = ("learning_rate", "threshold")
 MAY_BE_NONE = ("num_probes",)
 
@@ -112,13 +111,10 @@ def check_number(name: str, setting: str, value: object) -> object:
     if value is None and setting in MAY_BE_NONE:
         return value
     if setting in LEAST:
-        least = LEAST[setting]
-        try:
-            number = least - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-        except TypeError:
-            number = least - 1
-        if number < least:
-            raise DetectorError(f"{name}: `{setting}` must be {_WHOLE[least]}, got {value!r}.")
+        number = numbers.whole(value, LEAST[setting])
+        if number is None:
+            wanted = numbers.wanted(LEAST[setting])
+            raise DetectorError(f"{name}: `{setting}` must be {wanted}, got {value!r}.")
         return number
     if setting in POSITIVE:
         try:

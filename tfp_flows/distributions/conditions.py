@@ -4,15 +4,18 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_flows.checks import numbers
 from tfp_flows.checks.errors import UserError
 
 
-def check_size(size: object, owner: str) -> None:
-    """Raises `UserError` unless `size`, of a condition, is an integer that is not negative."""
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+def check_size(size: object, owner: str) -> int:
+    """`size`, of a condition, as a Python `int`; raises `UserError` unless it is one of 0 or more."""
+    number = numbers.whole(size, 0)
+    if number is None:
         raise UserError(
             f"{owner}: `condition_size` must be a positive integer, or 0 for none, got {size!r}."
         )
+    return number
 
 
 def checked(condition: Any, size: int, dtype: tf.DType, owner: str) -> tf.Tensor | None:

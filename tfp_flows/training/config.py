@@ -3,12 +3,22 @@
 import dataclasses
 import math
 
+from tfp_flows.checks import numbers
 from tfp_flows.checks.errors import UserError
 
 OPTIMIZERS = ("adam", "adamax", "rmsprop")
 STRATEGIES = ("none", "mirrored", "multi_worker")  # see `training.strategies`
 DECAY_FORMS = ("cosine", "linear", "sqrt")
 MIXED_PRECISION = ("none", "bfloat16")
+LEAST = {
+    "steps": 1,
+    "batch_size": 1,
+    "log_every": 1,
+    "checkpoint_every": 1,
+    "validate_every": 0,
+    "early_stopping": 0,
+    "seed": 0,
+}
 OUTLIER_KINDS = (  # see `training.outlier_kinds`
     *("blurred", "faded", "inverted", "binarized", "outlined", "shuffled", "permuted", "turned", "enlarged"),
     *("shrunk", "blended", "mutated", "grained", "smooth", "constant", "noise"),
@@ -89,12 +99,10 @@ class TrainingConfig:
 
     def __post_init__(self):
         """Raises `UserError`, naming the argument, where a value makes no sense."""
-        positive = ("steps", "batch_size", "learning_rate", "log_every", "checkpoint_every")
-        for field in positive:
-            if not 0 < getattr(self, field) < math.inf:
-                raise UserError(f"`{field}` must be positive and finite, got {getattr(self, field)}.")
-        not_negative = ("clip_norm", "weight_decay", "inverse_penalty", "validate_every", "seed")
-        for field in (*not_negative, "early_stopping", "outlier_margin", "outlier_weight"):
+        numbers.keep_whole(self, LEAST)
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(f"`learning_rate` must be positive and finite, got {self.learning_rate}.")
+        for field in ("clip_norm", "weight_decay", "inverse_penalty", "outlier_margin", "outlier_weight"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise UserError(f"`{field}` must be finite and not negative, got {getattr(self, field)}.")
         if self.seed >= 2**63:

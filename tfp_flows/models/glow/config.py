@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from tfp_flows.checks import numbers
 from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.bounds import BOUNDS
 from tfp_flows.models.settings import Settings
@@ -25,6 +26,7 @@ LEAST = {
     "checkerboard_steps": 0,
     "dequantization_steps": 1,
     "dequantization_channels": 1,
+    "seed": 0,
 }
 
 
@@ -127,11 +129,7 @@ class GlowConfig:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a value is of the wrong kind or two of them contradict."""
-        for field, least in LEAST.items():
-            value = getattr(self, field)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
-                raise UserError(f"GlowConfig: `{field}` must be {wanted}, got {value!r}.")
+        numbers.keep_whole(self, LEAST, "GlowConfig")
         _check_choice(self, "coupling", COUPLINGS)
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
@@ -185,12 +183,7 @@ class GlowProtocol:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a value makes no sense."""
-        if self.num_dequantization_samples < 1:
-            raise UserError(
-                f"`num_dequantization_samples` must be positive, got {self.num_dequantization_samples}."
-            )
-        if self.noise_seed < 0:
-            raise UserError(f"`noise_seed` must not be negative, got {self.noise_seed}.")
+        numbers.keep_whole(self, {"num_dequantization_samples": 1, "noise_seed": 0})
 
 
 SETTINGS = Settings(GlowConfig, GlowProtocol, ("label", "lowres"))

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from tfp_flows.checks import numbers
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.settings import Settings
 
@@ -10,6 +11,7 @@ COUPLINGS = ("affine", "spline", "mixture")
 SCALES = ("sigmoid", "exp", "tanh")
 PRIORS = ("normal", "laplace", "logistic", "student_t")
 DTYPES = ("float32", "float64")
+LEAST = {"num_steps": 1, "hidden_units": 1, "condition_size": 0, "seed": 0}
 
 
 def _field(default: Any, text: str, **metadata: Any) -> Any:
@@ -38,10 +40,7 @@ class VectorFlowConfig:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value is of the wrong kind."""
-        for field, least in (("num_steps", 1), ("hidden_units", 1), ("condition_size", 0), ("seed", 0)):
-            value = getattr(self, field)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"vector_flow: `{field}` must be an integer >= {least}, got {value!r}.")
+        numbers.keep_whole(self, LEAST, "vector_flow")
         choices = {"coupling": COUPLINGS, "scale_form": SCALES, "prior": PRIORS, "dtype": DTYPES}
         for field, known in choices.items():
             value = getattr(self, field)
