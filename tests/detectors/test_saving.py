@@ -119,6 +119,19 @@ def _with_reference(model):
     return runs.load_model(runs.Run(model.run_reference.folder))[0]
 
 
+def test_what_somebody_else_put_beside_a_detector_is_not_lost(tmp_path):
+    detector = detectors.Typicality(gaussian()).fit(random_images())
+    (tmp_path / "place").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "place")
+    for _ in range(2):  # an earlier detector gives way, and a link stays one
+        detector.save(tmp_path / "link")
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "place" / "detector.json").exists()
+    (tmp_path / "place" / "notes.txt").write_text("mine")
+    with pytest.raises(detectors.DetectorError, match="holds notes.txt beside the detector, which would be"):
+        detector.save(tmp_path / "link")
+    assert (tmp_path / "place" / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("kind", ["critics", "foreign_patches"])
 def test_weights_that_are_missing_or_of_another_shape_are_refused_when_it_is_loaded(kind, tmp_path):
     images = random_images()

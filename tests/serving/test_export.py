@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def exported(runs):
         run = Run(runs / name)
         serving.export(run, runs / f"{name}_exported", runs / f"{name}_detector")
     return runs
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_earlier_export_gives_way_and_what_somebody_put_beside_it_does_not(exported, tmp_path, name):
+    folder = exported / f"{name}_exported"
+    assert serving.signature_file.check_out(folder) == folder
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "README.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds README.txt beside the export, which would be lost"):
+        serving.export(Run(exported / name), copy)
+    assert (copy / "README.txt").read_text() == "mine"
 
 
 # Loads an export while every import but TensorFlow's own fails.

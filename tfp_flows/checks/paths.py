@@ -1,12 +1,16 @@
 """Paths that TensorFlow can read back what was written to."""
 
+import fnmatch
 import os
+import pathlib
+from collections.abc import Collection
 
 from tfp_flows.checks.errors import UserError
 
 # TensorFlow looks for the files of checkpoints, SavedModels and data sets by patterns, in which these stand
 # for others; there is no way to escape them (TF 2.21).
 OF_PATTERNS = "[]*?\\"
+OF_SAVED_MODELS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
 
 
 def check_path(path: str | os.PathLike, argument: str) -> str | os.PathLike:
@@ -31,3 +35,23 @@ def check_path(path: str | os.PathLike, argument: str) -> str | os.PathLike:
             f"pattern of file names; use a path without any of {' '.join(OF_PATTERNS)}."
         )
     return path
+
+
+def why_not_replaced(folder: pathlib.Path, what: str, mark: str, own: Collection[str]) -> str | None:
+    """Why a folder may not give way to a new one of its kind; None where it may.
+
+    Args:
+      folder: Which may not be there, or be empty.
+      what: What is to be written there, such as "export".
+      mark: Name of the file that each of these has.
+      own: Patterns of the names of all that they have: anything else is somebody's, and would be lost.
+    """
+    if not folder.exists():
+        return None
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if not (folder.is_dir() and (mark in names or not names)):
+        return f"`out`: {folder} is there already and is no {what}."
+    others = [name for name in names if not any(fnmatch.fnmatchcase(name, each) for each in (mark, *own))]
+    if not others:
+        return None
+    return f"`out`: {folder} holds {others[0]} beside the {what}, which would be lost: take another folder."

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfp_flows.checks import archives, files
+from tfp_flows.checks import archives, files, paths
 from tfp_flows.checks.errors import UserError
 from tfp_flows.detectors.errors import DetectorError
 
@@ -73,11 +73,11 @@ def check_out(out: str | os.PathLike[str]) -> None:
     """Refuses a folder that a detector cannot be written to.
 
     Raises:
-      DetectorError: If it holds something else.
+      DetectorError: If it holds something else, or something beside a detector.
     """
-    path = pathlib.Path(out)
-    if path.exists() and not (path / DESCRIPTION).exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DetectorError(f"`out`: {path} is there already and is no detector.")
+    why = paths.why_not_replaced(pathlib.Path(out), "detector", DESCRIPTION, (ARRAYS, STATISTICS))
+    if why:
+        raise DetectorError(why)
 
 
 def _described(path: pathlib.Path) -> dict[str, Any]:

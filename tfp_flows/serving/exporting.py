@@ -11,9 +11,7 @@ from tfp_flows.checks.errors import UserError
 from tfp_flows.serving import one_file, servable, stablehlo
 from tfp_flows.serving.formats import BATCH_SIZES, FILES, SAVED_MODEL, STABLEHLO
 from tfp_flows.serving.model_card import model_card
-from tfp_flows.serving.signature_file import FORMAT, SIGNATURE_FILE, check_out
-
-CARD_FILE = "model_card.md"
+from tfp_flows.serving.signature_file import CARD_FILE, FORMAT, SIGNATURE_FILE, check_out
 
 
 def export(

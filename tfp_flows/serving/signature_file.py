@@ -8,11 +8,13 @@ from typing import Any
 from tfp_flows import runs
 from tfp_flows.checks import files, sizes
 from tfp_flows.checks.errors import UserError
-from tfp_flows.checks.paths import check_path
+from tfp_flows.checks.paths import OF_SAVED_MODELS, check_path, why_not_replaced
 from tfp_flows.data import Preparation
 from tfp_flows.serving.formats import FILES, FORMATS, SAVED_MODEL, SPOKEN, STABLEHLO
 
 SIGNATURE_FILE = "signature.json"
+CARD_FILE = "model_card.md"
+OF_EXPORTS = (CARD_FILE, *FILES.values(), "*.mlir", "weights.safetensors", "run_stablehlo.py", "__pycache__")
 FORMAT = 1  # of signature.json
 
 
@@ -92,12 +94,13 @@ def check_out(out: str | os.PathLike) -> pathlib.Path:
     """The folder, refused where an export cannot be written to it.
 
     Raises:
-      RunError: If it holds something else.
+      RunError: If it holds something else, or something beside an export.
       UserError: If TensorFlow cannot read from such a path.
     """
     path = pathlib.Path(check_path(out, "out"))
-    if path.exists() and not (path / SIGNATURE_FILE).exists() and (not path.is_dir() or any(path.iterdir())):
-        raise runs.RunError(f"`out`: {path} is there already and is no export.")
+    why = why_not_replaced(path, "export", SIGNATURE_FILE, (*OF_SAVED_MODELS, *OF_EXPORTS))
+    if why:
+        raise runs.RunError(why)
     return path
 
 

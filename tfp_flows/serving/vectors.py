@@ -96,7 +96,7 @@ def export_vectors(
       DetectorError: If the detector does not run inside a graph, or is of other vectors.
       RunError: If `out` holds something else.
     """
-    out = pathlib.Path(check_path(out, "out"))
+    out = signature_file.check_out(out)
     shape = tf.TensorShape(getattr(flow, "event_shape", None))
     if shape.rank != 1 or not shape.is_fully_defined():
         raise UserError(f"`flow` must be a density of vectors [D], got one of events {shape}.")
@@ -112,8 +112,6 @@ def export_vectors(
             raise detectors.DetectorError(
                 f"`detector` is of {detector.image_shape}, and the flow of vectors [{size}]."
             )
-    if out.exists() and not (out / SIGNATURE_FILE).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise runs.RunError(f"`out`: {out} is there already and is no export.")
     offered = _Servable(flow, detector)
     known = None if detector is None else detector.calibration_scores
     described = {
