@@ -183,6 +183,17 @@ def test_case_15_a_copy_of_the_training_images_calibrates_nothing(work):
         )
 
 
+def test_images_that_the_detector_is_fitted_to_calibrate_nothing(work):
+    name = f"folder:{work / 'images'}"
+    fitted_to, others = (data.load(name, split).images for split in ("validation", "test"))
+    np.savez(work / "copy.npz", images=np.concatenate([fitted_to, others]))
+    detector = detectors.Likelihood(gaussian(shape=(8, 8, 1)))
+    spec = dataclasses.replace(runs.Run(work / "run").spec(), dataset=name)
+    with pytest.warns(data.DataWarning, match="the detector is fitted to, and are left out"):
+        used = detectors.fit_and_calibrate(detector, spec, calibrate_on=f"npz:{work / 'copy.npz'}")
+    assert used.calibration == len(detector.calibration_scores) == len(others)
+
+
 def test_case_16_files_that_are_gone_are_said_when_training_goes_on(work):
     split = split_of(f"folder:{work / 'images'}")
     for i in range(50):

@@ -42,9 +42,9 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """A new folder to fill, which then takes the place of `path`, as a whole or not at all.
 
-    It is made beside, in `.NAME.*`, brought to the disk, and renamed; an earlier `path`, or what it is a link
-    to, is removed. A process that is killed leaves what is beside; between the two renames, `path` is there
-    as `.NAME.*/old`.
+    It is made beside, in `.NAME.*`, brought to the disk, and renamed; an earlier `path` is removed, through
+    a link if it is one. A process that is killed leaves what is beside; between the two renames, `path` is
+    there as `.NAME.*/old`.
 
     Args:
       path: Of the folder; those that it lies in are made.

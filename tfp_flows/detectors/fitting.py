@@ -112,6 +112,8 @@ def fit_and_calibrate(
     held_out = _not_trained_on(held_out, trained_on)
     if detector.fit_split != "train":
         fitted_to = _not_trained_on(fitted_to, trained_on)
+    if calibrate_on is not None:
+        held_out = _not_trained_on(held_out, [TrainedOn.of(fitted_to.images)], "the detector is fitted to")
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
     training, most = None, min(max_images or detector.most_training_images, detector.most_training_images)
@@ -128,15 +130,17 @@ def fit_and_calibrate(
     return Used(len(fitted_to), len(held_out), fit_total, calibration_total, called, num_training)
 
 
-def _not_trained_on(images: data.ImageSet, trained_on: Sequence[TrainedOn | None]) -> data.ImageSet:
+def _not_trained_on(
+    images: data.ImageSet, trained_on: Sequence[TrainedOn | None], what: str = "were trained on"
+) -> data.ImageSet:
     """The images without those that equal one of `trained_on`."""
     seen = np.any([known.holds(images.images) for known in trained_on if known], axis=0)
     if not np.any(seen):
         return images
     count = f"{np.count_nonzero(seen):,} of the {len(images):,} {images.split} images of {images.name}"
     if np.all(seen):
-        raise DetectorError(f"`run`: {count} were trained on: none is left to fit or to calibrate with.")
-    warnings.warn(f"{count} were trained on, and are left out.", data.DataWarning, stacklevel=3)
+        raise DetectorError(f"`run`: {count} {what}: none is left to fit or to calibrate with.")
+    warnings.warn(f"{count} {what}, and are left out.", data.DataWarning, stacklevel=3)
     return dataclasses.replace(images.select(np.flatnonzero(~seen)), total=images.total)
 
 

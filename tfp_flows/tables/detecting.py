@@ -55,6 +55,9 @@ def fit_and_calibrate(
     held_out = _not_trained_on(held_out, dtype, trained_on)
     if detector.fit_split != "train":
         fitted_to = _not_trained_on(fitted_to, dtype, trained_on)
+    if calibrate_on is not None:
+        known = [runs.TrainedOn.of(fitted_to.as_type(dtype))]
+        held_out = _not_trained_on(held_out, dtype, known, "the detector is fitted to")
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
     detector.fit(fitted_to.as_type(dtype), "fit" if progress else None)
@@ -105,7 +108,10 @@ def explained(detector: "detectors.Detector", table: data.Table, alpha: float) -
 
 
 def _not_trained_on(
-    table: data.Table, dtype: str, trained_on: Sequence[runs.TrainedOn | None]
+    table: data.Table,
+    dtype: str,
+    trained_on: Sequence[runs.TrainedOn | None],
+    what: str = "were trained on",
 ) -> data.Table:
     """The rows without those that equal one of `trained_on`."""
     seen = np.any([known.holds(table.as_type(dtype)) for known in trained_on if known], axis=0)
@@ -113,8 +119,6 @@ def _not_trained_on(
         return table
     count = f"{np.count_nonzero(seen):,} of the {len(table):,} {table.split} rows of {table.name}"
     if np.all(seen):
-        raise detectors.DetectorError(
-            f"`run`: {count} were trained on: none is left to fit or to calibrate with."
-        )
-    warnings.warn(f"{count} were trained on, and are left out.", data.DataWarning, stacklevel=3)
+        raise detectors.DetectorError(f"`run`: {count} {what}: none is left to fit or to calibrate with.")
+    warnings.warn(f"{count} {what}, and are left out.", data.DataWarning, stacklevel=3)
     return dataclasses.replace(table.select(np.flatnonzero(~seen)), total=table.total)
