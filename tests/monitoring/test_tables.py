@@ -119,6 +119,23 @@ def test_a_table_that_grows_is_followed_by_whole_lines(tmp_path):
     assert [(row.key, row.p_value) for row in next(followed)] == [("b", 0.5), ("c", 0.25)]
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_table_that_is_written_anew_is_read_from_its_header_on(tmp_path, replaced):
+    path, faults = tmp_path / "t.csv", monitoring.Faults()
+    path.write_text("key,p_value\na,0.5\nb,0.5\n")
+    followed = monitoring.Tables([str(path)], None, faults).follow(poll=0.0)
+    assert [row.key for row in next(followed)] == ["a", "b"]
+    other = "p_value,key\n0.25,c\n" + "0.125,d\n" * (5 if replaced else 0)  # a larger one is another file
+    if replaced:
+        (tmp_path / "new").write_text(other)
+        (tmp_path / "new").replace(path)
+    else:
+        path.write_text(other)
+    expected = [("c", 0.25), *[("d", 0.125)] * (5 if replaced else 0)]
+    assert [(row.key, row.p_value) for row in next(followed)] == expected
+    assert faults.lines() == []
+
+
 @pytest.mark.parametrize(
     ("clock", "key", "text", "expected"),
     [

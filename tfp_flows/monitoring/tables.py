@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import csv
+import functools
 import glob
 import gzip
 import io
@@ -12,7 +13,7 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
 from tfp_flows.checks import extras, files
@@ -105,15 +106,15 @@ class Tables:
             for line in iter(_standard_input().readline, ""):
                 yield list(parsed.rows([line]))
             return
-        followed: dict[str, tuple[_Growing, _Csv]] = {}
+        followed: dict[str, _Growing] = {}
         while True:
             for path in self.paths():
                 if path == STANDARD_INPUT or path.endswith((".parquet", ".gz")):
                     raise MonitoringError(f"`follow`: {path} cannot be followed: only CSV files can.")
                 if path not in followed:
-                    followed[path] = (_Growing(path), _Csv(path, self._time_column, self._faults))
-                growing, parsed = followed[path]
-                if found := list(parsed.rows(growing.lines())):
+                    anew = functools.partial(_Csv, path, self._time_column, self._faults)
+                    followed[path] = _Growing(path, anew)
+                if found := list(followed[path].rows()):
                     yield found
             time.sleep(poll)
 
@@ -208,20 +209,28 @@ class _Csv:
 
 
 class _Growing:
-    """The whole lines of a file that somebody writes."""
+    """A table that somebody writes, by its whole lines; one written anew is read from its header on."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, anew: Callable[[], _Csv]) -> None:
         self._path = path
+        self._anew = anew
+        self._parsed = anew()
         self._place = 0
+        self._file = (0, 0)
 
-    def lines(self) -> list[str]:
+    def rows(self) -> Iterator[Row]:
+        """Those that have come since."""
         with _naming(self._path), open(self._path, "rb") as file:
-            if os.fstat(file.fileno()).st_size < self._place:
-                self._place = 0  # it was written anew
+            status = os.fstat(file.fileno())
+            identity = (status.st_dev, status.st_ino)
+            if status.st_size < self._place or (self._place and identity != self._file):
+                self._parsed, self._place = self._anew(), 0
+            self._file = identity
             file.seek(self._place)
             whole, _, _ = file.read().rpartition(b"\n")
         self._place += len(whole) + bool(whole)
-        return whole.decode("utf-8-sig", NO_UTF8).split("\n") if whole else []
+        lines = whole.decode("utf-8-sig", NO_UTF8).split("\n") if whole else []
+        return self._parsed.rows(lines)
 
 
 def _of_parquet(path: str, time_column: str | None, faults: Faults) -> Iterator[Row]:
