@@ -18,6 +18,7 @@ from tfp_flows import data, detectors, runs
 from tfp_flows.data.names import same_source
 from tfp_flows.detectors import default, tails
 from tfp_flows.detectors.input_complexity import LN2
+from tfp_flows.numerics import roc
 
 ALPHA = 0.05
 OWN = ("validation", "calibration", "test")
@@ -164,15 +165,11 @@ def _scores_of_terms(fitted_to: np.ndarray) -> dict[str, Callable[[np.ndarray], 
     }
 
 
-def auroc(own: np.ndarray, foreign: np.ndarray) -> float:
-    """The probability that a foreign image scores higher than an own one, ties counted half."""
-    ranks = scipy.stats.rankdata(np.concatenate([own, foreign]))[len(own) :]
-    return float((ranks.mean() - (len(foreign) + 1) / 2) / len(own))
-
-
 def areas(scores: Scores) -> dict[str, float]:
     """The AUROC of each foreign set."""
-    return {name: auroc(scores["test"], values) for name, values in scores.items() if name not in OWN}
+    return {
+        name: roc.area_under(scores["test"], values) for name, values in scores.items() if name not in OWN
+    }
 
 
 def combinations(tests: Sequence[str]) -> list[Combination]:

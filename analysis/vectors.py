@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import sklearn.covariance
 import sklearn.datasets
-import sklearn.metrics
 import tensorflow as tf
 import tf_keras
 from tensorflow_probability import distributions as tfd
@@ -21,6 +20,7 @@ from tensorflow_probability import distributions as tfd
 import tfp_flows
 from analysis import vector_figure
 from tfp_flows import detectors
+from tfp_flows.numerics import roc
 
 SPLITS = 2
 FIT: dict[str, Any] = dict(optimizer="adam", progress=False)
@@ -80,16 +80,15 @@ def fitted(parts: Parts, **settings: Any) -> tfd.Distribution:
 def aurocs(flow: tfd.Distribution, parts: Parts, foreign: np.ndarray) -> dict[str, float]:
     """AUROC of a few detectors, and of the default's tests, for foreign rows against test rows."""
     kinds = (detectors.Default, detectors.Likelihood, detectors.Typicality, detectors.DensityOfStates)
-    truth = np.repeat([0, 1], [len(parts.test), len(foreign)])
+    foreign, count = foreign.astype(np.float32), len(parts.test)
     found = {}
     for kind in kinds:
         detector = kind(flow).fit(parts.validation).calibrate(parts.calibration)
-        scores = np.concatenate([detector.score(parts.test), detector.score(foreign.astype(np.float32))])
-        found[kind.name] = float(sklearn.metrics.roc_auc_score(truth, scores))
+        found[kind.name] = roc.area_under(detector.score(parts.test), detector.score(foreign))
         if kind is detectors.Default:
-            each = detector.tests(np.concatenate([parts.test, foreign.astype(np.float32)]))
+            each = detector.tests(np.concatenate([parts.test, foreign]))
             for name, fractions in each.items():
-                found[f"default: {name}"] = float(sklearn.metrics.roc_auc_score(truth, -fractions))
+                found[f"default: {name}"] = roc.area_under(-fractions[:count], -fractions[count:])
     return found
 
 

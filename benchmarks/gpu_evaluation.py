@@ -3,6 +3,7 @@
 import numpy as np
 
 from benchmarks import gpu_training, stablehlo
+from tfp_flows.numerics import roc
 
 SETS_FILE = "sets.npz"
 DISTANT = ("checkerboard", "checkerboard_2", "stripes", "zeros", "full", "noise")
@@ -52,19 +53,12 @@ def distant_images(image_shape):
     return dict(zip(DISTANT, [image.astype(np.uint8) for image in images] + [noise], strict=True))
 
 
-def auroc(inside, outside):
-    """The share of pairs in which the one outside has the higher score, ties counting half."""
-    inside = np.sort(inside)
-    below, upto = (np.searchsorted(inside, outside, side) for side in ("left", "right"))
-    return float(np.mean(below + upto) / (2 * len(inside)))
-
-
 def _summary(bits, inside):
     finite = np.isfinite(bits)
     error = float(np.std(bits[finite]) / np.sqrt(max(finite.sum(), 1)))
     # What is not finite is as unlikely as can be.
     scores = [np.where(np.isfinite(values), values, np.inf) for values in (inside, bits)]
-    return [float(np.mean(bits[finite])), error, auroc(*scores), float(1 - finite.mean())]
+    return [float(np.mean(bits[finite])), error, roc.area_under(*scores), float(1 - finite.mean())]
 
 
 def _of_samples(model, size, images, count, seed):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from analysis import default_study, foreign_sets
 from tests.detectors.models import gaussian
@@ -37,13 +36,6 @@ def test_what_changes_keep(own):
     assert (foreign_sets.coarse(own, rng) % 16 == 0).all()
     patched = foreign_sets.with_patch(own, rng)
     assert ((patched != own).any(-1).sum((1, 2)) <= 16 * 16).all()
-
-
-def test_areas_are_scikit_learns():
-    rng = np.random.RandomState(0)
-    own, foreign = rng.randint(0, 9, 60), rng.randint(3, 12, 40)
-    expected = roc_auc_score(np.arange(100) >= 60, np.concatenate([own, foreign]))
-    assert default_study.auroc(own, foreign) == pytest.approx(expected)
 
 
 def test_the_choice_for_a_set_does_not_see_it():

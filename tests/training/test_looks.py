@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-import sklearn.metrics
 import tensorflow as tf
 import tensorflow_probability as tfp
 from PIL import Image
@@ -178,12 +177,6 @@ def test_other_models_have_neither():
 
     assert views.samples(Alone(), 2) is None and views.reconstructions(Alone(), IMAGES) is None
     assert views.terms(Alone(), IMAGES) == {}
-
-
-def test_auroc_is_that_of_scikit_learn():
-    own, foreign = (np.random.default_rng(i).integers(0, 20, 50).astype(float) for i in (0, 1))
-    expected = sklearn.metrics.roc_auc_score([0] * 50 + [1] * 50, [*own, *foreign])
-    assert looks._auroc(own, foreign) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_sample_is_evenly_spaced():

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfp_flows.checks.errors import UserError
+from tfp_flows.numerics import roc
 
 NUM_BOOTSTRAP = 200
 FEWEST = 10  # images of a set: resampling fewer says next to nothing, of one image nothing at all
@@ -36,8 +37,8 @@ def auroc(
     count = len(in_distribution)
     if not 0 < count < len(scores):
         raise UserError("auroc: there must be scores of both sets.")
-    _, places = np.unique(scores, return_inverse=True)  # NaN are equal, and the largest
-    value = _area(places, np.ones(len(scores)), count)
+    places = roc.places(scores)
+    value = roc.area(places, np.ones(len(scores)), count)
     if not (num_bootstrap and enough(len(in_distribution), len(out_of_distribution))):
         return value, None, None
     rng = np.random.default_rng(seed)
@@ -49,18 +50,9 @@ def auroc(
                 for one in (in_distribution, out_of_distribution)
             ]
         )
-        resampled.append(_area(places, weights, count))
+        resampled.append(roc.area(places, weights, count))
     low, high = np.quantile(resampled, [0.025, 0.975])
     return value, float(low), float(high)
-
-
-def _area(places: np.ndarray, weights: np.ndarray, count: int) -> float:
-    """The area from places among the different scores and how often each image counts, `count` own first."""
-    most = places.max() + 1
-    own = np.bincount(places[:count], weights[:count], most)
-    foreign = np.bincount(places[count:], weights[count:], most)
-    below = np.cumsum(own) - own
-    return float(foreign @ (below + own / 2) / (own.sum() * foreign.sum()))
 
 
 def enough(*counts: int) -> bool:

@@ -1,6 +1,7 @@
 """The sentences of a report: each follows from its numbers."""
 
 import importlib.metadata
+import shlex
 
 from tfp_flows import detectors
 from tfp_flows.data import names, printable
@@ -58,11 +59,11 @@ def likelier(found: Findings) -> str:
 
 def weak(found: Findings, label: str, area: float) -> str:
     """What to do where the score hardly tells a set from the model's own images."""
-    name = found.detector.name
+    name, folder = found.detector.name, shlex.quote(str(found.run.folder))
     others = [each for each in ("default", "foreign_patches", "input_complexity") if each != name]
     return (
         f"{name} does not tell {label} well from the model's own images (AUROC {area:.2f}; 0.5 is chance). "
-        f"Another score may: python -m tfp_flows.detect --run={found.run.folder} --detector={others[0]} "
+        f"Another score may: python -m tfp_flows.detect --run={folder} --detector={others[0]} "
         f"--out=DIR, or {others[1]}."
     )
 

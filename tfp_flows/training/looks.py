@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flows import data
+from tfp_flows.numerics import roc
 from tfp_flows.training import drawing, views
 from tfp_flows.training.metrics import Metrics
 from tfp_flows.training.subject import Subject
@@ -139,17 +140,10 @@ class Looks:
             return
         self._metrics.events.image(step, "likelihoods", drawing.histograms(shown, f"step {step:,}"))
         for label in shown.keys() - {OWN}:
-            self._metrics.events.add(step, **{f"auroc/{label}": _auroc(shown[OWN], shown[label])})
+            self._metrics.events.add(step, **{f"auroc/{label}": roc.area_under(shown[OWN], shown[label])})
 
 
 def sample(images: data.Array, most: int = MOST_IMAGES) -> np.ndarray:
     """At most so many images, evenly spaced, the same each time: no class is left out for its place."""
     places = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int).tolist()
     return np.concatenate([np.asarray(images[place : place + 1]) for place in places])
-
-
-def _auroc(own: np.ndarray, foreign: np.ndarray) -> float:
-    """P(foreign > own) + P(foreign = own) / 2, of bits per dimension: the AUROC of -log p."""
-    ascending = np.sort(own)
-    below, not_above = (np.searchsorted(ascending, foreign, side) for side in ("left", "right"))
-    return float((below + not_above).mean() / 2 / len(own))
