@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy.typing as npt
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_flows.bijectors import _condition, _reversible, fused_chain
-from tfp_flows.bijectors._one_pass import Gradients, Pair
+from tfp_flows.bijectors import _condition
+from tfp_flows.bijectors._shared_condition import Condition, SharedCondition
 from tfp_flows.checks import arguments
 from tfp_flows.checks.errors import UserError
 
 
-class ConditionedChain(fused_chain.FusedChain):
+class ConditionedChain(SharedCondition):
     """`FusedChain` on vectors `[D]`, with one keyword `condition` for all members that have a network.
 
         forward (latent -> data):  b_1(b_2(... b_n(z; h) ...; h); h)
@@ -36,6 +35,9 @@ class ConditionedChain(fused_chain.FusedChain):
     flow.log_prob(y, bijector_kwargs={"condition": h})         # y: [B, 4], h: [B, 3] or [3]
     ```
     """
+
+    size_argument = "condition_size"
+    size_unit = "values"
 
     def __init__(
         self,
@@ -74,55 +76,7 @@ class ConditionedChain(fused_chain.FusedChain):
         """K, the size of the condition; 0 for none."""
         return self._condition_size
 
-    def _inverse_with_log_det(
-        self, x: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None, **kwargs: Any
-    ) -> Pair:
-        return super()._inverse_with_log_det(x, **self._routed(x, condition, kwargs))
-
-    def _forward_with_log_det(
-        self, z: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None = None, **kwargs: Any
-    ) -> Pair:
-        return super()._forward_with_log_det(z, **self._routed(z, condition, kwargs))
-
-    def _vjp(
-        self,
-        inverse: bool,
-        result: tf.Tensor,
-        gradient: tf.Tensor,
-        dlog_det: tf.Tensor,
-        sources: Sequence[tf.Tensor],
-        condition: tf.Tensor | npt.ArrayLike | None = None,
-        **kwargs: Any,
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As `Glow._vjp`, of a chain that is a member of a reversible one."""
-        return _reversible.through_condition(
-            condition,
-            lambda: self._routed(result, condition, kwargs),
-            lambda every, given: fused_chain.FusedChain._vjp(
-                self, inverse, result, gradient, dlog_det, every, **given
-            ),
-            sources,
-        )
-
-    def _routed(
-        self, value: tf.Tensor, condition: tf.Tensor | npt.ArrayLike | None, kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The members' keyword arguments: `condition` for all of them, or `kwargs`, by their names."""
-        size = self._condition_size
-        if condition is None:
-            if size and not kwargs:
-                raise UserError(
-                    f"{self.name}: every call needs a `condition` of condition_size={size} values (a "
-                    f"distribution's as bijector_kwargs={{'condition': ...}})."
-                )
-            return kwargs
-        if kwargs:
-            raise UserError(
-                f"{self.name}: give `condition`, or keyword arguments by members' names, not both; got "
-                f"{sorted(kwargs)} too."
-            )
-        if not size:
-            raise UserError(f"{self.name}: a `condition` was given, but condition_size=0.")
-        given = _condition.broadcast(condition, value, 1, size, self.name)
+    def _of_members(self, condition: Condition, value: tf.Tensor) -> dict[str, Any]:
+        given = _condition.broadcast(condition, value, 1, self._condition_size, self.name)
         conditioned = [member.name for member in self.bijectors if hasattr(member, "network")]
         return {name: {"condition": given} for name in conditioned}

@@ -1,20 +1,17 @@
 """The bijector of Glow: squeeze, steps and factor-outs, level within level (Kingma and Dhariwal 2018)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_flows.bijectors import _condition, _glow_levels, _reversible, fused_chain
-from tfp_flows.bijectors._one_pass import Gradients
+from tfp_flows.bijectors import _condition, _glow_levels
+from tfp_flows.bijectors._shared_condition import Condition, SharedCondition
 from tfp_flows.checks.errors import UserError
 
-Condition: TypeAlias = tf.Tensor | npt.ArrayLike
 
-
-class Glow(fused_chain.FusedChain):
+class Glow(SharedCondition):
     """Glow for images `[H, W, C]`; the latent has the image's shape.
 
     From the image (above) to the latent (`inverse`), with K = `steps_per_level` and three levels:
@@ -72,6 +69,9 @@ class Glow(fused_chain.FusedChain):
     [1]: Diederik P. Kingma and Prafulla Dhariwal. Glow: Generative Flow with Invertible 1x1
          Convolutions. NeurIPS 2018. https://arxiv.org/abs/1807.03039 (figure 2)
     """
+
+    size_argument = "condition_channels"
+    size_unit = "channels"
 
     def __init__(
         self,
@@ -171,69 +171,19 @@ class Glow(fused_chain.FusedChain):
         """`[H, W, C]`, the channel that each dimension of the latent was in at its level."""
         return _glow_levels.latent_map(self.image_shape, self._plan.levels)[1]
 
-    def _inverse_with_log_det(
-        self, x: tf.Tensor, condition: Condition | None = None, **kwargs: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        return super()._inverse_with_log_det(x, **self._routed(x, condition, kwargs))
-
-    def _forward_with_log_det(
-        self, z: tf.Tensor, condition: Condition | None = None, **kwargs: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        return super()._forward_with_log_det(z, **self._routed(z, condition, kwargs))
-
-    def _inverse_by_position(
-        self, x: tf.Tensor, condition: Condition | None = None, **kwargs: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        return super()._inverse_by_position(x, **self._routed(x, condition, kwargs))
-
-    def _vjp(
-        self,
-        inverse: bool,
-        result: tf.Tensor,
-        gradient: tf.Tensor,
-        dlog_det: tf.Tensor,
-        sources: Sequence[tf.Tensor],
-        condition: Condition | None = None,
-        **kwargs: Any,
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """A chain's product, and its gradient by what members are given taken on to `condition`."""
-        return _reversible.through_condition(
-            condition,
-            lambda: self._routed(result, condition, kwargs),
-            lambda every, given: fused_chain.FusedChain._vjp(
-                self, inverse, result, gradient, dlog_det, every, **given
-            ),
-            sources,
-        )
-
-    def _check_image(self, value: tf.Tensor) -> None:
+    def _routed(
+        self, value: tf.Tensor, condition: Condition | None, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
         shape = value.shape
         if shape.rank is not None and not shape[-3:].is_compatible_with(self.image_shape):
             raise UserError(
                 f"{self.name}: images and latents must have shape [..., "
                 f"{', '.join(map(str, self.image_shape))}], got {tuple(shape)}."
             )
+        return super()._routed(value, condition, kwargs)
 
-    def _routed(
-        self, value: tf.Tensor, condition: Condition | None, kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The members' keyword arguments: `condition` for all of them, or `kwargs`, by their names."""
-        self._check_image(value)
-        size = self._plan.condition_channels
-        if condition is None:
-            if size and not kwargs:
-                raise UserError(
-                    f"{self.name}: every call needs a `condition` of condition_channels={size} channels (a "
-                    f"distribution's as bijector_kwargs={{'condition': ...}})."
-                )
-            return kwargs
-        if kwargs:
-            raise UserError(
-                f"{self.name}: give `condition`, or keyword arguments by members' names, not both; got "
-                f"{sorted(kwargs)} too."
-            )
-        if not size:
-            raise UserError(f"{self.name}: a `condition` was given, but condition_channels=0.")
-        given = _condition.broadcast(condition, value, 3, size, self.name, self.image_shape[:2])
+    def _of_members(self, condition: Condition, value: tf.Tensor) -> dict[str, Any]:
+        size, places = self._plan.condition_channels, self.image_shape[:2]
+        given = _condition.broadcast(condition, value, 3, size, self.name, places)
         by_level = _condition.per_level(given, value.shape.rank, self._plan.levels)
         return self._plan.routed(given, by_level)
