@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import re
 import types
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -25,6 +26,14 @@ def blocks(document: pathlib.Path, language: str) -> list[str]:
     """The code blocks of a language, "" for those that name none."""
     found = FENCE.findall(document.read_text(encoding="utf-8"))
     return [code for _, named, code in found if named == language]
+
+
+def run(document: pathlib.Path) -> dict[str, Any]:
+    """The names that there are when the Python of the document has run, block after block."""
+    names: dict[str, Any] = {}
+    for code in blocks(document, "python"):
+        exec(code, names)
+    return names
 
 
 def prose(document: pathlib.Path) -> str:

@@ -1,21 +1,17 @@
 """The examples of docs/composing.md run, and do what they say."""
 
-import pathlib
-import re
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "composing.md"
+from tests.documents import pages
+
+DOCUMENT = pages.DOCS / "composing.md"
 
 
 @pytest.fixture(scope="module")
 def names():
-    found = {}
-    for code in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL):
-        exec(code, found)
-    return found
+    return pages.run(DOCUMENT)
 
 
 def test_conditional_density_learns_two_modes(names):

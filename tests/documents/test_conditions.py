@@ -1,22 +1,17 @@
 """The examples of docs/conditions.md run, and do what they say."""
 
-import pathlib
-import re
-
 import numpy as np
 import pytest
 
 import tfp_flows
+from tests.documents import pages
 
-DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "conditions.md"
+DOCUMENT = pages.DOCS / "conditions.md"
 
 
 @pytest.fixture(scope="module")
 def names():
-    found = {}
-    for code in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL):
-        exec(code, found)
-    return found
+    return pages.run(DOCUMENT)
 
 
 def test_the_label_says_much_of_an_image_and_the_image_of_its_label(names):

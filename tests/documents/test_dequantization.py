@@ -1,20 +1,16 @@
 """The examples of docs/dequantization.md run, and do what they say."""
 
-import pathlib
-import re
-
 import numpy as np
 import pytest
 
-DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "dequantization.md"
+from tests.documents import pages
+
+DOCUMENT = pages.DOCS / "dequantization.md"
 
 
 @pytest.fixture(scope="module")
 def names():
-    found = {}
-    for code in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL):
-        exec(code, found)
-    return found
+    return pages.run(DOCUMENT)
 
 
 def test_the_model_was_trained_with_its_noise(names):

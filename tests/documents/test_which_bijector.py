@@ -1,22 +1,17 @@
 """The examples of docs/which_bijector.md run, and do what they say."""
 
-import pathlib
-import re
-
 import numpy as np
 import pytest
 
+from tests.documents import pages
 from tfp_flows import bijectors, testing
 
-DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "which_bijector.md"
+DOCUMENT = pages.DOCS / "which_bijector.md"
 
 
 @pytest.fixture(scope="module")
 def names():
-    found = {}
-    for code in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL):
-        exec(code, found)
-    return found
+    return pages.run(DOCUMENT)
 
 
 def test_all_values_are_there_and_both_directions_agree(names):
