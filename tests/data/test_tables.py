@@ -1,5 +1,6 @@
 """Tables of numbers: read from any file, columns found by their names, divided by the numbers of rows."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -176,6 +177,12 @@ def test_arrays_that_are_no_table_are_refused(tmp_path, table):
     np.savez(tmp_path / "two.npz", ROWS, ROWS)
     with pytest.raises(UserError, match="must hold one array, got arr_0, arr_1"):
         data.read_table(str(tmp_path / "two.npz"))
+    (tmp_path / "huge.csv").write_text("a,b\n1,2\n")
+    os.truncate(tmp_path / "huge.csv", 2**42)  # a hole: nothing is written
+    with pytest.raises(
+        UserError, match=r"huge.csv: its cells: would take .* of memory, .*: give fewer rows"
+    ):
+        data.read_table(str(tmp_path / "huge.csv"))
     with pytest.raises(UserError, match=r"no such file"):
         data.read_table("none.csv")
     with pytest.raises(UserError, match="19 rows are too few to be divided into train, .*at least 20"):

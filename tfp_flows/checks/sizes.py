@@ -64,13 +64,19 @@ def check_batch_size(
         raise error(f"{owner} must be at most {most:,} for images of {shape}, got {batch_size:,}.")
 
 
-def check_held(num_bytes: int, owner: str, error: type[UserError] = UserError) -> None:
+def check_held(
+    num_bytes: int,
+    owner: str,
+    error: type[UserError] = UserError,
+    remedy: str = "give fewer or smaller images",
+) -> None:
     """Refuses what does not fit into this machine's memory.
 
     Args:
       num_bytes: What would be held at once.
       owner: What holds it: the first words of the message.
       error: Class of the error.
+      remedy: What to do: its last words.
 
     Raises:
       UserError: Or `error`.
@@ -78,8 +84,7 @@ def check_held(num_bytes: int, owner: str, error: type[UserError] = UserError) -
     most = _memory_bytes()
     if num_bytes > most:
         raise error(
-            f"{owner}: would take {_text(num_bytes)} of memory, and this machine has {_text(most)}: "
-            "give fewer or smaller images"
+            f"{owner}: would take {_text(num_bytes)} of memory, and this machine has {_text(most)}: {remedy}"
         )
 
 
