@@ -145,7 +145,7 @@ def api_page(room: str) -> str:
     tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
     pages = api_pages()
     blocks = [f"# {room}", ast.get_docstring(tree) or ""]
-    for name in public_names(folder):
+    for name in sorted(public_names(folder), key=lambda name: not name[0].isupper()):  # classes first
         if f"{room}.{name}" not in pages:
             blocks.append(f"::: {room}.{name}")
     return "\n\n".join(blocks) + "\n"
