@@ -21,6 +21,7 @@ from absl import flags
 from tfp_flows import commands, data, detectors, evaluation, runs
 from tfp_flows.checks.errors import UserError
 from tfp_flows.detectors.names import NAMES
+from tfp_flows.numerics import roc
 from tfp_flows.pages import heat
 
 FLAGS = flags.FLAGS
@@ -74,8 +75,6 @@ def planted(images: np.ndarray, pieces: np.ndarray, seed: int = 1) -> tuple[np.n
 
 def localisation(maps: np.ndarray, masks: np.ndarray) -> float:
     """The AUROC of the pixels of `masks` against the others, by their values in `maps`: mean over images."""
-    from tfp_flows.numerics import roc  # here, so that --help does not wait for TensorFlow
-
     return float(
         np.mean([roc.area_under(m[~inside], m[inside]) for m, inside in zip(maps, masks, strict=True)])
     )

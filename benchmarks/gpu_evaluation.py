@@ -3,7 +3,6 @@
 import numpy as np
 
 from benchmarks import gpu_training, stablehlo
-from tfp_flows.numerics import roc
 
 SETS_FILE = "sets.npz"
 DISTANT = ("checkerboard", "checkerboard_2", "stripes", "zeros", "full", "noise")
@@ -58,7 +57,7 @@ def _summary(bits, inside):
     error = float(np.std(bits[finite]) / np.sqrt(max(finite.sum(), 1)))
     # What is not finite is as unlikely as can be.
     scores = [np.where(np.isfinite(values), values, np.inf) for values in (inside, bits)]
-    return [float(np.mean(bits[finite])), error, roc.area_under(*scores), float(1 - finite.mean())]
+    return [float(np.mean(bits[finite])), error, stablehlo.roc.area_under(*scores), float(1 - finite.mean())]
 
 
 def _of_samples(model, size, images, count, seed):

@@ -14,12 +14,18 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+def _alone(path):
+    """A module of the package by its file: the package itself needs what a machine with JAX may lack."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _reader():
-    """The reader as exports hold it, in one file: the package itself needs TensorFlow."""
+    """The reader as exports hold it, in one file."""
     path = ROOT / "tfp_flows" / "serving" / "standalone.py"
-    spec = importlib.util.spec_from_file_location("standalone", path)
-    standalone = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(standalone)
+    standalone = _alone(path)
     module = types.ModuleType("run_stablehlo")
     module.__file__ = str(path.with_name(standalone.READER))
     exec(compile(standalone.text(), module.__file__, "exec"), vars(module))
@@ -27,6 +33,7 @@ def _reader():
 
 
 reader = _reader()
+roc = _alone(ROOT / "tfp_flows" / "numerics" / "roc.py")
 
 
 def write(folder, bundle, arrays, **described):

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from tfp_flows.checks import numbers
+from tfp_flows.checks import counts
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.settings import Settings
 
@@ -29,7 +29,7 @@ class PixelCNNConfig:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value makes no sense."""
-        numbers.keep_whole(self, LEAST)
+        counts.keep_whole(self, LEAST)
         if not 0 <= self.dropout < 1:
             raise UserError(f"`dropout` must be in [0, 1), got {self.dropout!r}.")
         if self.dtype not in DTYPES:

@@ -39,7 +39,7 @@ from tfp_flows.checks.errors import UserError
 
 FLAGS = flags.FLAGS
 TABLES = (".csv", ".npy", ".npz")  # of vectors, for which these flags mean nothing:
-OF_IMAGES = ("fdr", "group_by", "runner", "beam_args", "num_shards", "maps", "maps_of", "data_dir")
+OF_IMAGES = ("fdr", "group_by", "runner", "beam_args", "num_shards", "maps", "maps_of", "data_dir", "split")
 KINDS_WITH_FOLDERS = ("folder", "tfrecord")
 WITHOUT_SPLITS = ("folder", "npz", "tfrecord")
 GROUPS = {  # of --help
@@ -101,9 +101,9 @@ def main() -> None:
     if (table or FLAGS.images.lower().endswith(TABLES)) and _of_vectors():
         _score_vectors(data.names.take_apart(table).source.argument if table else FLAGS.images)
         return
-    if data.names.take_apart(FLAGS.images).source.kind in WITHOUT_SPLITS:
-        commands.refuse_flags(
-            ["split"], f"is for sets that have splits by name; {FLAGS.images} is scored whole"
+    if FLAGS["split"].present and data.names.take_apart(FLAGS.images).source.kind in WITHOUT_SPLITS:
+        raise scoring.ScoringError(
+            f"--split is for sets that have splits by name; {FLAGS.images} is scored whole."
         )
     if not FLAGS.maps:
         commands.refuse_flags(["maps_of"], "is for heat maps: give --maps too")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from tfp_flows.checks import numbers
+from tfp_flows.checks import counts
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.settings import Settings
 
@@ -43,7 +43,7 @@ class VAEConfig:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value makes no sense."""
-        numbers.keep_whole(
+        counts.keep_whole(
             self, {"latent_size": 1, "num_mixtures": 1, "num_importance_samples": 1, "seed": 0}
         )
         for field, choices in (
@@ -66,7 +66,7 @@ class VAEProtocol:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value makes no sense."""
-        numbers.keep_whole(self, {"num_importance_samples": 1, "noise_seed": 0})
+        counts.keep_whole(self, {"num_importance_samples": 1, "noise_seed": 0})
 
 
 SETTINGS = Settings(VAEConfig, VAEProtocol, ("label",))

@@ -189,7 +189,10 @@ def test_images_that_the_detector_is_fitted_to_calibrate_nothing(work):
     np.savez(work / "copy.npz", images=np.concatenate([fitted_to, others]))
     detector = detectors.Likelihood(gaussian(shape=(8, 8, 1)))
     spec = dataclasses.replace(runs.Run(work / "run").spec(), dataset=name)
-    with pytest.warns(data.DataWarning, match="the detector is fitted to, and are left out"):
+    with pytest.warns(
+        data.DataWarning,
+        match="are among those that the detector is fitted to, and are left out",
+    ):
         used = detectors.fit_and_calibrate(detector, spec, calibrate_on=f"npz:{work / 'copy.npz'}")
     assert used.calibration == len(detector.calibration_scores) == len(others)
 

@@ -179,9 +179,7 @@ def test_arrays_that_are_no_table_are_refused(tmp_path, table):
         data.read_table(str(tmp_path / "two.npz"))
     (tmp_path / "huge.csv").write_text("a,b\n1,2\n")
     os.truncate(tmp_path / "huge.csv", 2**42)  # a hole: nothing is written
-    with pytest.raises(
-        UserError, match=r"huge.csv: its cells: would take .*: give fewer rows"
-    ):
+    with pytest.raises(UserError, match=r"huge.csv: its cells: would take .*: give fewer rows"):
         data.read_table(str(tmp_path / "huge.csv"))
     with pytest.raises(UserError, match=r"no such file"):
         data.read_table("none.csv")

@@ -185,7 +185,7 @@ def test_statistics_are_shared_by_what_is_declared():
     if setting in LEAST or setting in POSITIVE
 ])  # fmt: skip
 def test_a_number_that_makes_no_sense_is_refused_before_tensorflow_and_in_every_detector(name, setting):
-    for wrong in (-1, 0.0, float("nan"), "many", True, [2]):
+    for wrong in (-1, -0.5, float("nan"), "many", True, [2]):
         message = f"{name}: `{setting}` must be "
         with pytest.raises(detectors.DetectorError, match=message):
             check_settings(name, {setting: wrong})

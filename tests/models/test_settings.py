@@ -26,7 +26,8 @@ def test_numbers_of_numpy_become_those_of_python_and_others_are_refused(owner, f
     given = {"steps": 9} if owner == "training" else {}
     config = CLASSES[owner](**{**given, field: np.int64(2)})
     assert type(getattr(config, field)) is int
+    assert CLASSES[owner](**{**given, field: 2.0}) == config
     json.dumps(dataclasses.asdict(config))
-    for wrong in (-1, 2.5, np.float32(2), "2", True, None):
+    for wrong in (-1, 2.5, np.float32(0.5), float("inf"), "2", True, None):
         with pytest.raises(ValueError, match=f"`{field}` must be (a positive integer|an integer of )"):
             CLASSES[owner](**{**given, field: wrong})

@@ -125,7 +125,7 @@ def test_a_table_that_is_written_anew_is_read_from_its_header_on(tmp_path, repla
     path.write_text("key,p_value\na,0.5\nb,0.5\n")
     followed = monitoring.Tables([str(path)], None, faults).follow(poll=0.0)
     assert [row.key for row in next(followed)] == ["a", "b"]
-    other = "p_value,key\n0.25,c\n" + "0.125,d\n" * (5 if replaced else 0)  # a larger one is another file
+    other = "p_value,key\n0.25,c\n" + "0.125,d\n" * (5 if replaced else 0)  # a smaller, or a larger one
     if replaced:
         (tmp_path / "new").write_text(other)
         (tmp_path / "new").replace(path)

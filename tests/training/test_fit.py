@@ -119,6 +119,23 @@ def test_the_folder_of_a_family_knows_its_config(tmp_path, name):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_run_that_stopped_early_and_has_grown_takes_its_steps_unless_it_gets_better(tmp_path):
+    settings = dict(batch_size=16, learning_rate=0.1, warmup=0.0, ema_decay=0.0, progress=False)
+    settings |= dict(validate_every=1, early_stopping=3, run=tmp_path / "run")
+
+    def fit(steps, validation):
+        return tfp_flows.fit(Gaussian(), POINTS, validation, steps=steps, **settings)
+
+    worse = POINTS - 2 * POINTS.mean(0)  # each step leads away from it
+    first = fit(20, worse)
+    assert first.step < 20 and fit(20, worse).step == first.step, "it has not grown"
+    grown = fit(30, worse)
+    assert grown.step == 30, "three validations after the first were no better"
+    best = [min(history.validation, key=lambda row: row.loss) for history in (first, grown)]
+    assert best[0] == best[1]
+    assert fit(30, worse).step == 30
+
+
 def test_a_strangers_run_goes_on_to_the_bit(tmp_path):
     settings = dict(steps=40, decay=0.0, batch_size=16, checkpoint_every=7, validate_every=10, **QUIET)
 

@@ -219,8 +219,8 @@ def test_early_stopping_keeps_the_best(tmp_path):
     # The averages never move from the initial weights, so no validation is better than the first.
     spec = _spec(steps=500, validate_every=2, early_stopping=3, learning_rate=1e-12)
     noise = np.random.default_rng(0).integers(0, 256, [32, 8, 8, 1], dtype=np.uint8)
-    step, interrupted = training.train(run, spec, "", _images("train"), noise, progress=False)
-    assert step < 500 and not interrupted
+    step, interrupted, improving = training.train(run, spec, "", _images("train"), noise, progress=False)
+    assert step < 500 and not interrupted and not improving
     assert runs.load_model(run)[1] < step
     assert tf.train.latest_checkpoint(run.checkpoints).endswith(f"ckpt-{step}")
     again = training.train(run, spec, "", _images("train"), noise, progress=False)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_flows.checks import counts
 from tfp_flows.checks.errors import UserError
 
 _EVENTS = {
@@ -72,13 +73,9 @@ def check_shape(value: Any, shape: list[int], argument: str, owner: str) -> None
 
 def check_count(value: object, argument: str, owner: str) -> int:
     """Returns `value` as a Python `int`; raises `UserError` unless it is a positive integer."""
-    try:
-        count = 0 if isinstance(value, bool | str | bytes) else int(value)  # type: ignore[call-overload]
-        good = count == value and count >= 1
-    except (TypeError, ValueError, OverflowError):
-        good = False
-    if not good:
-        raise UserError(f"{owner}: `{argument}` must be a positive integer, got {value!r}.")
+    count = counts.whole(value, 1)
+    if count is None:
+        raise UserError(f"{owner}: `{argument}` must be {counts.wanted(1)}, got {value!r}.")
     return count
 
 

@@ -52,7 +52,7 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     Raises:
       OSError: If it cannot be written; `filename` says which.
     """
-    path = pathlib.Path(os.path.realpath(path))
+    path = pathlib.Path(os.path.realpath(path) if os.path.islink(path) else path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with naming_file(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
         new = pathlib.Path(beside) / "new"

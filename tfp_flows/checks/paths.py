@@ -1,4 +1,4 @@
-"""Paths that TensorFlow can read back what was written to."""
+"""Paths that TensorFlow can read back what was written to, and folders that may be replaced."""
 
 import fnmatch
 import os
@@ -10,6 +10,7 @@ from tfp_flows.checks.errors import UserError
 # TensorFlow looks for the files of checkpoints, SavedModels and data sets by patterns, in which these stand
 # for others; there is no way to escape them (TF 2.21).
 OF_PATTERNS = "[]*?\\"
+OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini", ".nfs*")  # which file managers and file systems leave
 OF_SAVED_MODELS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets*")
 
 
@@ -51,7 +52,11 @@ def why_not_replaced(folder: pathlib.Path, what: str, mark: str, own: Collection
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     if not (folder.is_dir() and (mark in names or not names)):
         return f"`out`: {folder} is there already and is no {what}."
-    others = [name for name in names if not any(fnmatch.fnmatchcase(name, each) for each in (mark, *own))]
+    known = (mark, *own, *OF_SYSTEMS)
+    others = [name for name in names if not any(fnmatch.fnmatchcase(name, each) for each in known)]
     if not others:
         return None
-    return f"`out`: {folder} holds {others[0]} beside the {what}, which would be lost: take another folder."
+    return (
+        f"`out`: {folder} holds {others[0]} beside the {what}, which would be lost: move it, or take another "
+        f"folder."
+    )

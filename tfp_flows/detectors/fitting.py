@@ -85,8 +85,8 @@ def fit_and_calibrate(
       download: As for `data.load`.
       max_images: To fit to, and to calibrate with, at most: a fixed random sample of either.
       calibrate_on: Name of a set in the run's shape to calibrate with instead, as a whole: images of the
-        model's own kind that it was not trained on. A name without operations of its own gets those of the
-        run. None for the run's calibration split.
+        model's own kind that it was not trained on; those that the detector is fitted to are left out. A
+        name without operations of its own gets those of the run. None for the run's calibration split.
       alpha: A level that p-values must be able to reach; None for any. It is looked at before any
         image is scored.
       trained_on: What the runs of the detector's models were trained on, as far as they say.
@@ -113,7 +113,9 @@ def fit_and_calibrate(
     if detector.fit_split != "train":
         fitted_to = _not_trained_on(fitted_to, trained_on)
     if calibrate_on is not None:
-        held_out = _not_trained_on(held_out, [TrainedOn.of(fitted_to.images)], "the detector is fitted to")
+        held_out = _not_trained_on(
+            held_out, [TrainedOn.of(fitted_to.images)], "are among those that the detector is fitted to"
+        )
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
     training, most = None, min(max_images or detector.most_training_images, detector.most_training_images)
@@ -133,13 +135,13 @@ def fit_and_calibrate(
 def _not_trained_on(
     images: data.ImageSet, trained_on: Sequence[TrainedOn | None], what: str = "were trained on"
 ) -> data.ImageSet:
-    """The images without those that equal one of `trained_on`."""
+    """The images without those that equal one of `trained_on`; `what` says of them why."""
     seen = np.any([known.holds(images.images) for known in trained_on if known], axis=0)
     if not np.any(seen):
         return images
     count = f"{np.count_nonzero(seen):,} of the {len(images):,} {images.split} images of {images.name}"
     if np.all(seen):
-        raise DetectorError(f"`run`: {count} {what}: none is left to fit or to calibrate with.")
+        raise DetectorError(f"{count} {what}: none is left to fit or to calibrate with.")
     warnings.warn(f"{count} {what}, and are left out.", data.DataWarning, stacklevel=3)
     return dataclasses.replace(images.select(np.flatnonzero(~seen)), total=images.total)
 

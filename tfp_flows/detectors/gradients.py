@@ -133,6 +133,8 @@ class ScoreTest(Detector):
         return ("entropy",)
 
     def _check_prepared(self) -> None:
+        if self.statistics.alone:  # they are in the stored graph
+            return
         names = [f"inverse_fisher_{i}" for i in range(self._num_variables)]
         if not any(name in self.fitted for name in names):
             raise DetectorError(f"{self.name}: call fit first, with in-distribution images.")

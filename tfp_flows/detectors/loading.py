@@ -16,6 +16,7 @@ from tfp_flows.detectors import description, events, models, soundness, surprise
 from tfp_flows.detectors.description import CALIBRATION, STATISTICS
 from tfp_flows.detectors.detector import Detector
 from tfp_flows.detectors.errors import DetectorError
+from tfp_flows.detectors.names import checked_settings
 from tfp_flows.detectors.registry import DETECTORS
 from tfp_flows.detectors.statistics import Graph
 from tfp_flows.distributions.protocols import DensityModel
@@ -49,6 +50,9 @@ def load(
     kind = DETECTORS.get(described["detector"])
     settings, shape = described["settings"], tuple(described["image_shape"])
     references = described["models"]
+    if kind is not None:
+        with _damage(path, "its settings:"):
+            checked_settings(kind.name, settings)
     if kind is None:
         raise DetectorError(
             f"load: unknown detector {described['detector']!r}; there are {', '.join(DETECTORS)}."
@@ -58,12 +62,12 @@ def load(
     scores = arrays.pop(CALIBRATION, None)
     detector.fitted = arrays
     detector.formula.check_fitted()
-    if not detector.statistics.alone:
-        with _damage(path, "what `fit` found:"):
-            detector._check_prepared()
-            detector._before_tracing()
     with _damage(path, "its fitted"):
         soundness.check_fitted(detector, detector.formula, detector.statistics.stored_size())
+    with contextlib.nullcontext() if model is not None else _damage(path, "what `fit` found:"):
+        detector._check_prepared()
+        if not detector.statistics.alone:
+            detector._before_tracing()
     with _damage(path, "its map:"):
         surprise.check(arrays)
     if scores is not None:
@@ -87,7 +91,8 @@ def _damage(path: pathlib.Path, what: str) -> Iterator[None]:
     try:
         yield
     except DetectorError as error:
-        raise DetectorError(f"load: the detector in {path} is damaged: {what} {error}.") from error
+        reason = str(error).removesuffix(".")
+        raise DetectorError(f"load: the detector in {path} is damaged: {what} {reason}.") from error
 
 
 def _models(

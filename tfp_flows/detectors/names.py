@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import SupportsFloat, cast
 
-from tfp_flows.checks import numbers
+from tfp_flows.checks import counts
 from tfp_flows.detectors.errors import DetectorError
 
 NAMES = (
@@ -111,15 +111,15 @@ def check_number(name: str, setting: str, value: object) -> object:
     if value is None and setting in MAY_BE_NONE:
         return value
     if setting in LEAST:
-        number = numbers.whole(value, LEAST[setting])
+        number = counts.whole(value, LEAST[setting])
         if number is None:
-            wanted = numbers.wanted(LEAST[setting])
+            wanted = counts.wanted(LEAST[setting])
             raise DetectorError(f"{name}: `{setting}` must be {wanted}, got {value!r}.")
         return number
     if setting in POSITIVE:
         try:
-            real = math.nan if isinstance(value, bool | str) else float(cast(SupportsFloat, value))
-        except (TypeError, ValueError):
+            real = math.nan if isinstance(value, bool | str | bytes) else float(cast(SupportsFloat, value))
+        except (TypeError, ValueError, OverflowError):
             real = math.nan
         if not 0 < real < math.inf:
             raise DetectorError(f"{name}: `{setting}` must be positive and finite, got {value!r}.")

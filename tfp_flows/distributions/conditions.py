@@ -4,13 +4,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_flows.checks import numbers
+from tfp_flows.checks import counts
 from tfp_flows.checks.errors import UserError
 
 
 def check_size(size: object, owner: str) -> int:
     """`size`, of a condition, as a Python `int`; raises `UserError` unless it is one of 0 or more."""
-    number = numbers.whole(size, 0)
+    number = counts.whole(size, 0)
     if number is None:
         raise UserError(
             f"{owner}: `condition_size` must be a positive integer, or 0 for none, got {size!r}."

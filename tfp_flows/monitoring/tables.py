@@ -22,6 +22,7 @@ from tfp_flows.monitoring.errors import MonitoringError
 
 STANDARD_INPUT = "-"
 POLL = 1.0  # seconds between looks at tables that are followed
+KNOWN_BYTES = 4096  # of a followed table, by which one that was written anew is told
 ERRORS = ["key", "error"]  # the columns of a table of errors
 GROUPS = ["group", "images"]  # the first columns of a table of groups
 NO_UTF8 = "backslashreplace"  # a byte that is none is written as keys have it: \xHH
@@ -216,19 +217,19 @@ class _Growing:
         self._anew = anew
         self._parsed = anew()
         self._place = 0
-        self._file = (0, 0)
+        self._last = b""  # what is before that place
 
     def rows(self) -> Iterator[Row]:
         """Those that have come since."""
         with _naming(self._path), open(self._path, "rb") as file:
-            status = os.fstat(file.fileno())
-            identity = (status.st_dev, status.st_ino)
-            if status.st_size < self._place or (self._place and identity != self._file):
+            file.seek(self._place - len(self._last))
+            if file.read(len(self._last)) != self._last:  # these are other lines
                 self._parsed, self._place = self._anew(), 0
-            self._file = identity
-            file.seek(self._place)
+                file.seek(0)
             whole, _, _ = file.read().rpartition(b"\n")
-        self._place += len(whole) + bool(whole)
+        if whole:
+            self._place += len(whole) + 1
+            self._last = whole[-KNOWN_BYTES:] + b"\n"
         lines = whole.decode("utf-8-sig", NO_UTF8).split("\n") if whole else []
         return self._parsed.rows(lines)
 

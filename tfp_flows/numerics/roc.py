@@ -1,4 +1,4 @@
-"""The area under the ROC curve, P[s' > s] + P[s' = s] / 2: the one place where it is computed."""
+"""The area under the ROC curve, P[s' > s] + P[s' = s] / 2."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ def places(scores: np.ndarray) -> np.ndarray:
     return np.unique(scores, return_inverse=True)[1]
 
 
-def area(places: np.ndarray, weights: np.ndarray, count: int) -> float:
-    """The area from `places` `[N]` and how often each image counts, the first `count` of them own ones."""
-    most = places.max() + 1
-    own = np.bincount(places[:count], weights[:count], most)
-    foreign = np.bincount(places[count:], weights[count:], most)
+def area(at: np.ndarray, weights: np.ndarray, count: int) -> float:
+    """The area from places `[N]` and how often each image counts, the first `count` of them own ones."""
+    most = at.max() + 1
+    own = np.bincount(at[:count], weights[:count], most)
+    foreign = np.bincount(at[count:], weights[count:], most)
     below = np.cumsum(own) - own
     return float(foreign @ (below + own / 2) / (own.sum() * foreign.sum()))
 

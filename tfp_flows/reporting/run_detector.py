@@ -54,6 +54,7 @@ def make(
       DetectorError: If it cannot be made of the run.
       DataError: If validation or calibration images are not to be had.
     """
+    detectors.description.check_out(run.folder / FOLDER)
     detector = detectors.of_runs(name, [run], {})
     where: dict[str, Any] = dict(data_dir=data_dir, download=download, max_images=max_images)
     used = detectors.fit_and_calibrate(

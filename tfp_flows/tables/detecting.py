@@ -41,7 +41,7 @@ def fit_and_calibrate(
       spec: Of the run.
       parts: The splits of its table.
       max_rows: To fit to, and to calibrate with, at most: a fixed random sample of either.
-      calibrate_on: Another table to calibrate with instead, as a whole.
+      calibrate_on: Another table to calibrate with instead, as a whole but for rows that are fitted to.
       alpha: A level that p-values must be able to reach; None for any.
       trained_on: What the runs of the detector's models were trained on, as far as they say.
       progress: Whether to show progress bars.
@@ -57,7 +57,7 @@ def fit_and_calibrate(
         fitted_to = _not_trained_on(fitted_to, dtype, trained_on)
     if calibrate_on is not None:
         known = [runs.TrainedOn.of(fitted_to.as_type(dtype))]
-        held_out = _not_trained_on(held_out, dtype, known, "the detector is fitted to")
+        held_out = _not_trained_on(held_out, dtype, known, "are among those that the detector is fitted to")
     if alpha is not None:
         calibration.need_level(alpha, len(held_out))
     detector.fit(fitted_to.as_type(dtype), "fit" if progress else None)
@@ -113,12 +113,12 @@ def _not_trained_on(
     trained_on: Sequence[runs.TrainedOn | None],
     what: str = "were trained on",
 ) -> data.Table:
-    """The rows without those that equal one of `trained_on`."""
+    """The rows without those that equal one of `trained_on`; `what` says of them why."""
     seen = np.any([known.holds(table.as_type(dtype)) for known in trained_on if known], axis=0)
     if not np.any(seen):
         return table
     count = f"{np.count_nonzero(seen):,} of the {len(table):,} {table.split} rows of {table.name}"
     if np.all(seen):
-        raise detectors.DetectorError(f"`run`: {count} {what}: none is left to fit or to calibrate with.")
+        raise detectors.DetectorError(f"{count} {what}: none is left to fit or to calibrate with.")
     warnings.warn(f"{count} {what}, and are left out.", data.DataWarning, stacklevel=3)
     return dataclasses.replace(table.select(np.flatnonzero(~seen)), total=table.total)

@@ -58,15 +58,24 @@ def begin(
             f"a new run of the same settings starts from its weights with `init_from={run.folder}`."
         )
     images = runs.TrainedOn.of(examples.values, examples.condition)
-    if run.exists():
+    known, grown = run.exists(), False
+    if known:
         run.check_same(spec, defaults())
         images = _going_on(run, images, allow_changed_images)
-    if hosts.is_chief:
-        _begin_folder(run, dataclasses.replace(spec, trained_on=images.digest), flags_text, images)
+        grown = run.spec().training["steps"] < config.steps
+    spec = dataclasses.replace(spec, trained_on=images.digest)
     checkpoints = InFolder(run, state, lock)
-    if hosts.is_chief and not checkpoints.restore_newest():
-        initialize(subject, state, config, examples, spec, from_data)
-        checkpoints.save(0)
+    if hosts.is_chief:
+        if not known:
+            _begin_folder(run, spec, flags_text, images)
+        if not checkpoints.restore_newest():
+            initialize(subject, state, config, examples, spec, from_data)
+            checkpoints.save(0)
+        elif grown and config.early_stopping:
+            state.be_patient(config)
+            checkpoints.save(int(state.step.numpy()))
+        if known:  # last: until then nothing says that it has grown
+            _begin_folder(run, spec, flags_text, images)
     step = hosts.value_of_chief(state.step.numpy())
     if not hosts.is_chief:
         checkpoints.restore(step)

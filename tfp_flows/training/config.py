@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from tfp_flows.checks import numbers
+from tfp_flows.checks import counts
 from tfp_flows.checks.errors import UserError
 
 OPTIMIZERS = ("adam", "adamax", "rmsprop")
@@ -99,7 +99,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         """Raises `UserError`, naming the argument, where a value makes no sense."""
-        numbers.keep_whole(self, LEAST)
+        counts.keep_whole(self, LEAST)
         if not 0 < self.learning_rate < math.inf:
             raise UserError(f"`learning_rate` must be positive and finite, got {self.learning_rate}.")
         for field in ("clip_norm", "weight_decay", "inverse_penalty", "outlier_margin", "outlier_weight"):

@@ -157,7 +157,8 @@ class Loop:
             if end:
                 break
         # Another host's signal is taken for the one that a cluster's manager sends.
-        improving = config.early_stopping > 0 and int(self._state.since_best.numpy()) == 0
+        since_best, best = int(self._state.since_best.numpy()), float(self._state.best.numpy())
+        improving = config.early_stopping > 0 and since_best == 0 and math.isfinite(best)
         return Outcome(self._step(), [*self.signals, signal.SIGTERM][0] if leaving else 0, improving)
 
     def _step(self) -> int:

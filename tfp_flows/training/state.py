@@ -62,7 +62,7 @@ class TrainingState:
       step: How many steps were taken.
       window: Sums over the steps since the last row of metrics.csv, so that a row that a checkpoint cuts in
         two comes out the same: of ones, of losses, of gradients' norms.
-      best: The best validation so far, and `since_best` how many came after it.
+      best: The best validation so far, and `since_best` how many came after it; negative in `be_patient`.
       checkpoint: All of them, to be written.
     """
 
@@ -92,6 +92,14 @@ class TrainingState:
             self._layout = Layout.by_number(numbered, self.average, **others)
         self.checkpoint = self._layout.written
         _ = self.checkpoint.save_counter
+
+    def be_patient(self, config: TrainingConfig) -> None:
+        """Has a run whose `steps` have grown take all of them, unless it gets better first.
+
+        The learning rate rises again, so that for a while every validation is worse than the best one.
+        """
+        left = config.steps // config.validate_every - int(self.step.numpy()) // config.validate_every
+        self.since_best.assign(-1 - left)
 
     def restore(self, path: pathlib.Path) -> None:
         """Sets everything to what a checkpoint holds.

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tfp_flows.checks import numbers
+from tfp_flows.checks import counts
 from tfp_flows.checks.errors import UserError
 from tfp_flows.distributions.bounds import BOUNDS
 from tfp_flows.models.settings import Settings
@@ -129,7 +129,7 @@ class GlowConfig:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a value is of the wrong kind or two of them contradict."""
-        numbers.keep_whole(self, LEAST, "GlowConfig")
+        counts.keep_whole(self, LEAST, "GlowConfig")
         _check_choice(self, "coupling", COUPLINGS)
         _check_choice(self, "scale", SCALES)
         _check_choice(self, "network", NETWORKS)
@@ -183,7 +183,7 @@ class GlowProtocol:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a value makes no sense."""
-        numbers.keep_whole(self, {"num_dequantization_samples": 1, "noise_seed": 0})
+        counts.keep_whole(self, {"num_dequantization_samples": 1, "noise_seed": 0})
 
 
 SETTINGS = Settings(GlowConfig, GlowProtocol, ("label", "lowres"))

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from tfp_flows.checks import numbers
+from tfp_flows.checks import counts
 from tfp_flows.checks.errors import UserError
 from tfp_flows.models.settings import Settings
 
@@ -40,7 +40,7 @@ class VectorFlowConfig:
 
     def __post_init__(self) -> None:
         """Raises `UserError` where a value is of the wrong kind."""
-        numbers.keep_whole(self, LEAST, "vector_flow")
+        counts.keep_whole(self, LEAST, "vector_flow")
         choices = {"coupling": COUPLINGS, "scale_form": SCALES, "prior": PRIORS, "dtype": DTYPES}
         for field, known in choices.items():
             value = getattr(self, field)

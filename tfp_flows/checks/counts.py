@@ -1,6 +1,5 @@
-"""Whole numbers among settings, of Python or of NumPy; nothing here needs TensorFlow."""
+"""Whole numbers among arguments and settings, of Python or of NumPy; nothing here needs TensorFlow."""
 
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +7,13 @@ from tfp_flows.checks.errors import UserError
 
 
 def whole(value: Any, least: int) -> int | None:
-    """`value` as a Python `int` where it is a whole number of at least `least`; else None."""
+    """`value` as a Python `int` where it is a whole number, 3 or 3.0, of at least `least`; else None."""
     try:
-        number = operator.index(value)
-    except TypeError:
+        number = least - 1 if isinstance(value, bool | str | bytes) else int(value)
+        good = number == value and number >= least
+    except (TypeError, ValueError, OverflowError):
         return None
-    return None if isinstance(value, bool) or number < least else number
+    return number if good else None
 
 
 def wanted(least: int) -> str:
