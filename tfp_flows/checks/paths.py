@@ -57,6 +57,6 @@ def why_not_replaced(folder: pathlib.Path, what: str, mark: str, own: Collection
     if not others:
         return None
     return (
-        f"`out`: {folder} holds {others[0]} beside the {what}, which would be lost: move it, or take another "
-        f"folder."
+        f"`out`: {folder} holds {others[0]} beside the {what}, which would be lost: move it, or take "
+        f"another folder."
     )
