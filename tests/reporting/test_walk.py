@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -60,6 +61,16 @@ def test_the_report_is_one_page_with_pictures_and_the_next_commands(walked):
     assert "tfp_flows.score --model=" in page and "truncated.jpg" in page
     assert page.count("data:image/") > 30
     assert "runs/mine/report/index.html" in said
+
+
+def test_the_report_has_the_detector_that_was_asked_for(walked, tmp_path):
+    shutil.copytree(walked[0] / "runs/mine", tmp_path / "mine")
+    flags = ("--flagfile=mine/flags.flags", "--report", "--detector=typicality", "--nopictures")
+    found = [f"--dataset=folder:{walked[0]}/good{CHAIN}", f"--evaluate_on=folder:{walked[0]}/strange"]
+    command("train", *flags, *found, "--noprogress", cwd=tmp_path)
+    assert detectors.load(tmp_path / "mine/detector").name == "typicality"
+    page = (tmp_path / "mine/report/index.html").read_text(encoding="utf-8")
+    assert "typicality" in page
 
 
 def test_without_a_remedy_it_names_all_that_is_odd(tmp_path):
