@@ -270,7 +270,8 @@ def _checked(key: str, p_value: float, score: float, when: str, faults: Faults, 
 def _check_columns(names: Sequence[str], table: str, time_column: str | None) -> None:
     if "key" not in names and "row" in names and "p_value" in names:
         raise MonitoringError(
-            f"`scores`: {table} has the scores of a table's rows, which are not watched: only images are."
+            f"`scores`: {table} has the scores of a table's rows, which are not watched by this "
+            f"command; in Python `monitoring.Monitor` takes them."
         )
     if "key" not in names:
         shown = ", ".join(names)[:80]
