@@ -5,6 +5,7 @@ import types
 import pytest
 
 from tfp_flows import train
+from tfp_flows.commands import flags
 
 
 class Flags(dict):
@@ -29,3 +30,21 @@ def test_without_a_word_it_trains_as_long_as_it_helps(monkeypatch, given, expect
     monkeypatch.setattr(train, "FLAGS", Flags(given))
     train._choose_end(None)
     assert tuple(train.FLAGS[name].value for name in ("early_stopping", "validate_every")) == expected
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ((), (2, 50)),
+        (("steps",), (2, 50)),
+        (("early_stopping",), (0, 50)),
+        (("validate_every",), (2, 1000)),
+    ],
+)
+def test_a_run_that_is_there_ends_as_it_began_but_for_flags_that_say_another(monkeypatch, given, expected):
+    found = Flags(given)
+    for module in (train, flags):
+        monkeypatch.setattr(module, "FLAGS", found)
+    train._choose_end({"early_stopping": 2, "validate_every": 50})
+    assert tuple(found[name].value for name in ("early_stopping", "validate_every")) == expected
+    train._choose_end({})  # of a run that is too old to know them
