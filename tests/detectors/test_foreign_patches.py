@@ -80,7 +80,7 @@ def test_it_repeats_itself_and_goes_to_disk_and_back(tmp_path):
     broken.fitted = loaded.fitted
     with pytest.raises(detectors.DetectorError, match=r"the network has [\d,]+ weights, not \[7\]"):
         broken.score(HELD_OUT[:1])
-    with pytest.raises(detectors.DetectorError, match="positive numbers of steps"):
+    with pytest.raises(detectors.DetectorError, match="`num_steps` must be a positive integer, got 0"):
         detectors.ForeignPatches(SHAPE, num_steps=0)
 
 

@@ -34,7 +34,7 @@ def test_the_protocol_is_given_by_its_settings(runs):
     [
         ("glow", {"samples": 3}, "`samples` is no setting .* there are num_dequantization_samples, bound"),
         ("pixelcnn", {"samples": 3}, "of how a pixelcnn's .* there are none"),
-        ("glow", {"num_dequantization_samples": 0}, "`num_dequantization_samples` must be positive, got 0"),
+        ("glow", {"num_dequantization_samples": 0}, "`num_dequantization_samples` must be a positive int"),
     ],
 )
 def test_wrong_settings_are_named(runs, name, settings, message):
