@@ -326,7 +326,7 @@ class Fixed(Gaussian):
             r"`images` are 400, but their conditions have shape \[3, 2\]",
         ),
         (Gaussian, {"momentum": 2}, "`momentum` is no argument of fit and no setting of training: steps, "),
-        (Gaussian, {"steps": 0}, "`steps` must be positive"),
+        (Gaussian, {"steps": 0}, "`steps` must be a positive integer"),
         (Gaussian, {"mutation_rate": 0.1}, "`mutation_rate` is for uint8 images"),
         (Gaussian, {"outlier_dataset": "mnist"}, "give `outlier_images`, an array"),
         (Gaussian, {"init_from": "run"}, "`init_from` is for models that a family's config makes"),
