@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import numpy as np
 import pyarrow.parquet
@@ -23,8 +22,7 @@ from tests.serving.missing import without_beam
 from tfp_flows import data, detectors, scoring, serving
 from tfp_flows.data import DataError, streams
 from tfp_flows.models import registry
-from tfp_flows.runs import Run, RunError, load_model
-from tfp_flows.serving import exporting
+from tfp_flows.runs import Run, load_model
 from tfp_flows.serving.exported_model import ExportedModel, ExportedModelError
 
 SHAPE = (8, 8, 1)
@@ -176,22 +174,6 @@ def test_with_xla_batches_are_padded_to_few_sizes(runs, digits, tmp_path):
         found = loaded.signatures["serving_default"](images=tf.constant(images[:count]))
         np.testing.assert_allclose(found["log_prob"], model.log_prob(images[:count]), rtol=1e-4, atol=1e-2)
     assert json.loads((tmp_path / "xla" / "signature.json").read_text())["jit_compile"] is True
-
-
-def test_what_cannot_be_exported(runs, tmp_path):
-    run = Run(runs / "glow")
-    model, _ = load_model(run)
-    images = data.load("digits", "validation").images[:30]
-    detectors.GradientNorms(model).fit(images).save(tmp_path / "slow")
-    with pytest.raises(detectors.DetectorError, match="gradient_norms: .* cannot be exported"):
-        serving.export(run, tmp_path / "out", tmp_path / "slow")
-    with pytest.raises(detectors.DetectorError, match=r"is of .*vae, not of .*glow"):
-        serving.export(run, tmp_path / "out", runs / "vae_detector")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="is no export"):
-        serving.export(run, tmp_path / "mine")
-    assert {path.name for path in tmp_path.iterdir()} == {"slow", "mine"}
 
 
 # Scoring
@@ -402,23 +384,3 @@ def test_what_is_no_export_is_refused(tmp_path):
     result = _score(f"--model={tmp_path}", "--images=digits", f"--out={tmp_path / 's.csv'}")
     assert result.returncode == 1 and "is no exported model" in result.stderr
     assert result.stderr.strip().count("\n") == 0 and not list(tmp_path.iterdir())
-
-
-def test_a_detector_keeps_the_protocol_that_it_was_calibrated_with(runs, tmp_path):
-    images = data.load("digits", "validation").images[:40]
-    other = tfp_flows.load(runs / "glow", num_dequantization_samples=2)
-    detectors.Likelihood(other).fit(images[:20]).calibrate(images[20:]).save(tmp_path / "other")
-    model, _ = load_model(Run(runs / "glow"))
-    assert exporting.detector_of(tmp_path / "other", model).models[0].num_samples == 2
-    detectors.Likelihood(model).fit(images[:20]).calibrate(images[20:]).save(tmp_path / "same")
-    assert exporting.detector_of(tmp_path / "same", model).models[0] is model
-
-
-def test_a_detector_of_another_shape_is_refused(runs, tmp_path, monkeypatch):
-    model, _ = load_model(Run(runs / "glow"))
-    without_model = types.SimpleNamespace(
-        check_exportable=lambda: None, models=[], needs_model=False, image_shape=(28, 28, 1)
-    )
-    monkeypatch.setattr(detectors, "load", lambda path: without_model)
-    with pytest.raises(detectors.DetectorError, match=r"is for images \(28, 28, 1\), and the model for"):
-        exporting.detector_of(tmp_path, model)
